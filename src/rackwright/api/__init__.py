@@ -1,0 +1,1 @@
+"""HTTP in, JSON out; one file for each resource, and no rules."""

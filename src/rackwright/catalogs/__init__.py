@@ -1,0 +1,1 @@
+"""Roles and tasks shipped with the product, as data."""

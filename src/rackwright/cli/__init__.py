@@ -1,0 +1,1 @@
+"""The operator's command line; it speaks to the api only."""

@@ -1,0 +1,1 @@
+"""One file for each process, and the only place where things are wired together."""

@@ -1,0 +1,1 @@
+"""Hands on the world, each found by an entry point."""

@@ -1,0 +1,1 @@
+"""The jigs shipped with the product: ``noop``, ``script`` and ``service``."""

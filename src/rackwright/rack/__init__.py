@@ -1,0 +1,1 @@
+"""What runs beside the machines: it claims node tasks from the api and carries them out."""
