@@ -1,1 +1,1 @@
-"""The loops: intake, annealer, serialisation, results and timers. They ask core and reach the world through its ports."""
+"""The loops: intake, annealer, results, timers. They ask core and reach the world through its ports."""
