@@ -1,1 +1,1 @@
-"""HTTP in, JSON out; one file for each resource, and no rules."""
+"""HTTP in, JSON out: one file per resource. No rules: the engine changes things, the views read them."""

@@ -1,0 +1,46 @@
+"""The application: every resource's routes under one roof."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.routing import Route
+
+from rackwright.api import catalogs, deployments, events, health, logs, nodes, plans, problems, racks, tasks, work
+from rackwright.api.requests import Requests
+from rackwright.api.services import Services
+from rackwright.core.errors import RackwrightError
+
+ROUTES: list[Route] = [
+    route
+    for resource in (health, work, nodes, racks, catalogs, deployments, plans, tasks, events, logs)
+    for route in resource.routes
+]
+
+
+def build(services: Services) -> Starlette:
+    """The application on these services; while it runs it listens for the store's news."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        listening = asyncio.create_task(services.news.run())
+        try:
+            yield
+        finally:
+            services.news.stop()
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+    app = Starlette(
+        routes=ROUTES,
+        middleware=[Middleware(Requests)],
+        exception_handlers={RackwrightError: problems.answer, HTTPException: problems.answer},
+        lifespan=lifespan,
+    )
+    app.state.services = services
+    return app

@@ -1,0 +1,113 @@
+"""Nodes: the machines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from rackwright.api.bodies import nothing, reply
+from rackwright.api.call import PREFIX, Call, route
+from rackwright.api.names import Name, split, unknown
+from rackwright.api.pages import Limit, after, page, whole
+from rackwright.core.errors import NotFound
+from rackwright.core.facts import PEOPLE, WORLD, FactWrite
+from rackwright.core.views import NodeView, Views
+from rackwright.engine import intake, machines
+
+
+class NewNode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A node to be known: where it stands, and its address when it has one already."""
+
+    name: Name
+    rack: Name
+    address: str | None = None
+    labels: dict[str, str] = {}
+
+
+class NodeChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to be changed of a node. ``facts`` by path, null deletes; ``desired.*`` and ``observed.*`` only."""
+
+    alive: bool | None = None
+    available: bool | None = None
+    facts: dict[str, Any] = {}
+
+
+class NodesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which nodes: by name (``a,b,c``) or by rack; a page of them."""
+
+    names: str | None = None
+    rack: str | None = None
+    cursor: str | None = None
+    limit: Limit = 500
+
+
+async def one(views: Views, name: str) -> NodeView:
+    """A node with its facts. Raises NotFound that names the nearest nodes of the same beginning."""
+    found = await views.nodes(names=[name])
+    if found:
+        return found[0]
+    raise unknown("node", name, [node.name for node in await views.nodes(limit=1000)])
+
+
+async def list_nodes(call: Call) -> Response:
+    """A page of nodes, in the order of their names."""
+    query = call.query(NodesQuery)
+    found = await call.services.views.nodes(
+        names=split(query.names), rack=query.rack, after=after(query.cursor, ""), limit=query.limit + 1
+    )
+    return page(call, found, query.limit, lambda node: node.name)
+
+
+async def get_node(call: Call) -> Response:
+    """One node with its facts."""
+    return reply(await one(call.services.views, call.path["name"]))
+
+
+async def add_nodes(call: Call) -> Response:
+    """Make nodes known: one, or a list; the answer has one result for each."""
+    batch = await call.some(NewNode)
+    added = await machines.add_nodes(
+        call.services.store, [msgspec.structs.asdict(node) for node in batch], call.caller.name
+    )
+    return whole(added)
+
+
+async def change_node(call: Call) -> Response:
+    """Change what is known or wished of a node; gives it as it then is."""
+    services, name = call.services, call.path["name"]
+    change = await call.body(NodeChange)
+    if change.facts:
+        await _put_facts(call, name, change.facts)
+    if change.alive is not None or change.available is not None:
+        await machines.set_node(services.store, name, change.alive, change.available, call.caller.name)
+    return reply(await one(services.views, name))
+
+
+async def delete_node(call: Call) -> Response:
+    """Forget a node; refused while something runs on it."""
+    await machines.delete_node(call.services.store, call.path["name"], call.caller.name)
+    return nothing()
+
+
+async def _put_facts(call: Call, name: str, facts: dict[str, Any]) -> None:
+    services = call.services
+    async with services.store.transaction() as transaction:
+        scopes = await transaction.named("node", [name])
+    if name not in scopes:
+        raise NotFound(f"no node is called {name!r}", where=f"node {name}", mend="`rackwright get nodes` lists them")
+    writes = [
+        FactWrite(scopes[name].id, path, value, WORLD if path.startswith("observed.") else PEOPLE)
+        for path, value in facts.items()
+    ]
+    await intake.put_facts(services.store, services.catalogs, writes)
+
+
+routes = [
+    route("GET", f"{PREFIX}/nodes", list_nodes, "read"),
+    route("POST", f"{PREFIX}/nodes", add_nodes, "admin"),
+    route("GET", f"{PREFIX}/nodes/{{name}}", get_node, "read"),
+    route("PATCH", f"{PREFIX}/nodes/{{name}}", change_node, "admin"),
+    route("DELETE", f"{PREFIX}/nodes/{{name}}", delete_node, "admin"),
+]

@@ -1,0 +1,62 @@
+"""Racks: the processes beside the machines, as people see them. What a rack itself asks for is in ``work``."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.responses import Response
+
+from rackwright.api import tokens
+from rackwright.api.bodies import nothing, reply
+from rackwright.api.call import PREFIX, Call, route
+from rackwright.api.names import Name, split, unknown
+from rackwright.api.pages import whole
+from rackwright.engine import machines
+
+
+class NewRack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A rack to be known."""
+
+    name: Name
+
+
+class RacksQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which racks: by name (``a,b,c``), or all."""
+
+    names: str | None = None
+
+
+async def list_racks(call: Call) -> Response:
+    """Racks in the order of their names."""
+    return whole(await call.services.views.racks(names=split(call.query(RacksQuery).names)))
+
+
+async def get_rack(call: Call) -> Response:
+    """One rack."""
+    name, views = call.path["name"], call.services.views
+    found = await views.racks(names=[name])
+    if not found:
+        raise unknown("rack", name, [rack.name for rack in await views.racks()])
+    return reply(found[0])
+
+
+async def add_rack(call: Call) -> Response:
+    """Make a rack known. The answer holds its token: this once, for only its SHA-256 is kept."""
+    rack = await call.body(NewRack)
+    token = tokens.new_token(tokens.RACK_PREFIX)
+    await machines.add_rack(call.services.store, rack.name, tokens.digest(token), call.caller.name)
+    location = {"Location": f"{PREFIX}/racks/{rack.name}", "Cache-Control": "no-store"}
+    return reply({"name": rack.name, "token": token}, 201, location)
+
+
+async def delete_rack(call: Call) -> Response:
+    """Forget a rack; refused while nodes stand in it."""
+    await machines.delete_rack(call.services.store, call.path["name"], call.caller.name)
+    return nothing()
+
+
+routes = [
+    route("GET", f"{PREFIX}/racks", list_racks, "read"),
+    route("POST", f"{PREFIX}/racks", add_rack, "admin"),
+    route("GET", f"{PREFIX}/racks/{{name}}", get_rack, "read"),
+    route("DELETE", f"{PREFIX}/racks/{{name}}", delete_rack, "admin"),
+]

@@ -1,0 +1,25 @@
+"""What the endpoints work with: handed in once, by the command that starts the process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rackwright.api.news import News
+from rackwright.core.ports import Store
+from rackwright.core.views import Views
+from rackwright.engine.library import CatalogLibrary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """The store for changes, the views for reading, the catalogs, the news, and the clock (seconds since the epoch)."""
+
+    store: Store
+    views: Views
+    catalogs: CatalogLibrary
+    news: News
+    lease: float = 30.0
+    """Seconds for which a claim is a rack's without a heartbeat."""
+    clock: Callable[[], float] = time.time

@@ -1,0 +1,61 @@
+"""Answers that go on: server-sent events. They end at once when the process stops, and pick up where they ended."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import structlog
+from starlette.responses import StreamingResponse
+
+from rackwright.api.services import Services
+from rackwright.core.errors import StoreUnavailable
+
+HEARTBEAT = 15.0
+"""Seconds between comments that keep proxies from closing a quiet stream."""
+_LOOK_AGAIN = 2.0
+"""Seconds after which a stream looks without news: news may be lost."""
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+log = structlog.get_logger()
+
+
+async def newest(services: Services) -> int:
+    """The id of the newest event; 0 when there is none."""
+    events = await services.views.events(after=-1, limit=1)
+    return int(events[-1]["id"]) if events else 0
+
+
+def event_stream(services: Services, after: int, deployment: str | None) -> StreamingResponse:
+    """Events with ids above ``after``, as they come (WHATWG HTML, section 9.2): ``id`` is the event's, so that a
+    browser that reconnects with Last-Event-ID misses none."""
+    return StreamingResponse(_events(services, after, deployment), headers=HEADERS, media_type="text/event-stream")
+
+
+def frame(event: dict[str, Any]) -> bytes:
+    """One event as it goes over the wire. JSON has no line ends, so it is one ``data`` line."""
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (event["id"], event["kind"].encode(), msgspec.json.encode(event))
+
+
+async def _events(services: Services, after: int, deployment: str | None) -> AsyncIterator[bytes]:
+    quiet = 0.0
+    yield b"retry: 1000\n\n"
+    with services.news.watch("event") as bell:
+        while not services.news.stopping:
+            try:
+                found = await services.views.events(after=after, deployment=deployment, limit=1000)
+            except StoreUnavailable as error:
+                log.warning("event stream ends", why=error.what)
+                return
+            for event in found:
+                after = event["id"]
+                yield frame(event)
+            if found:
+                quiet = 0.0
+                continue
+            await bell.wait(_LOOK_AGAIN)
+            quiet += _LOOK_AGAIN
+            if quiet >= HEARTBEAT:
+                quiet = 0.0
+                yield b": still here\n\n"

@@ -1,0 +1,68 @@
+"""What racks ask for: work, the taking of results, the prolonging of leases, and the keeping of logs."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.responses import Response
+
+from rackwright.api.bodies import reply
+from rackwright.api.call import PREFIX, Call, route
+from rackwright.core.messages import ClaimRequest, Claims, Heartbeat, LogChunks, Results
+from rackwright.engine import claims, intake
+
+LONGEST_WAIT = 60.0
+"""Seconds that a claim may wait for work."""
+LOOK_AGAIN = 2.0
+"""Seconds after which a waiting claim looks without news: work whose back-off is over makes none."""
+
+
+async def claim(call: Call) -> Response:
+    """Hand out node tasks; wait for some when there are none, but not for a rack that has gone or when stopping."""
+    services, rack = call.services, call.caller.rack
+    request = await call.body(ClaimRequest)
+    clock = asyncio.get_running_loop().time
+    until = clock() + min(request.wait, LONGEST_WAIT)
+    with services.news.watch("work", str(rack)) as bell:
+        while True:
+            now = services.clock()
+            items = await claims.claim(services.store, services.catalogs, rack, request, now, services.lease)
+            left = until - clock()
+            if items or left <= 0 or services.news.stopping:
+                return reply(Claims(items, services.lease))
+            await bell.wait(min(left, LOOK_AGAIN))
+            if await call.request.is_disconnected():
+                return reply(Claims([], services.lease))
+
+
+async def results(call: Call) -> Response:
+    """Take results; the answer has one verdict for each."""
+    services = call.services
+    batch = await call.body(Results)
+    taken = await intake.take_results(services.store, services.catalogs, call.caller.rack, batch, services.clock())
+    return reply(taken)
+
+
+async def heartbeat(call: Call) -> Response:
+    """Prolong the leases of what the rack works on; the answer says what is no longer its own."""
+    services = call.services
+    beat = await call.body(Heartbeat)
+    return reply(await claims.heartbeat(services.store, call.caller.rack, beat, services.clock(), services.lease))
+
+
+async def logs(call: Call) -> Response:
+    """Keep pieces of logs; a piece that comes again changes nothing."""
+    chunks = await call.body(LogChunks)
+    await call.services.views.add_log(
+        [(chunk.id, chunk.attempt, chunk.offset, chunk.data, chunk.last) for chunk in chunks.items]
+    )
+    return reply({})
+
+
+_RACK = f"{PREFIX}/racks/{{name}}"
+routes = [
+    route("POST", f"{_RACK}/claims", claim, "rack"),
+    route("POST", f"{_RACK}/results", results, "rack"),
+    route("POST", f"{_RACK}/heartbeat", heartbeat, "rack"),
+    route("POST", f"{_RACK}/logs", logs, "rack"),
+]
