@@ -97,6 +97,7 @@ def _parenthesised(operators: list[str], texts: list[str]) -> str:
     ("old", "today"),
     [
         ("settings:additional_components.murano.value", "settings:murano.enabled"),
+        ("settings:additional_components.murano", "settings:murano.enabled"),
         ("settings:common.debug.value", "settings:debug"),
         ("settings:common.debug", "settings:debug"),
         ("settings:storage.images_ceph.value", "settings:storage.images_ceph"),

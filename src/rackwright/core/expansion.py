@@ -195,7 +195,7 @@ def _fault_tolerance(group: Task, nodes: tuple[str, ...], warnings: dict[str, No
 
 def _cross_relations(
     instance: Instance, relations: Relations | None, warnings: dict[str, None]
-) -> tuple[list[Any], list[Any]]:
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """Give the entries of both cross relations of one instance, evaluated."""
     task = instance.task
     depends, depended_by = task.cross_depends, task.cross_depended_by
@@ -207,13 +207,14 @@ def _cross_relations(
     return _entries(task, depends), _entries(task, depended_by)
 
 
-def _entries(task: Task, value: Any) -> list[Any]:
-    """Give the relations in ``value``: a list, one mapping, or nothing; what is empty in it says nothing."""
-    if isinstance(value, Mapping):
-        return [value]
-    if not isinstance(value, list | tuple | None):
+def _entries(task: Task, value: Any) -> list[Mapping[str, Any]]:
+    """Give the relations in ``value``: one mapping, or lists of them; what is empty says nothing. An expression in a
+    list may itself have given a list."""
+    if isinstance(value, list | tuple):
+        return [entry for inner in value for entry in _entries(task, inner)]
+    if value and not isinstance(value, Mapping):
         raise _wrong_relation(task, value)
-    return [entry for entry in value or () if entry]
+    return [value] if value else []
 
 
 def _wrong_relation(task: Task, entry: Any) -> InvalidInput:
@@ -248,7 +249,9 @@ class _Linker:
         self._many: dict[Target, Target] = {}
         self._shared: dict[tuple[str, Selector, bool], tuple[Target, ...]] = {}
 
-    def targets(self, instance: Instance, names: Iterable[str], cross: Iterable[Any]) -> tuple[Target, ...]:
+    def targets(
+        self, instance: Instance, names: Iterable[str], cross: Iterable[Mapping[str, Any]]
+    ) -> tuple[Target, ...]:
         """Give all targets of one side of an instance, each once."""
         near = self._near(instance.node)
         found = [target for name in names for target in self._at(instance.task, name, near)]
@@ -287,9 +290,9 @@ class _Linker:
                 )
         return found
 
-    def _cross(self, instance: Instance, entry: Any) -> Iterable[Target]:
+    def _cross(self, instance: Instance, entry: Mapping[str, Any]) -> Iterable[Target]:
         task = instance.task
-        if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
+        if not isinstance(entry.get("name"), str):
             raise _wrong_relation(task, entry)
         whom = next((entry[key] for key in ("tags", "role", "roles") if key in entry), EVERYONE)
         if whom is None:

@@ -1,4 +1,4 @@
-"""Conditions in Fuel's old expression language, such as ``settings:storage.ceph == true and not (cluster:mode in 'ha')``.
+"""Conditions in Fuel's old expression language: ``settings:storage.ceph == true and not (cluster:mode in 'ha')``.
 
 Binding, from loosest to tightest: ``or``, ``and``, ``==`` and ``!=``, ``in``, ``not``. A model path is
 ``model:key.key``; what is missing on its way is null.
@@ -32,7 +32,7 @@ _TOKEN = re.compile(
 _CONSTANTS = {"true": True, "false": False, "null": None}
 _OPERATORS = ("or", "and", "in", "not")
 _RENAMED = (
-    (re.compile(r"^settings:additional_components\.([\w-]+)\.value$"), r"settings:\1.enabled"),
+    (re.compile(r"^settings:additional_components\.([\w-]+)(?:\.value)?$"), r"settings:\1.enabled"),
     (re.compile(r"^settings:common\.([\w-]+)(?:\.value)?$"), r"settings:\1"),
     (re.compile(r"^(settings:.+)\.value$"), r"\1"),
 )
