@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from rackwright.store.embedded.log import Log, explained
 from rackwright.store.embedded.programs import Programs
 
 ROOM_FOR_A_NEW_ONE = 100 * 1024 * 1024  # bytes; a new cluster has about 60 MB
+
+# A cluster while it is being made; one rename makes it the cluster.
+UNBORN = "cluster.new-"
 
 HBA = f"local all {ROLE} scram-sha-256\n"
 
@@ -60,6 +64,7 @@ def prepare(folder: Folder, identity: Identity, programs: Programs, say: Callabl
 
     Raises StoreUnavailable for another major version, a folder that is no cluster, a lost password, a full disk.
     """
+    _remove_unborn(folder)
     if not folder.cluster.exists():
         say("making a new PostgreSQL data folder")
         _create(folder, identity, programs)
@@ -84,30 +89,34 @@ def write_settings(cluster: Path, socket: Path, identity: Identity) -> None:
 def _create(folder: Folder, identity: Identity, programs: Programs) -> None:
     if shutil.disk_usage(folder.home).free < ROOM_FOR_A_NEW_ONE:
         raise disk_full(str(folder.home))
-    # What is left of an attempt that was cut short; a finished one has been renamed.
-    shutil.rmtree(folder.unborn, ignore_errors=True)
-    folder.unborn.mkdir(mode=0o700)
+    # Each attempt has a name of its own: the initdb of one that was cut short may still be writing.
+    unborn = Path(tempfile.mkdtemp(prefix=UNBORN, dir=folder.home))
     password = secrets.token_urlsafe(32)
     write_durably(folder.passfile, f"*:*:*:{ROLE}:{password}\n")
-    handed = folder.unborn.with_name("password.new")
+    handed = folder.home / "password.new"
     write_durably(handed, password)
     identity.take(handed)
-    identity.take(folder.unborn)
+    identity.take(unborn)
     try:
-        _run(folder, identity, _initdb(folder, programs, handed))
+        _run(folder, identity, _initdb(programs, unborn, handed))
     finally:
         handed.unlink()
-    single = [str(programs.postgres), "--single", "-D", str(folder.unborn), "postgres"]
+    single = [str(programs.postgres), "--single", "-D", str(unborn), "postgres"]
     _run(folder, identity, single, f"CREATE DATABASE {DATABASE};\n")
-    sync_folder(folder.unborn)
-    folder.unborn.rename(folder.cluster)
+    sync_folder(unborn)
+    unborn.rename(folder.cluster)
     sync_folder(folder.home)
 
 
-def _initdb(folder: Folder, programs: Programs, password: Path) -> list[str]:
+def _remove_unborn(folder: Folder) -> None:
+    for left in folder.home.glob(f"{UNBORN}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _initdb(programs: Programs, unborn: Path, password: Path) -> list[str]:
     return [
         str(programs.initdb),
-        f"--pgdata={folder.unborn}",
+        f"--pgdata={unborn}",
         f"--username={ROLE}",
         f"--pwfile={password}",
         "--auth=scram-sha-256",

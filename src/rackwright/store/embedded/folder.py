@@ -69,11 +69,6 @@ class Folder:
         return self.home / "cluster"
 
     @property
-    def unborn(self) -> Path:
-        """The cluster while it is being made; it becomes ``cluster`` by one rename."""
-        return self.home / "cluster.new"
-
-    @property
     def programs(self) -> Path:
         """A copy of the programs."""
         return self.home / "programs"
@@ -118,7 +113,8 @@ def opened(data: Path) -> Folder:
             raise PermissionError(errno.EACCES, "not writable")
         folder.home.mkdir(mode=0o700, exist_ok=True)
         _require_ours(folder.home)
-        if not folder.users.exists() and any(folder.home.iterdir()):
+        # In this order: another command may be making the very same folder.
+        if any(folder.home.iterdir()) and not folder.users.exists():
             raise InvalidInput(
                 "the folder holds other things than an embedded PostgreSQL",
                 where=str(folder.home),
@@ -126,6 +122,7 @@ def opened(data: Path) -> Folder:
             )
         if folder.home.stat().st_mode & 0o066:
             folder.home.chmod(0o700)
+        folder.users.touch(mode=0o600)
     return folder
 
 

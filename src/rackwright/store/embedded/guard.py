@@ -70,7 +70,7 @@ class Guard:
         return self._start(identity, programs)
 
     def _start(self, identity: Identity, programs: Programs) -> Server:
-        postmaster.clear_remains(self._folder.cluster, self._log.note)
+        postmaster.clear_remains(self._folder, self._log.note)
         socket = choose_socket_folder(self._folder)
         identity.take(socket)
         write_settings(self._folder.cluster, socket, identity)

@@ -58,10 +58,13 @@ class Identity:
     def runs(self, programs: Programs) -> bool:
         """Whether this identity can be taken on here and may run the programs."""
         try:
-            with self.launch([str(programs.postgres), "--version"], says=subprocess.DEVNULL) as process:
-                return process.wait() == 0
-        except (OSError, subprocess.SubprocessError):
+            for program in (programs.postgres, programs.initdb):
+                with self.launch([str(program), "--version"], says=subprocess.DEVNULL) as process:
+                    if process.wait() != 0:
+                        return False
+        except OSError:
             return False
+        return True
 
 
 OURSELVES = Identity()

@@ -59,22 +59,26 @@ def found() -> Programs:
 
 
 def copied(programs: Programs, place: Path) -> Programs:
-    """A copy at ``place`` that every user may run; made again when the version has changed."""
+    """A copy below ``place`` that every user may run; made again when the version has changed."""
     stamp = place / "version"
     version = programs.version()
+    # The folders keep their places to each other: the programs look for their libraries beside them.
+    copy = Programs(place / WHEEL / "pginstall")
     if not stamp.exists() or stamp.read_text() != version:
         shutil.rmtree(place, ignore_errors=True)
-        place.mkdir()
-        place.chmod(0o755)
+        for folder in (place, place / WHEEL, copy.place, copy.place / "bin"):
+            folder.mkdir()
+            folder.chmod(0o755)
         for name in NEEDED:
-            _copy(programs.place / name, place / name)
+            _copy(programs.place / name, copy.place / name)
+        libraries = programs.place.parent.with_name(f"{WHEEL}.libs")
+        if libraries.exists():
+            _copy(libraries, place / libraries.name)
         stamp.write_text(version)
-    return Programs(place)
+    return copy
 
 
 def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(exist_ok=True)
-    target.parent.chmod(0o755)
     if source.is_dir():
         shutil.copytree(source, target, symlinks=True)
     else:

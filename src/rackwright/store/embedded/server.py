@@ -14,14 +14,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from rackwright.store.embedded.folder import Folder
+from rackwright.store.embedded.folder import SOCKET_NAME, Folder
 from rackwright.store.embedded.identity import Identity
 from rackwright.store.embedded.log import Log
 from rackwright.store.embedded.programs import Programs
 
 STATUS_LINE = 7  # of postmaster.pid: "ready" once connections are taken (PostgreSQL, miscadmin.h)
 TICK = 0.05  # seconds
-PATIENCE_WITH_ORPHANS = 5.0  # seconds before each stronger signal
+PATIENCE_WITH_ORPHANS = 2.0  # seconds before each stronger signal
 PATIENCE_WITH_STOP = 120.0  # seconds for the checkpoint of a fast shutdown
 
 
@@ -70,11 +70,12 @@ def started(folder: Folder, identity: Identity, programs: Programs) -> Server:
     return Server(folder.cluster, child.pid, child)
 
 
-def clear_remains(cluster: Path, note: Callable[[str], None]) -> None:
-    """After the death of a postmaster: let its orphans leave, make them if they will not, remove its pid file.
+def clear_remains(folder: Folder, note: Callable[[str], None]) -> None:
+    """After the death of a postmaster: let its orphans leave, make them if they will not, remove its lock files.
 
     To be called by the holder of the guard's lock only.
     """
+    cluster = folder.cluster
     for signal_number in (None, signal.SIGQUIT, signal.SIGKILL):
         for pid in _workers_in(cluster):
             if signal_number is not None:
@@ -83,10 +84,11 @@ def clear_remains(cluster: Path, note: Callable[[str], None]) -> None:
                     os.kill(pid, signal_number)
         if _wait(lambda: not _workers_in(cluster), PATIENCE_WITH_ORPHANS):
             break
+    (folder.socket() / f"{SOCKET_NAME}.lock").unlink(missing_ok=True)
     pid, _ = read_status(cluster)
     if pid and _exists(pid):
-        # PostgreSQL would refuse to start for any process of that number, and this one is not its own.
-        note(f"removing a stale postmaster.pid: process {pid} is something else")
+        # PostgreSQL would refuse to start for any process of that number, and this one is dead or something else.
+        note(f"removing a stale postmaster.pid: process {pid} is no server of this folder")
         (cluster / "postmaster.pid").unlink()
 
 
@@ -95,7 +97,7 @@ def read_status(cluster: Path) -> tuple[int, str]:
     try:
         lines = (cluster / "postmaster.pid").read_text().splitlines()
         return int(lines[0]), lines[STATUS_LINE].strip()
-    except (FileNotFoundError, ValueError, IndexError):
+    except (OSError, ValueError, IndexError):
         return 0, ""
 
 
