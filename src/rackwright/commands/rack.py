@@ -1,0 +1,97 @@
+"""``rackwright rack run``: the process beside the machines."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from importlib.metadata import entry_points
+
+import click
+import structlog
+
+from rackwright.commands.logging_setup import configure_logging
+from rackwright.core.errors import InvalidInput, NotAllowed, RackwrightError
+from rackwright.core.jig import Jig
+from rackwright.rack.rack import RackSetting, run_rack
+
+exit_error, exit_refused = 1, 5
+
+log = structlog.get_logger()
+
+
+@click.command()
+@click.option("--name", required=True, envvar="RACKWRIGHT_RACK", help="The rack's name, as the api knows it.")
+@click.option("--api", required=True, envvar="RACKWRIGHT_SERVER", help="URL of the api, like http://127.0.0.1:8460.")
+@click.option(
+    "--token-file", envvar="RACKWRIGHT_TOKEN_FILE", type=click.Path(dir_okay=False),
+    help="File with the rack's token; else the environment variable RACKWRIGHT_TOKEN is used.",
+)  # fmt: skip
+@click.option(
+    "--data", required=True, envvar="RACKWRIGHT_RACK_DATA", type=click.Path(file_okay=False, resolve_path=True),
+    help="Folder for this rack alone: results and logs not yet sent, state of tasks and services.",
+)  # fmt: skip
+@click.option(
+    "--capacity", default=32, show_default=True, envvar="RACKWRIGHT_RACK_CAPACITY", type=click.IntRange(min=1),
+    help="How many node tasks it carries out at once.",
+)  # fmt: skip
+@click.option(
+    "--drain", default=10.0, show_default=True, envvar="RACKWRIGHT_RACK_DRAIN", type=click.FloatRange(min=0),
+    help="Seconds that running tasks may take when the rack is to stop.",
+)  # fmt: skip
+def rack(*, name: str, api: str, token_file: str | None, data: str, capacity: int, drain: float) -> None:
+    """Carry out the node tasks of one rack.
+
+    SIGTERM or Ctrl-C ends it in order: it claims no more, waits for what runs, stops its services and exits with 0. A
+    second one ends it at once. It exits with 5 when the api refuses its token.
+    """
+    configure_logging("rack")
+    structlog.contextvars.bind_contextvars(rack=name)
+    try:
+        setting = RackSetting(name, api, read_token(token_file), data, capacity, drain)
+        asyncio.run(_serve(setting))
+    except NotAllowed as error:
+        log.error(str(error))
+        sys.exit(exit_refused)
+    except (RackwrightError, OSError) as error:
+        log.error(str(error))
+        sys.exit(exit_error)
+
+
+async def _serve(setting: RackSetting) -> None:
+    stop, at_once = asyncio.Event(), asyncio.Event()
+
+    def asked_to_stop() -> None:
+        (at_once if stop.is_set() else stop).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked_to_stop)
+    await run_rack(setting, find_jigs(setting.data), stop, at_once)
+
+
+def find_jigs(data: str) -> dict[str, Jig]:
+    """Every installed jig by its name, each with a folder of its own below ``data``. One that cannot be loaded is left
+    out, and the log says why; tasks that need it then fail with a clear reason."""
+    jigs: dict[str, Jig] = {}
+    for point in entry_points(group="rackwright.jig"):
+        folder = os.path.join(data, "jigs", point.name)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        try:
+            jigs[point.name] = point.load()(folder)
+        except Exception as error:
+            log.exception("jig cannot be loaded", jig=point.name, source=point.value, reason=str(error))
+    return jigs
+
+
+def read_token(path: str | None) -> str:
+    """The rack's token from the file, or from RACKWRIGHT_TOKEN; raises ``InvalidInput`` when there is none."""
+    token = os.environ.get("RACKWRIGHT_TOKEN", "")
+    if path is not None:
+        with open(path, encoding="utf-8") as file:
+            token = file.read()
+    token = token.strip()
+    if not token or not token.isascii() or not token.isprintable():
+        where = path or "RACKWRIGHT_TOKEN"
+        raise InvalidInput("there is no token, or it is damaged", where=where, mend="give --token-file FILE")
+    return token

@@ -1,0 +1,112 @@
+"""The claims loop: asks for as much work as there is room for, and sees every attempt through to its result."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from rackwright.core.messages import Claim, ClaimRequest, Claims
+from rackwright.rack.attempt import Workshop, unfinished
+from rackwright.rack.client import RackClient, patiently
+from rackwright.rack.logs import LogShipper
+from rackwright.rack.results import ResultSender
+
+poll_time = 20.0
+"""Seconds that one request waits for work."""
+
+log = structlog.get_logger()
+
+
+@dataclass
+class Running:
+    """An attempt that is under way; ``ended`` says why it was cancelled, if it was."""
+
+    claim: Claim
+    work: asyncio.Task[None]
+    ended: str = ""
+
+
+class ClaimsLoop:
+    """Claims node tasks for the rack and carries them out, at most ``capacity`` at once."""
+
+    def __init__(
+        self, client: RackClient, workshop: Workshop, results: ResultSender, logs: LogShipper, *, capacity: int
+    ) -> None:
+        self.client = client
+        self.workshop = workshop
+        self.results = results
+        self.logs = logs
+        self.incarnation = results.incarnation
+        self.capacity = capacity
+        self.lease = 0.0
+        """Seconds; known once ``leased`` is set, by the first answer of the api."""
+        self.leased = asyncio.Event()
+        self._running: dict[tuple[int, int], Running] = {}
+        self._room = asyncio.Event()
+
+    def working(self) -> list[tuple[int, int]]:
+        """The (id, attempt) pairs that this rack answers for: under way, or done and not yet acknowledged."""
+        return [*self._running, *self.results.held()]
+
+    async def run(self) -> None:
+        """Claim for ever; every attempt runs in a task of its own, which outlives this one."""
+        while True:
+            claims = await patiently("claims", self._ask)
+            self.lease = claims.lease
+            self.leased.set()
+            for claim in claims.items:
+                self._start(claim)
+
+    async def _ask(self) -> Claims:
+        while len(self._running) >= self.capacity:
+            self._room.clear()
+            await self._room.wait()
+        room = self.capacity - len(self._running)
+        return await self.client.claims(ClaimRequest(incarnation=self.incarnation, capacity=room, wait=poll_time))
+
+    def cancel(self, pairs: list[tuple[int, int]], why: str) -> None:
+        """End these attempts without a result: they are no longer this rack's."""
+        for pair in pairs:
+            running = self._running.get(pair)
+            if running is not None and not running.ended:
+                running.ended = why
+                running.work.cancel()
+                log.info("attempt cancelled", id=pair[0], attempt=pair[1], reason=why)
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for what is under way; after ``seconds`` end it, and report it as to be tried again."""
+        tasks = {running.work for running in self._running.values()}
+        if tasks and seconds > 0:
+            log.info("waiting for attempts", count=len(tasks), seconds=seconds)
+            await asyncio.wait(tasks, timeout=seconds)
+        left = [running for running in self._running.values() if not running.ended]
+        self.cancel(list(self._running), "the rack stops")
+        if self._running:
+            await asyncio.wait({running.work for running in self._running.values()})
+        reason = f"rack {self.workshop.rack} was stopped while it worked on this; it can be tried again at once"
+        for running in left:
+            if running.work.cancelled():
+                self.results.give(unfinished(running.claim, reason))
+
+    def _start(self, claim: Claim) -> None:
+        if (claim.id, claim.attempt) in self._running:
+            return
+        older = [running for (number, _), running in self._running.items() if number == claim.id]
+        self.cancel([(running.claim.id, running.claim.attempt) for running in older], "a newer attempt was claimed")
+        work = asyncio.create_task(self._see_through(claim, [running.work for running in older]))
+        self._running[claim.id, claim.attempt] = Running(claim, work)
+
+    async def _see_through(self, claim: Claim, after: list[asyncio.Task[None]]) -> None:
+        """Carry out one claim once the older attempts have ended, and give its result."""
+        pair = (claim.id, claim.attempt)
+        path = self.logs.path(*pair)
+        try:
+            if after:
+                await asyncio.wait(after)
+            self.results.give(await self.workshop.attempt(claim, path))
+        finally:
+            self.logs.end(*pair)
+            del self._running[pair]
+            self._room.set()

@@ -1,0 +1,144 @@
+"""The rack's side of the api: four requests, and patience."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+from urllib.parse import quote
+
+import httpx
+import msgspec
+import structlog
+
+from rackwright.core.errors import InvalidInput, NotAllowed, Retryable
+from rackwright.core.messages import (
+    ClaimRequest,
+    Claims,
+    Heartbeat,
+    HeartbeatAnswer,
+    LogChunks,
+    Results,
+    Verdicts,
+)
+
+first_pause = 0.2
+"""Seconds before the second try; each further pause is up to twice as long."""
+
+longest_pause = 15.0
+"""Seconds."""
+
+one_request = 30.0
+"""Seconds for the answer to a request, on top of what a long poll waits."""
+
+refusals = frozenset({400, 413, 422})
+"""HTTP statuses that say: these very results or logs will never be taken. A question is simply asked again."""
+
+_Answer = TypeVar("_Answer", bound=msgspec.Struct)
+
+log = structlog.get_logger()
+
+
+class RackClient:
+    """Speaks for the rack ``name`` to the api at ``url`` (scheme, host, port). Use as an async context.
+
+    Each request is one try. It raises ``NotAllowed`` when the token is refused, ``InvalidInput`` when the api will
+    never take the request, and ``Retryable`` for everything that may pass: no connection, an overloaded or broken api,
+    an answer that makes no sense.
+    """
+
+    def __init__(self, url: str, name: str, token: str) -> None:
+        self.url = url
+        self.name = name
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self._http = httpx.AsyncClient(headers=headers, timeout=one_request, trust_env=False)
+        self._base = f"{url.rstrip('/')}/api/v1/racks/{quote(name, safe='')}"
+
+    async def __aenter__(self) -> RackClient:
+        """Nothing is opened before the first request."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def claims(self, request: ClaimRequest) -> Claims:
+        """Ask for node tasks; answers when there are some, or after ``request.wait`` seconds."""
+        return await self._post("claims", request, Claims, request.wait)
+
+    async def results(self, results: Results) -> Verdicts:
+        """Give results; answers what became of each."""
+        return await self._post("results", results, Verdicts)
+
+    async def heartbeat(self, heartbeat: Heartbeat) -> HeartbeatAnswer:
+        """Keep the lease; answers what is to be cancelled."""
+        return await self._post("heartbeat", heartbeat, HeartbeatAnswer)
+
+    async def logs(self, chunks: LogChunks) -> None:
+        """Give pieces of logs."""
+        await self._post("logs", chunks, msgspec.Struct)
+
+    async def _post(self, verb: str, body: msgspec.Struct, answer: type[_Answer], extra: float = 0.0) -> _Answer:
+        url = f"{self._base}/{verb}"
+        try:
+            response = await self._http.post(url, content=msgspec.json.encode(body), timeout=one_request + extra)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            reason = str(error) or type(error).__name__
+            raise Retryable(f"the api cannot be reached: {reason}", where=url, mend="is it running?") from error
+        self._check(response, url)
+        try:
+            return msgspec.json.decode(response.content, type=answer)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise Retryable(f"the answer makes no sense: {error}", where=url, mend="is this the api's URL?") from error
+
+    def _check(self, response: httpx.Response, url: str) -> None:
+        status = response.status_code
+        if status < 300:
+            return
+        said = f"HTTP {status}: {_detail(response)}"
+        if status in (401, 403):
+            what = f"token of rack {self.name} refused by {self.url}; {said}"
+            raise NotAllowed(what, mend=f"get a new one with `rackwright rack add {self.name}`")
+        if status in refusals and url.endswith(("/results", "/logs")):
+            raise InvalidInput(said, where=url)
+        raise Retryable(said, where=url, after=_retry_after(response))
+
+
+_Value = TypeVar("_Value")
+
+_jitter = random.SystemRandom()
+
+
+async def patiently(what: str, ask: Callable[[], Awaitable[_Value]]) -> _Value:
+    """Ask until it works. Between two tries it waits longer and longer, by chance a little more or less, so that many
+    racks do not come back all at once. Errors other than ``Retryable`` pass."""
+    pause, last = first_pause, ""
+    while True:
+        try:
+            answer = await ask()
+        except Retryable as error:
+            if str(error) != last:
+                log.warning("request failed, will be repeated", request=what, reason=str(error))
+            last = str(error)
+            await asyncio.sleep(max(error.after or 0.0, pause * _jitter.uniform(0.5, 1.0)))
+            pause = min(pause * 2, longest_pause)
+        else:
+            if last:
+                log.info("request works again", request=what)
+            return answer
+
+
+def _detail(response: httpx.Response) -> str:
+    """What a problem document says (RFC 9457), or the beginning of whatever came instead."""
+    try:
+        problem = msgspec.json.decode(response.content, type=dict[str, object])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return response.text[:200]
+    parts = [str(problem[key]) for key in ("title", "where", "detail", "mend") if problem.get(key)]
+    return "; ".join(parts) or response.text[:200]
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    seconds = response.headers.get("Retry-After", "")
+    return min(float(seconds), 60.0) if seconds.isdigit() else None
