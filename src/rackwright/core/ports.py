@@ -1,0 +1,260 @@
+"""What the core and the engine ask of the world: the store.
+
+Two stores answer it, PostgreSQL and memory, and one suite of behaviour holds for both. All times are seconds since
+the epoch, UTC. Every method may raise StoreUnavailable.
+
+Locks are taken in one order everywhere, so that no two transactions wait for each other in a ring:
+facts by (scope, path), then node tasks by id, then barriers by id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from rackwright.core.facts import Fact, FactWrite
+from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask, Run
+
+Reach = Literal["self", "children", "descendants"]
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """A node, a rack or a deployment: what facts hang on."""
+
+    id: int
+    kind: Literal["node", "rack", "deployment"]
+    name: str
+    rack: int | None = None
+    """For nodes: the rack it stands in."""
+    alive: bool = True
+    available: bool = True
+    labels: dict[str, str] = {}
+    created_at: float = 0.0
+    last_seen: float | None = None
+    """For racks: the last request of its process."""
+
+
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """A deployment: which catalog (by digest), under which parent, and whether its work is stopped."""
+
+    id: int
+    name: str
+    parent: int | None = None
+    catalog: str = ""
+    """Digest of the merged catalog."""
+    catalog_name: str = ""
+    stopped: bool = False
+    created_at: float = 0.0
+
+
+class Membership(msgspec.Struct, frozen=True, kw_only=True):
+    """A node's part in a deployment: bound roles and the tags that they bring (primaries elected)."""
+
+    deployment: int
+    scope: int
+    name: str
+    rack: int | None
+    roles: tuple[str, ...]
+    tags: tuple[str, ...]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that people may want to know. ``id`` and ``at`` are the store's when it is written."""
+
+    kind: str
+    """stale | proposed | error | retried | lost | run | plan.applied | plan.failed | deployment.stopped | ..."""
+    text: str
+    deployment: str | None = None
+    scope: str | None = None
+    task: str | None = None
+    data: dict[str, Any] = {}
+    id: int = 0
+    at: float = 0.0
+
+
+PlanState = Literal["requested", "ready", "applied", "failed"]
+
+
+class PlanRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan: the changes that somebody asked for, and what the conductor made of them."""
+
+    id: int
+    deployment: int
+    changes: dict[str, Any]
+    apply: bool
+    """True: it is to be carried out as soon as it is computed."""
+    state: PlanState = "requested"
+    summary: dict[str, Any] = {}
+    """What will run, on which nodes and why; empty until computed."""
+    fence: int = -1
+    """Newest revision of any fact, and generation of the deployment, when it was computed (see Transaction.fence)."""
+    error: str = ""
+    created_by: str = ""
+    created_at: float = 0.0
+    finished_at: float | None = None
+
+
+class Transaction(Protocol):
+    """One unit of work: all of it is kept, or nothing."""
+
+    async def put_facts(self, writes: Sequence[FactWrite]) -> list[Fact]:
+        """Store what really differs (None deletes) and give only that, each with its new revision. A fact that another
+        writer owns raises Conflict naming both; so does a second node with the same ``desired.address``."""
+
+    async def facts(self, scopes: Collection[int], paths: Collection[str]) -> list[Fact]:
+        """Every fact of these scopes at, above or below one of these paths."""
+
+    async def find(
+        self, deployment: int, tasks: Collection[str] | None, scopes: Collection[int] | None, state: int | None = None
+    ) -> list[int]:
+        """Ids of the node tasks of a deployment: of these tasks, on these scopes, in this state; None: of any."""
+
+    async def slice(self, after: int, limit: int) -> list[int]:
+        """The next ``limit`` ids of node tasks above ``after``, of any deployment."""
+
+    async def unfinished(self, deployment: int, graph: str, scopes: Collection[int]) -> set[int]:
+        """Those of the scopes that have a node task of this graph that is not active."""
+
+    async def reach(self, ids: Collection[int], reach: Reach) -> list[int]:
+        """``ids`` and what lies below them: the direct children, or every descendant (through barriers too).
+        Reads without locking."""
+
+    async def lock(self, ids: Collection[int]) -> Neighbourhood:
+        """Lock these node tasks in the order of their ids, then the barriers that they feed with all barriers below
+        those; the barriers that gate them are read only. Ids that are gone are left out."""
+
+    async def save(self, near: Neighbourhood) -> None:
+        """Write every touched row and barrier and the runs, each kind in one statement; wake the racks that have new
+        work when the transaction commits."""
+
+    async def claimable(self, rack: int, capacity: int, now: float) -> list[NodeTask]:
+        """Lock (skipping what others hold) at most ``capacity`` node tasks of the rack that may run now: todo, past
+        ``not_before``, at most one per scope, none of a scope that has one in transition or a critical error, none of
+        a node that is not alive or not available, none of a stopped deployment; heaviest first. Claims of one rack
+        come one after the other (the rack's row is locked). Gates are not looked at: the caller does."""
+
+    async def barriers(self, ids: Collection[int]) -> dict[int, Barrier]:
+        """Read barriers by id, without locking."""
+
+    async def wakeable(self, limit: int) -> tuple[Barrier, list[int]] | None:
+        """Some open barrier with children yet to wake, and the next ``limit`` of their ids; None: there is none."""
+
+    async def released(self, barrier: int, before: int, after: int) -> bool:
+        """Lock the barrier; if it is still open and ``released`` is still ``before``, set it to ``after``."""
+
+    async def held(self, rack: int, besides: str) -> list[int]:
+        """Node tasks in transition that an incarnation of this rack other than ``besides`` holds."""
+
+    async def expired(self, now: float, limit: int) -> list[int]:
+        """Node tasks in transition whose lease is over."""
+
+    async def extend(self, rack: int, incarnation: str, pairs: Sequence[tuple[int, int]], until: float) -> list[
+        tuple[int, int]
+    ]:
+        """Prolong the leases of these (id, attempt) pairs and give those that are no longer this incarnation's."""
+
+    async def seen(self, rack: int, now: float) -> None:
+        """Note that the rack's process is alive."""
+
+    async def record(self, events: Sequence[Event]) -> None:
+        """Append events."""
+
+    async def scopes(self, ids: Collection[int]) -> dict[int, Scope]:
+        """Scopes by id."""
+
+    async def named(self, kind: str, names: Collection[str] | None) -> dict[str, Scope]:
+        """Scopes of one kind by name; names that are not known are left out; None: all of them."""
+
+    async def deployments(self, ids: Collection[int]) -> dict[int, Deployment]:
+        """Deployments by id, with all their ancestors."""
+
+    async def memberships(self, deployment: int, scopes: Collection[int] | None = None) -> list[Membership]:
+        """The members of a deployment (only those of ``scopes``, if given), by name."""
+
+    async def deployments_of(self, scopes: Collection[int]) -> dict[int, list[int]]:
+        """Per given scope the deployments it concerns: those that a node is a member of, those with members in a rack,
+        a deployment itself and all below it."""
+
+    async def set_members(self, deployment: int, members: Sequence[Membership]) -> None:
+        """Replace the members of a deployment."""
+
+    async def set_deployment(self, deployment: int, *, catalog: str | None = None, stopped: bool | None = None) -> None:
+        """Change a deployment; None leaves a field as it is. Raises its generation (see ``fence``)."""
+
+    async def fence(self, deployment: int) -> int:
+        """A number that differs once any fact of the deployment, its members, its ancestors, or its membership,
+        catalog or node tasks' set has changed: a plan computed at one fence is refused at another."""
+
+    async def lock_deployment(self, deployment: int) -> None:
+        """Let no other plan of this deployment go on until this transaction ends."""
+
+    async def graph_rows(self, deployment: int, graph: str) -> list[NodeTask]:
+        """Lock and give every node task of one graph, by id."""
+
+    async def reserve(self, node_tasks: int, barriers: int) -> tuple[range, range]:
+        """Fresh ids for new node tasks and new barriers, each a range in ascending order."""
+
+    async def replace_graph(
+        self,
+        deployment: int,
+        graph: str,
+        *,
+        insert: Sequence[NodeTask],
+        update: Sequence[NodeTask],
+        delete: Collection[int],
+        barriers: Sequence[Barrier],
+    ) -> None:
+        """Write a new shape of a graph: new rows (binary COPY), rows with changed edges or state, rows to drop, and
+        the whole new set of barriers in place of the old; wake the racks concerned."""
+
+    async def catalog(self, digest: str) -> bytes:
+        """The stored catalog document; NotFound when there is none."""
+
+    async def put_catalog(self, digest: str, name: str, document: bytes) -> None:
+        """Keep a catalog document and let ``name`` mean it from now on."""
+
+    async def catalog_digest(self, name: str) -> str | None:
+        """Digest of the catalog that ``name`` means now."""
+
+    async def next_plan(self) -> PlanRecord | None:
+        """Lock (skipping what others hold) the oldest plan that is to be computed."""
+
+    async def plan(self, id: int, *, lock: bool = False) -> PlanRecord:
+        """A plan; NotFound when there is none."""
+
+    async def add_plan(self, plan: PlanRecord) -> int:
+        """Store a plan request (its ``id`` is ignored), wake the conductors, give its id."""
+
+    async def set_plan(self, plan: PlanRecord) -> None:
+        """Write state, apply, summary, fence, error and finished_at of a plan."""
+
+    async def add_scope(self, scope: Scope, *, secret: bytes | None = None) -> int:
+        """Create a node or rack (``id`` ignored); ``secret`` is the SHA-256 of a rack's token. A name that is taken
+        raises Conflict."""
+
+    async def add_deployment(self, deployment: Deployment) -> int:
+        """Create a deployment (``id`` ignored). A name that is taken raises Conflict."""
+
+    async def remove(self, scope: int) -> None:
+        """Delete a node, rack or deployment with its facts and node tasks; Conflict while something runs on it or
+        stands in it."""
+
+    async def set_alive(self, scope: int, *, alive: bool | None = None, available: bool | None = None) -> None:
+        """Note what is known or wished of a node."""
+
+    async def rollback(self) -> None:
+        """End the transaction's work without keeping any of it: the context then ends quietly."""
+
+
+class Store(Protocol):
+    """The database: transactions for the engine, reading for people (see ``views``), and being told of news."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction: committed when the block ends well, undone when it raises."""
+
+    def listen(self, *channels: str) -> AbstractAsyncContextManager[AsyncIterator[tuple[str, str]]]:
+        """News as (channel, payload): ``work`` with a rack's id, ``plan``, ``barrier``, ``event``. News may be lost
+        while the connection is; it never carries what a query would not also find."""

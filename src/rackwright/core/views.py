@@ -1,0 +1,172 @@
+"""What people read: the objects of the API's answers, and the port through which the store gives them."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+
+
+class NodeView(msgspec.Struct, frozen=True, kw_only=True):
+    """A node: where it stands, its address, whether it lives, and its node tasks counted by state."""
+
+    name: str
+    rack: str | None
+    address: str | None
+    alive: bool
+    available: bool
+    labels: dict[str, str]
+    roles: list[str]
+    """``deployment/role`` pairs bound to it."""
+    tasks: dict[str, int]
+    state: str
+    """error > transition > todo > blocked > proposed > active; idle without tasks."""
+    facts: dict[str, Any] = {}
+    """By path; only when one node is asked for."""
+
+
+class RackView(msgspec.Struct, frozen=True, kw_only=True):
+    """A rack: when its process was last heard of, its nodes, and what it has to do."""
+
+    name: str
+    nodes: int
+    last_seen: float | None
+    tasks: dict[str, int]
+
+
+class DeploymentView(msgspec.Struct, frozen=True, kw_only=True):
+    """A deployment: its roll-up word, counts by state, and the reasons why it does not go on."""
+
+    name: str
+    catalog: str
+    parent: str | None
+    state: str
+    """empty | proposed | annealing | stopped | blocked | error | active."""
+    tasks: dict[str, int]
+    members: int
+    reasons: list[str]
+    """At most 20: errors first, then what is proposed or blocked and why."""
+    created_at: float
+
+
+class TaskView(msgspec.Struct, frozen=True, kw_only=True):
+    """A node task as people see it."""
+
+    id: int
+    deployment: str
+    graph: str
+    task: str
+    scope: str
+    rack: str | None
+    state: str
+    attempt: int
+    runs: int
+    waits: int
+    reason: str
+    claimed_at: float | None
+
+
+class RunView(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt of the past."""
+
+    id: int
+    deployment: str
+    task: str
+    scope: str
+    rack: str | None
+    node_task: int
+    attempt: int
+    outcome: str
+    reason: str
+    started_at: float
+    ended_at: float
+
+
+class EdgeView(msgspec.Struct, frozen=True, kw_only=True):
+    """One edge of a deployment's graph; barriers are named ``barrier:<id>``, node tasks by id."""
+
+    parent: str
+    child: str
+
+
+class GraphView(msgspec.Struct, frozen=True, kw_only=True):
+    """A deployment's graph as it stands: node tasks, barriers (id, name, open) and edges."""
+
+    tasks: list[TaskView]
+    barriers: list[tuple[int, str, bool]]
+    edges: list[EdgeView]
+
+
+class LogView(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of an attempt's log from ``offset`` on; ``complete``: nothing will follow after ``next_offset``."""
+
+    attempt: int
+    offset: int
+    next_offset: int
+    data: bytes
+    complete: bool
+
+
+class Views(Protocol):
+    """Reading for people; none of it locks anything. Lists are in the order of their names or ids; ``after`` is the
+    last key of the page before, ``limit`` the most to give."""
+
+    async def nodes(
+        self, *, names: list[str] | None = None, rack: str | None = None, after: str = "", limit: int = 1000
+    ) -> list[NodeView]:
+        """Nodes by name; with exactly one name its facts are given too."""
+
+    async def racks(self, *, names: list[str] | None = None) -> list[RackView]:
+        """Racks by name."""
+
+    async def deployments(self, *, names: list[str] | None = None) -> list[DeploymentView]:
+        """Deployments by name, with their roll-up."""
+
+    async def tasks(
+        self,
+        deployment: str,
+        *,
+        state: str | None = None,
+        scope: str | None = None,
+        task: str | None = None,
+        after: int = 0,
+        limit: int = 1000,
+    ) -> list[TaskView]:
+        """Node tasks of a deployment by id."""
+
+    async def graph(self, deployment: str) -> GraphView:
+        """The graph as it stands."""
+
+    async def runs(
+        self, deployment: str, *, scope: str | None = None, task: str | None = None, after: int = 0, limit: int = 1000
+    ) -> list[RunView]:
+        """Attempts of the past by id."""
+
+    async def plans(self, deployment: str, *, limit: int = 100) -> list[dict[str, Any]]:
+        """Plans of a deployment, newest first: the fields of PlanRecord, the deployment by name."""
+
+    async def events(self, *, after: int = 0, deployment: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:
+        """Events and ended attempts (kind ``run``) with an id above ``after``, in order; only what no transaction still
+        open can precede, so that a reader that goes on from the last id misses nothing. ``after`` -1: the newest
+        ``limit``."""
+
+    async def catalogs(self) -> list[dict[str, Any]]:
+        """Catalogs that the store keeps: name, digest, created_at."""
+
+    async def add_log(self, pieces: list[tuple[int, int, int, bytes, bool]]) -> None:
+        """Keep pieces (node task, attempt, offset, data, last) of logs; repeating a piece changes nothing."""
+
+    async def log(self, node_task: int, *, attempt: int | None, offset: int, limit: int = 1 << 20) -> LogView:
+        """A piece of the log of an attempt (None: the newest that has one)."""
+
+    async def rack_secret(self, rack: str) -> tuple[int, bytes] | None:
+        """A rack's id and the SHA-256 of its token."""
+
+    async def add_token(self, name: str, secret: bytes, scope: str) -> None:
+        """Keep the SHA-256 of an operator's token with what it may do: ``admin`` or ``read``."""
+
+    async def token(self, secret: bytes) -> tuple[str, str] | None:
+        """Name and scope of the token with this SHA-256; notes that it was used."""
+
+    async def ready(self) -> list[str]:
+        """Why the store cannot serve: empty when it is up and its migrations are at their head."""

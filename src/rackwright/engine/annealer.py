@@ -1,0 +1,87 @@
+"""The conductor's loop: plans to compute, barriers to wake, leases to reap, and the slow check of everything."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import structlog
+
+from rackwright.core.errors import RackwrightError, StoreUnavailable
+from rackwright.core.ports import Store
+from rackwright.engine import planning, timers
+from rackwright.engine.library import CatalogLibrary
+
+POLL = 1.0
+"""Seconds between two looks when no news comes; news may be lost, looks are not."""
+SWEEP_EVERY = 30.0
+"""Seconds between two slices of the slow check."""
+
+log = structlog.get_logger()
+
+
+async def run(store: Store, library: CatalogLibrary, stop: asyncio.Event) -> None:
+    """Work until ``stop`` is set. Any number of conductors may run at once: none holds anything between two
+    transactions, so any of them may be killed at any time."""
+    passes: list[tuple[asyncio.Event, Callable[[], Awaitable[object]]]] = [
+        (asyncio.Event(), lambda: planning.compute_next(store, library)),
+        (asyncio.Event(), lambda: timers.wake(store)),
+        (asyncio.Event(), lambda: timers.reap(store, time.time())),
+    ]
+    news = [event for event, _ in passes]
+    async with asyncio.TaskGroup() as group:
+        listener = group.create_task(_listen(store, news))
+        workers = [group.create_task(_repeat(stop, event, work)) for event, work in passes]
+        workers.append(group.create_task(_sweep(store, library, stop)))
+        await stop.wait()
+        for event in news:
+            event.set()
+        await asyncio.gather(*workers)
+        listener.cancel()
+
+
+async def _listen(store: Store, news: list[asyncio.Event]) -> None:
+    async with store.listen("plan", "barrier") as heard:
+        async for _ in heard:
+            for event in news:
+                event.set()
+
+
+async def _repeat(stop: asyncio.Event, news: asyncio.Event, work: Callable[[], Awaitable[object]]) -> None:
+    """Do the work as long as there is some, then wait for news or the next look."""
+    while not stop.is_set():
+        if await _tried(work):
+            continue
+        with suppress(TimeoutError):
+            await asyncio.wait_for(news.wait(), POLL * random.uniform(0.8, 1.2))
+        news.clear()
+
+
+async def _sweep(store: Store, library: CatalogLibrary, stop: asyncio.Event) -> None:
+    after = 0
+
+    async def slice_() -> None:
+        nonlocal after
+        after, mended = await timers.sweep(store, library, after)
+        if mended:
+            log.warning("the slow check found node tasks out of place", mended=mended)
+
+    while not stop.is_set():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), SWEEP_EVERY * random.uniform(0.8, 1.2))
+        if not stop.is_set():
+            await _tried(slice_)
+
+
+async def _tried(work: Callable[[], Awaitable[object]]) -> bool:
+    """True when there was work. A store that is away is waited for; any other error is told and survived."""
+    try:
+        return bool(await work())
+    except StoreUnavailable as error:
+        log.warning("the store is away", error=str(error))
+    except RackwrightError as error:
+        log.error("a pass of the annealer failed", error=str(error))
+    return False

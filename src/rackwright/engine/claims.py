@@ -1,0 +1,155 @@
+"""Handing work to racks: claims in batches, heartbeats, and the return of what a dead process held."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rackwright.core import annealing
+from rackwright.core.errors import RackwrightError
+from rackwright.core.expansion import has_expression
+from rackwright.core.messages import Claim, ClaimRequest, Heartbeat, HeartbeatAnswer, Result
+from rackwright.core.node_task import Neighbourhood, NodeTask
+from rackwright.core.ports import Store, Transaction
+from rackwright.engine.expressions import Evaluator
+from rackwright.engine.intake import take
+from rackwright.engine.library import CatalogLibrary
+from rackwright.engine.situations import Situation, situations
+from rackwright.engine.transact import transact
+
+
+async def claim(
+    store: Store, library: CatalogLibrary, rack: int, request: ClaimRequest, now: float, lease: float
+) -> list[Claim]:
+    """Give a rack's process at most ``request.capacity`` node tasks that may run now; they are its own for ``lease``
+    seconds. What an earlier process of the rack held goes back to the queue first. Does not wait."""
+    while True:
+        claims, settled = await transact(store, lambda tx: _claim(tx, library, rack, request, now, lease))
+        if claims or not settled:
+            return claims
+
+
+async def heartbeat(store: Store, rack: int, beat: Heartbeat, now: float, lease: float) -> HeartbeatAnswer:
+    """Prolong the leases of what the process works on; gives what is no longer its own."""
+
+    async def work(tx: Transaction) -> HeartbeatAnswer:
+        await tx.seen(rack, now)
+        return HeartbeatAnswer(await tx.extend(rack, beat.incarnation, beat.working, now + lease))
+
+    return await transact(store, work)
+
+
+async def give_back(tx: Transaction, ids: list[int], reason: str, now: float) -> int:
+    """End the attempts of these node tasks without a result, and put them back in the queue."""
+    near = await tx.lock(await tx.reach(ids, "children"))
+    lost = 0
+    for id in ids:
+        row = near.rows.get(id)
+        if row is not None and row.state in annealing.LEGAL["lose"]:
+            annealing.lose(near, row, reason, now)
+            lost += 1
+    await tx.save(near)
+    return lost
+
+
+async def _claim(
+    tx: Transaction, library: CatalogLibrary, rack: int, request: ClaimRequest, now: float, lease: float
+) -> tuple[list[Claim], int]:
+    """The claims, and how many node tasks were settled on the way because nothing was to be carried out."""
+    await tx.seen(rack, now)
+    orphans = await tx.held(rack, request.incarnation)
+    if orphans:
+        await give_back(tx, orphans, "the rack's process was started anew", now)
+    near = await _ready(tx, rack, request.capacity, now)
+    seen = await situations(tx, library, list(near.rows.values()))
+    claims: list[Claim] = []
+    inline: list[Result] = []
+    for row in near.rows.values():
+        at = seen[row.id]
+        annealing.claim(
+            near, row, fingerprint=at.fingerprint, incarnation=request.incarnation, now=now, until=now + lease
+        )
+        made = _prepare(row, at)
+        if isinstance(made, Claim):
+            claims.append(made)
+        else:
+            inline.append(made)
+    await tx.save(near)
+    if inline:
+        await take(tx, library, rack, inline, now)
+    return claims, len(inline)
+
+
+async def _ready(tx: Transaction, rack: int, capacity: int, now: float) -> Neighbourhood:
+    """The rows that may run, and blocked again those whose gate has closed since they became todo."""
+    rows = await tx.claimable(rack, capacity, now)
+    near = Neighbourhood(rows={row.id: row for row in rows})
+    gates = {gate for row in rows for gate in row.gates}
+    if gates:
+        near.barriers = await tx.barriers(gates)
+        for row in rows:
+            annealing.settle(near, row)
+        shut = Neighbourhood(rows={id: near.rows.pop(id) for id in list(near.touched)}, touched=set(near.touched))
+        near.touched.clear()
+        await tx.save(shut)
+    return near
+
+
+def _prepare(row: NodeTask, at: Situation) -> Claim | Result:
+    """The claim to be carried out, or, where there is nothing to carry out, its result."""
+    if at.inputs.missing:
+        return _ended(row, "failed", _missing(at))
+    if annealing.skips(row, at.task, at.fingerprint):
+        return _ended(row, "skipped", "destructive, and it has run on these inputs before: its jig is skipped")
+    evaluator = Evaluator()
+    context = {**at.inputs.values, **(at.context or {})}
+    try:
+        if not at.task.jig or not _wanted(evaluator, at, context):
+            return _ended(row, "skipped", "nothing to carry out")
+        parameters: Any = at.task.parameters
+        if has_expression(parameters):
+            parameters = evaluator.render(parameters, context)
+    except RackwrightError as error:
+        return _ended(row, "failed", str(error))
+    return Claim(
+        id=row.id,
+        attempt=row.attempt,
+        revision=row.revision,
+        deployment=at.deployment.name,
+        task=row.task,
+        scope=at.scope.name,
+        address=at.address,
+        jig=at.task.jig,
+        parameters=parameters,
+        inputs=at.inputs.values,
+        writes=tuple(write.path for write in at.task.writes),
+        files=_files(at, parameters),
+        timeout=at.task.timeout,
+    )
+
+
+def _wanted(evaluator: Evaluator, at: Situation, context: dict[str, Any]) -> bool:
+    condition = at.task.condition
+    return condition if isinstance(condition, bool) else evaluator.holds(condition, context)
+
+
+def _files(at: Situation, parameters: Any) -> dict[str, str]:
+    """The catalog's texts that the parameters name, anywhere in them."""
+    files = at.shelf.catalog.files
+    return {text: files[text] for text in _texts(parameters) if text in files} if files else {}
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [text for part in value for text in _texts(part)] if isinstance(value, list | tuple) else []
+
+
+def _missing(at: Situation) -> str:
+    names = ", ".join(at.inputs.missing)
+    return f"{at.scope.name} lacks what {at.task.id} reads: {names} (set it, or let a task write it)"
+
+
+def _ended(row: NodeTask, outcome: Any, reason: str) -> Result:
+    return Result(id=row.id, attempt=row.attempt, revision=row.revision, outcome=outcome, reason=reason)

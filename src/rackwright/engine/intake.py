@@ -1,0 +1,121 @@
+"""The one door: facts and results come in here, in one transaction with every move that follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rackwright.core import annealing
+from rackwright.core.catalog import Task
+from rackwright.core.errors import Conflict
+from rackwright.core.facts import Fact, FactWrite, check_writer, touches
+from rackwright.core.messages import Result, Results, Verdict, Verdicts
+from rackwright.core.node_task import Neighbourhood, NodeTask, State
+from rackwright.core.ports import Event, Scope, Store, Transaction
+from rackwright.engine.library import CatalogLibrary, Shelf
+from rackwright.engine.outcomes import outcomes
+from rackwright.engine.ripple import ripple
+from rackwright.engine.transact import transact
+
+
+GOOD = ("ok", "skipped")
+"""Outcomes after which a node task is active."""
+
+
+async def put_facts(store: Store, library: CatalogLibrary, writes: Sequence[FactWrite]) -> list[Fact]:
+    """Store facts of people or of the world; gives those that really changed.
+
+    Raises InvalidInput when a path is not the writer's, Conflict when another one wrote it.
+    """
+    for write in writes:
+        check_writer(write.path, write.writer)
+
+    async def work(tx: Transaction) -> list[Fact]:
+        near = Neighbourhood()
+        changed = await tx.put_facts(writes)
+        events = await ripple(tx, library, near, changed)
+        await tx.save(near)
+        await tx.record(events)
+        return changed
+
+    return await transact(store, work)
+
+
+async def take_results(store: Store, library: CatalogLibrary, rack: int, results: Results, now: float) -> Verdicts:
+    """Take a batch of results from a rack: one verdict each. A result of an older attempt, or of a node task that is
+    not the rack's, is refused and changes nothing."""
+    return await transact(store, lambda tx: take(tx, library, rack, results.items, now))
+
+
+async def take(tx: Transaction, library: CatalogLibrary, rack: int, items: Sequence[Result], now: float) -> Verdicts:
+    """The same within a transaction that is open already."""
+    below = await tx.reach([item.id for item in items if item.outcome in GOOD], "children")
+    below += await tx.reach([item.id for item in items if item.outcome not in GOOD], "descendants")
+    near = await tx.lock(set(below))
+    rows = [near.rows[item.id] for item in items if item.id in near.rows]
+    shelves = await _shelves(tx, library, rows)
+    scopes = await tx.scopes({row.scope for row in rows})
+    named = await tx.named("node", {name for item in items for name in item.node_facts})
+    verdicts, writes, events = [], [], []
+    for item in items:
+        row = near.rows.get(item.id)
+        if row is None or row.rack != rack:
+            verdicts.append(Verdict(item.id, item.attempt, False, "there is no such node task of this rack"))
+            continue
+        task = shelves[row.deployment].task(row.graph, row.task)
+        judged, put = _judge(row, task, item, named)
+        ended = annealing.Ended(
+            attempt=item.attempt,
+            revision=item.revision,
+            outcome=judged.outcome,
+            reason=judged.reason,
+            alive=scopes[row.scope].alive,
+        )
+        try:
+            outcome = annealing.finish(near, row, task, ended, now)
+        except Conflict as late:
+            verdicts.append(Verdict(item.id, item.attempt, False, late.what))
+            continue
+        verdicts.append(Verdict(item.id, item.attempt, True, outcome))
+        writes += put
+        events += _told(row, outcome, judged.reason, scopes)
+    changed = await tx.put_facts(writes)
+    events += await ripple(tx, library, near, changed)
+    await tx.save(near)
+    events += await outcomes(tx, library, near, rows)
+    await tx.record(events)
+    return Verdicts(verdicts)
+
+
+async def _shelves(tx: Transaction, library: CatalogLibrary, rows: Iterable[NodeTask]) -> dict[int, Shelf]:
+    deployments = await tx.deployments({row.deployment for row in rows})
+    return {row.deployment: await library.shelf(tx, deployments[row.deployment].catalog) for row in rows}
+
+
+def _judge(row: NodeTask, task: Task, item: Result, named: dict[str, Scope]) -> tuple[Result, list[FactWrite]]:
+    """What the result puts, and the result itself; it is a failure when it writes what the task does not declare."""
+    own = {write.path for write in task.writes if write.scope != "nodes"}
+    others = {write.path for write in task.writes if write.scope == "nodes"}
+    strange = [path for path in item.facts if not _declared(path, own)]
+    strange += [path for facts in item.node_facts.values() for path in facts if not _declared(path, others)]
+    strange += [f"node {name}" for name in item.node_facts if name not in named]
+    if strange and item.outcome == "ok":
+        reason = f"{task.id} wrote {', '.join(sorted(set(strange)))}, which it does not declare; add it to its writes"
+        return Result(id=item.id, attempt=item.attempt, revision=item.revision, outcome="failed", reason=reason), []
+    if item.outcome != "ok":
+        return item, []
+    writer = f"task {task.id}"
+    put = [FactWrite(row.scope, path, value, writer) for path, value in item.facts.items()]
+    for name, facts in item.node_facts.items():
+        put += [FactWrite(named[name].id, path, value, writer) for path, value in facts.items()]
+    return item, put
+
+
+def _declared(path: str, writes: set[str]) -> bool:
+    return any(path == write or (touches(write, path) and path.startswith(write)) for write in writes)
+
+
+def _told(row: NodeTask, outcome: str, reason: str, scopes: dict[int, Scope]) -> list[Event]:
+    if outcome not in ("failed", "retried", "tolerated") and row.state is not State.PROPOSED:
+        return []
+    kind = {"failed": "error", "retried": "retried", "tolerated": "tolerated"}.get(outcome, "proposed")
+    return [Event(kind=kind, text=reason or row.reason, scope=scopes[row.scope].name, task=row.task)]

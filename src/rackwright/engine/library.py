@@ -1,0 +1,82 @@
+"""The library of catalogs: kept in the store by digest, decoded once per process."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from rackwright.core.catalog import Catalog, Task
+from rackwright.core.errors import NotFound
+from rackwright.core.expansion import has_expression
+from rackwright.core.inputs import defaults_of
+from rackwright.core.ports import Store, Transaction
+from rackwright.engine.catalogs.find import find, shipped
+from rackwright.engine.catalogs.read import read_texts
+from rackwright.engine.catalogs.stack import stack
+
+
+class Shelf(msgspec.Struct, frozen=True):
+    """A decoded catalog, with what is asked of it again and again."""
+
+    catalog: Catalog
+    tasks: dict[tuple[str, str], Task]
+    """By graph type and task id."""
+    defaults: dict[str, Any]
+    expressive: frozenset[tuple[str, str]]
+    """Keys of the tasks whose condition or parameters hold an expression."""
+
+    def task(self, graph: str, name: str) -> Task:
+        """The task of a graph; NotFound when the catalog no longer has it."""
+        try:
+            return self.tasks[graph, name]
+        except KeyError:
+            raise NotFound(f"the catalog {self.catalog.name} has no task {name} in its graph {graph}") from None
+
+
+class CatalogLibrary:
+    """Catalogs by digest. Safe to share within a process: what is kept under a digest never changes."""
+
+    def __init__(self) -> None:
+        self._shelves: dict[str, Shelf] = {}
+
+    async def add(self, store: Store, name: str, files: Mapping[str, str]) -> str:
+        """Read a catalog from texts by path, stack it on what ``name`` means already among the shipped ones and the
+        plugins, keep it, and let ``name`` mean it. Gives the digest; raises InvalidInput with every fault."""
+        layers = [find(name)] if name in shipped() else []
+        document, digest = _encode(stack([*layers, read_texts(name, files)]))
+        async with store.transaction() as tx:
+            await tx.put_catalog(digest, name, document)
+        return digest
+
+    async def resolve(self, tx: Transaction, name: str) -> str:
+        """Digest of the catalog that ``name`` means: the newest that was added, else the shipped one."""
+        digest = await tx.catalog_digest(name)
+        if digest is None:
+            if name not in shipped():
+                known = ", ".join(sorted(shipped()))
+                raise NotFound(
+                    f"there is no catalog {name}", mend=f"add one with `rackwright catalog add`; shipped: {known}"
+                )
+            document, digest = _encode(find(name))
+            await tx.put_catalog(digest, name, document)
+        return digest
+
+    async def shelf(self, tx: Transaction, digest: str) -> Shelf:
+        """The decoded catalog of a digest."""
+        if digest not in self._shelves:
+            self._shelves[digest] = _shelve(msgspec.msgpack.decode(await tx.catalog(digest), type=Catalog))
+        return self._shelves[digest]
+
+
+def _encode(catalog: Catalog) -> tuple[bytes, str]:
+    document = msgspec.msgpack.encode(catalog, order="deterministic")
+    return document, hashlib.blake2b(document, digest_size=20).hexdigest()
+
+
+def _shelve(catalog: Catalog) -> Shelf:
+    tasks = {(graph.type, task.id): task for graph in catalog.graphs.values() for task in graph.tasks}
+    expressive = frozenset(key for key, task in tasks.items() if has_expression((task.condition, task.parameters)))
+    return Shelf(catalog, tasks, defaults_of(catalog), expressive)

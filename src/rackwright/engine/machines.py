@@ -1,0 +1,144 @@
+"""Nodes and racks: made known, changed, forgotten."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import time
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from rackwright.core import annealing
+from rackwright.core.errors import Conflict, InvalidInput, NotFound
+from rackwright.core.facts import PEOPLE, FactWrite
+from rackwright.core.node_task import State
+from rackwright.core.ports import Event, Scope, Store, Transaction
+from rackwright.engine.intake import put_facts
+from rackwright.engine.library import CatalogLibrary
+from rackwright.engine.situations import ADDRESS
+from rackwright.engine.transact import transact
+
+
+class NewNode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A machine to be known: its rack, its one address, its labels."""
+
+    name: str
+    rack: str | None = None
+    address: str | None = None
+    labels: dict[str, str] = {}
+
+
+class Added(msgspec.Struct, frozen=True):
+    """What became of one item of a batch: ``error`` is empty when it is known now."""
+
+    name: str
+    error: str = ""
+
+
+async def add_nodes(store: Store, nodes: Sequence[NewNode]) -> list[Added]:
+    """Make nodes known, each for itself: one that is wrong does not keep out the others."""
+    return [await _add_node(store, node) for node in nodes]
+
+
+async def add_rack(store: Store, name: str, secret: bytes) -> int:
+    """Make a rack known; ``secret`` is the SHA-256 of the token that its process will show. Gives its id."""
+    scope = Scope(id=0, kind="rack", name=_name("rack", name), created_at=time.time())
+    return await transact(store, lambda tx: tx.add_scope(scope, secret=secret))
+
+
+async def remove(store: Store, kind: Literal["node", "rack"], name: str) -> None:
+    """Forget a node or an empty rack. Raises Conflict while it is part of a deployment or holds nodes."""
+
+    async def work(tx: Transaction) -> None:
+        scope = await scope_named(tx, kind, name)
+        await tx.remove(scope.id)
+        await tx.record([Event(kind=f"{kind}.removed", text=f"{kind} {name} was removed", scope=name)])
+
+    await transact(store, work)
+
+
+async def set_node(store: Store, name: str, *, alive: bool | None = None, available: bool | None = None) -> None:
+    """Note that a node lives or not, or may be worked on or not. A node that is gone has nothing active on it: all its
+    node tasks go back to todo or blocked, and run again when it is back."""
+
+    async def work(tx: Transaction) -> None:
+        scope = await scope_named(tx, "node", name)
+        await tx.set_alive(scope.id, alive=alive, available=available)
+        if alive is False and scope.alive:
+            await _deactivate(tx, scope)
+
+    await transact(store, work)
+
+
+async def set_address(store: Store, library: CatalogLibrary, name: str, address: str | None) -> None:
+    """Give a node its address, in place of the one that it had. Raises Conflict when another node has it."""
+    node = NewNode(name=name, address=_address(name, address))
+    found = await transact(store, lambda tx: scope_named(tx, "node", name))
+    await put_facts(store, library, [FactWrite(found.id, ADDRESS, node.address, PEOPLE)])
+
+
+async def scope_named(tx: Transaction, kind: str, name: str) -> Scope:
+    """The scope of a kind by its name; NotFound with the nearest name when there is none."""
+    found = await tx.named(kind, [name])
+    if name in found:
+        return found[name]
+    near = difflib.get_close_matches(name, await tx.named(kind, None), n=1)
+    raise NotFound(f"there is no {kind} {name}", mend=f"did you mean {near[0]}?" if near else f"add the {kind} first")
+
+
+async def _add_node(store: Store, node: NewNode) -> Added:
+    async def work(tx: Transaction) -> None:
+        rack = (await scope_named(tx, "rack", node.rack)).id if node.rack is not None else None
+        scope = Scope(
+            id=0,
+            kind="node",
+            name=_name("node", node.name),
+            rack=rack,
+            labels=node.labels,
+            created_at=time.time(),
+        )
+        address = _address(node.name, node.address)
+        id = await tx.add_scope(scope)
+        if address is not None:
+            await tx.put_facts([FactWrite(id, ADDRESS, address, PEOPLE)])
+
+    try:
+        await transact(store, work)
+    except (InvalidInput, NotFound, Conflict) as error:
+        return Added(node.name, str(error))
+    return Added(node.name)
+
+
+async def _deactivate(tx: Transaction, scope: Scope) -> None:
+    concerned = (await tx.deployments_of([scope.id])).get(scope.id, [])
+    ids = [id for deployment in concerned for id in await tx.find(deployment, None, [scope.id])]
+    near = await tx.lock(await tx.reach(ids, "children"))
+    for id in sorted(ids):
+        row = near.rows.get(id)
+        if row is not None and row.state is not State.PROPOSED:
+            annealing.deactivate(near, row, f"{scope.name} is not alive", time.time())
+    await tx.save(near)
+
+
+def _name(kind: str, name: str) -> str:
+    allowed = name.replace("-", "").replace(".", "").replace("_", "")
+    if not name or len(name) > 255 or not (allowed.isascii() and allowed.isalnum()) or name != name.lower():
+        raise InvalidInput(
+            f"{name!r} cannot be the name of a {kind}", mend="use lower-case letters, digits, dots, - and _"
+        )
+    return name
+
+
+def _address(name: str, address: Any) -> str | None:
+    if address is None:
+        return None
+    if isinstance(address, list):
+        raise InvalidInput(f"{name} is given {len(address)} addresses", where=name, mend="give it exactly one")
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        raise InvalidInput(
+            f"{address!r} is not an address", where=name, mend="give one IPv4 or IPv6 address without a prefix"
+        ) from None

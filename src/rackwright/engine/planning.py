@@ -1,0 +1,110 @@
+"""Plans: asked for by people, computed by a conductor in one transaction, kept or undone."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+
+from rackwright.core.errors import Conflict, InvalidInput, RackwrightError, StoreUnavailable, TryAgain
+from rackwright.core.ports import Event, PlanRecord, Store, Transaction
+from rackwright.engine.changes import Changes
+from rackwright.engine.library import CatalogLibrary
+from rackwright.engine.machines import scope_named
+from rackwright.engine.rollout import roll_out
+from rackwright.engine.transact import transact
+
+
+async def request_plan(store: Store, deployment: str, changes: dict[str, Any], *, apply: bool, by: str) -> int:
+    """Ask for a plan of these changes; gives its id. Nothing happens before a conductor has computed it; with
+    ``apply`` it is then carried out at once.
+
+    Raises NotFound for an unknown deployment, InvalidInput for changes of a wrong form.
+    """
+    try:
+        msgspec.convert(changes, Changes)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"these changes cannot be read: {error}", mend="see the reference of plans") from None
+
+    async def work(tx: Transaction) -> int:
+        scope = await scope_named(tx, "deployment", deployment)
+        plan = PlanRecord(
+            id=0, deployment=scope.id, changes=changes, apply=apply, created_by=by, created_at=time.time()
+        )
+        return await tx.add_plan(plan)
+
+    return await transact(store, work)
+
+
+async def apply_plan(store: Store, plan: int) -> None:
+    """Let a computed plan be carried out; a conductor refuses it if anything has moved since. Raises Conflict unless
+    the plan is ready."""
+
+    async def work(tx: Transaction) -> None:
+        found = await tx.plan(plan, lock=True)
+        if found.state != "ready":
+            raise Conflict(f"plan {plan} is {found.state}: only a ready plan can be applied", mend="make a new plan")
+        await tx.set_plan(msgspec.structs.replace(found, apply=True, state="requested"))
+
+    await transact(store, work)
+
+
+async def compute_next(store: Store, library: CatalogLibrary) -> bool:
+    """Compute the oldest plan that waits for it; False when there is none.
+
+    A plan that is only looked at is computed to the end and undone, so that it says exactly what would happen.
+    """
+    plan: PlanRecord | None = None
+    try:
+        async with store.transaction() as tx:
+            plan = await tx.next_plan()
+            if plan is None:
+                return False
+            ended = await _compute(tx, library, plan)
+            if plan.apply:
+                await tx.set_plan(ended)
+                await tx.record([_applied(ended)])
+            else:
+                await tx.rollback()
+    except (TryAgain, StoreUnavailable):
+        raise
+    except RackwrightError as error:
+        if plan is None:
+            raise
+        ended = _failed(plan, error)
+    if not plan.apply or ended.state == "failed":
+        await transact(store, lambda tx: _keep(tx, ended))
+    return True
+
+
+async def _compute(tx: Transaction, library: CatalogLibrary, plan: PlanRecord) -> PlanRecord:
+    await tx.lock_deployment(plan.deployment)
+    fence = await tx.fence(plan.deployment)
+    if plan.fence not in (-1, fence):
+        raise Conflict(
+            f"something has moved since plan {plan.id} was computed: it would not do what it said", mend="plan again"
+        )
+    summary = await roll_out(tx, library, plan.deployment, msgspec.convert(plan.changes, Changes))
+    state = "applied" if plan.apply else "ready"
+    return msgspec.structs.replace(plan, state=state, summary=summary, fence=fence, finished_at=time.time())
+
+
+async def _keep(tx: Transaction, ended: PlanRecord) -> None:
+    found = await tx.plan(ended.id, lock=True)
+    if found.state == "requested":
+        await tx.set_plan(ended)
+        if ended.state == "failed":
+            await tx.record([Event(kind="plan.failed", text=ended.error, data={"plan": ended.id})])
+
+
+def _failed(plan: PlanRecord, error: RackwrightError) -> PlanRecord:
+    faults = error.faults if isinstance(error, InvalidInput) else ()
+    text = "\n".join([str(error), *(f"- {fault}" for fault in faults)])
+    return msgspec.structs.replace(plan, state="failed", error=text, finished_at=time.time())
+
+
+def _applied(plan: PlanRecord) -> Event:
+    counts = {key: len(plan.summary[key]) for key in ("run", "again", "follow", "commit", "remove")}
+    text = ", ".join(f"{count} {key}" for key, count in counts.items())
+    return Event(kind="plan.applied", text=f"plan {plan.id}: {text}", data={"plan": plan.id, **counts})

@@ -1,0 +1,228 @@
+"""Carrying a deployment to what is asked of it: members, facts and the shape of its graph, in one transaction."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from rackwright.core.catalog import Graph, Task
+from rackwright.core.errors import InvalidInput, NotFound
+from rackwright.core.expansion import Expansion, NodeId, expand
+from rackwright.core.facts import Fact, nest, touches
+from rackwright.core.node_task import Neighbourhood, NodeTask, State
+from rackwright.core.plan import Plan, build
+from rackwright.core.ports import Deployment, Event, Membership, Scope, Transaction
+from rackwright.core.resolution import RACK_PREFIX, Member
+from rackwright.engine import summary
+from rackwright.engine.changes import Changes, desired, rebind
+from rackwright.engine.expressions import Evaluator
+from rackwright.engine.library import CatalogLibrary, Shelf
+from rackwright.engine.reconcile import Place, Shape, reconcile
+from rackwright.engine.ripple import refresh, ripple
+from rackwright.engine.situations import by_scope
+
+
+FACT_IN_FILTER = re.compile(r"\$\.(\w+)")
+"""The facts of a node that a node filter looks at; those that are absent are null to it."""
+
+
+class _Site(msgspec.Struct):
+    """One deployment under change."""
+
+    deployment: Deployment
+    shelf: Shelf
+    graph: Graph
+    nodes: dict[str, Scope]
+    racks: dict[int, str]
+    members: list[Membership]
+
+
+async def roll_out(tx: Transaction, library: CatalogLibrary, deployment: int, changes: Changes) -> dict[str, Any]:
+    """Make the changes and fit the graph to them; gives the summary of what will run. New node tasks are committed;
+    stale ones go where the rules say.
+
+    Raises InvalidInput, NotFound or Conflict when the changes cannot be made; nothing is kept then.
+    """
+    told = summary.empty()
+    before = await tx.memberships(deployment)
+    site = await _site(tx, library, deployment, changes, before)
+    _tell_members(told, before, site.members)
+    await tx.set_members(deployment, site.members)
+    writes = desired(site.shelf.catalog, deployment, changes, site.nodes)
+    old = by_scope(await tx.facts({write.scope for write in writes}, {write.path for write in writes}))
+    changed = await tx.put_facts(writes)
+    _tell_facts(told, site, changed, old)
+    shape, expansion = await _reshape(tx, site)
+    told["warnings"] = expansion.warnings
+    events = await _refresh(tx, library, site, shape, changed)
+    _tell_rows(told, site, shape)
+    await tx.replace_graph(
+        deployment,
+        changes.graph,
+        insert=shape.inserted,
+        update=shape.updated(),
+        delete=[row.id for row in shape.removed],
+        barriers=list(shape.near.barriers.values()),
+    )
+    elsewhere = Neighbourhood()
+    events += await ripple(tx, library, elsewhere, changed)
+    await tx.save(elsewhere)
+    await tx.record(events)
+    return told
+
+
+async def _site(
+    tx: Transaction, library: CatalogLibrary, id: int, changes: Changes, before: Sequence[Membership]
+) -> _Site:
+    deployment = (await tx.deployments([id]))[id]
+    if changes.catalog is not None:
+        digest = await library.resolve(tx, changes.catalog)
+        if digest != deployment.catalog:
+            await tx.set_deployment(id, catalog=digest)
+            deployment = (await tx.deployments([id]))[id]
+    shelf = await library.shelf(tx, deployment.catalog)
+    graph = shelf.catalog.graphs.get(changes.graph)
+    if graph is None:
+        known = ", ".join(sorted(shelf.catalog.graphs)) or "none"
+        raise NotFound(f"the catalog {shelf.catalog.name} has no graph {changes.graph}", mend=f"its graphs: {known}")
+    named = {name for names in (*changes.bind.values(), *changes.unbind.values()) for name in names}
+    named |= set(changes.set_nodes) | {member.name for member in before}
+    nodes = await tx.named("node", named)
+    racks = {scope.id: scope.name for scope in (await tx.named("rack", None)).values()}
+    members = rebind(shelf.catalog, id, before, changes, nodes)
+    return _Site(deployment, shelf, graph, nodes, racks, members)
+
+
+async def _reshape(tx: Transaction, site: _Site) -> tuple[Shape, Expansion]:
+    members = await _chosen(tx, site)
+    expansion = expand(site.graph.tasks, members)
+    plan = build(expansion, {member.name: member.rack for member in members})
+    rows = await tx.graph_rows(site.deployment.id, site.graph.type)
+    places = _places(site, plan)
+    tasks = len(places)
+    fresh = await tx.reserve(tasks, len(plan.vertices) - tasks)
+    shape = reconcile(plan, rows, places, deployment=site.deployment.id, graph=site.graph.type, fresh=fresh)
+    return shape, expansion
+
+
+async def _chosen(tx: Transaction, site: _Site) -> list[Member]:
+    """The members that the graph is for: all, or those that its node filter lets through."""
+    members = [
+        Member(name=m.name, tags=m.tags, rack=site.racks.get(m.rack) if m.rack is not None else None)
+        for m in site.members
+    ]
+    if not site.graph.node_filter:
+        return members
+    paths = sorted(set(FACT_IN_FILTER.findall(site.graph.node_filter)))
+    facts = by_scope(await tx.facts([member.scope for member in site.members], paths))
+    evaluator, condition, absent = Evaluator(), {"yaql_exp": site.graph.node_filter}, dict.fromkeys(paths)
+    return [
+        member
+        for member, at in zip(members, site.members, strict=True)
+        if evaluator.holds(condition, {**absent, **nest(facts.get(at.scope, {}).items())}, where=at.name)
+    ]
+
+
+def _places(site: _Site, plan: Plan) -> dict[int, Place]:
+    """Scope and rack of every task vertex. What belongs to the deployment as a whole is carried out by the rack of its
+    first member."""
+    by_name = {member.name: member for member in site.members}
+    rack_ids = {name: id for id, name in site.racks.items()}
+    home = next((member.rack for member in site.members if member.rack is not None), None)
+    places: dict[int, Place] = {}
+    for index, vertex in enumerate(plan.vertices):
+        if vertex.task is not None:
+            places[index] = _place(vertex.key[0], site.deployment.id, home, by_name, rack_ids)
+    unplaced = sorted({plan.vertices[index].key[0] or "deployment" for index, place in places.items() if not place[1]})
+    if unplaced:
+        raise InvalidInput(
+            f"nobody can carry out the tasks of {', '.join(unplaced[:5])}: no rack",
+            mend="put each node in a rack with `rackwright node set NAME --rack RACK`",
+        )
+    return places
+
+
+def _place(
+    node: NodeId, deployment: int, home: int | None, members: dict[str, Membership], racks: dict[str, int]
+) -> Place:
+    if node is not None and node in members:
+        return members[node].scope, members[node].rack
+    if node is not None and node.startswith(RACK_PREFIX):
+        rack = racks[node.removeprefix(RACK_PREFIX)]
+        return rack, rack
+    return deployment, home
+
+
+async def _refresh(
+    tx: Transaction, library: CatalogLibrary, site: _Site, shape: Shape, changed: Sequence[Fact]
+) -> list[Event]:
+    """Move the kept rows whose inputs or task differ from what they last ran on."""
+    rows = [row for row in shape.kept if row.state in (State.ACTIVE, State.ERROR, State.TRANSITION)]
+    rows = [row for row in rows if row.state is not State.ERROR or _reads_any(site, row, changed)]
+    reasons = {row.id: _why(site.shelf.task(row.graph, row.task), changed) for row in rows}
+    revision = max((fact.revision for fact in changed), default=max((row.revision for row in rows), default=0) + 1)
+    return await refresh(tx, library, shape.near, rows, reasons, revision)
+
+
+def _reads_any(site: _Site, row: NodeTask, changed: Sequence[Fact]) -> bool:
+    reads = site.shelf.task(row.graph, row.task).reads.values()
+    return any(touches(read.path, fact.path) for read in reads for fact in changed)
+
+
+def _why(task: Task, changed: Sequence[Fact]) -> str:
+    paths = sorted({fact.path for fact in changed for read in task.reads.values() if touches(read.path, fact.path)})
+    return "changed: " + ", ".join(paths) if paths else "its task or the membership has changed"
+
+
+def _tell_members(told: dict[str, Any], before: Sequence[Membership], after: Sequence[Membership]) -> None:
+    had, has = {member.name for member in before}, {member.name for member in after}
+    told["members"] = {"added": sorted(has - had), "removed": sorted(had - has)}
+
+
+def _tell_facts(
+    told: dict[str, Any], site: _Site, changed: Sequence[Fact], old: dict[int, dict[str, Any]]
+) -> None:
+    names = {scope.id: scope.name for scope in site.nodes.values()}
+    told["facts"] = [
+        {
+            "scope": names.get(fact.scope, site.deployment.name),
+            "path": fact.path,
+            "old": old.get(fact.scope, {}).get(fact.path, site.shelf.defaults.get(fact.path)),
+            "new": fact.value,
+        }
+        for fact in changed
+    ]
+
+
+def _tell_rows(told: dict[str, Any], site: _Site, shape: Shape) -> None:
+    names = {member.scope: member.name for member in site.members} | site.racks
+    names |= {scope.id: scope.name for scope in site.nodes.values()} | {site.deployment.id: site.deployment.name}
+    racks = {member.scope: member.rack for member in site.members} | {id: id for id in site.racks}
+
+    def line(row: NodeTask, why: str) -> summary.Item:
+        return summary.item(names.get(row.scope, str(row.scope)), row, why)
+
+    told["run"] = [line(row, "it has not run yet") for row in shape.inserted]
+    starting = list(shape.inserted)
+    for row in shape.kept:
+        was = shape.before[row.id]
+        if row.state is not was.state and was.state in (State.ACTIVE, State.ERROR):
+            told[summary.kind_of(row)].append(line(row, row.reason))
+            starting.append(row)
+        elif row.revision != was.revision:
+            told["again"].append(line(row, row.reason))
+            starting.append(row)
+    pending = [row for row in shape.kept if row.state in (State.TODO, State.BLOCKED) and row not in starting]
+    told["run"] += [line(row, row.reason or "it has not run yet") for row in pending if not row.runs]
+    told["again"] += [line(row, row.reason or "it is still to run") for row in pending if row.runs]
+    found = summary.follow(
+        shape.kept,
+        [row for row in starting if row.state is not State.PROPOSED],
+        lambda row: site.shelf.task(row.graph, row.task),
+        lambda row: racks.get(row.scope),
+    )
+    told["follow"] = [line(row, f"if {by.task} writes something new") for row, by in found]
+    told["remove"] = [line(row, "it is no longer part of the deployment") for row in shape.removed]

@@ -1,0 +1,146 @@
+"""What node tasks see right now: their tasks, inputs and fingerprints, gathered for many rows at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from rackwright.core.catalog import Task
+from rackwright.core.facts import Fact
+from rackwright.core.inputs import Inputs, Surroundings, fingerprint, resolve
+from rackwright.core.node_task import NodeTask
+from rackwright.core.ports import Deployment, Membership, Scope, Transaction
+from rackwright.engine.library import CatalogLibrary, Shelf
+
+ADDRESS = "desired.address"
+
+
+class Situation(msgspec.Struct, frozen=True, kw_only=True):
+    """One node task with all that carrying it out depends on."""
+
+    task: Task
+    shelf: Shelf
+    deployment: Deployment
+    scope: Scope
+    rack: str | None
+    address: str | None
+    inputs: Inputs
+    context: dict[str, Any] | None
+    """What expressions see beside the inputs; None when the task has no expression."""
+    fingerprint: bytes
+
+
+class _World(msgspec.Struct):
+    """Everything that the rows of one batch may see, fetched by a fixed number of queries."""
+
+    deployments: dict[int, Deployment]
+    shelves: dict[int, Shelf]
+    scopes: dict[int, Scope]
+    members: dict[int, dict[int, Membership]]
+    facts: dict[int, dict[str, Any]]
+
+
+async def situations(
+    tx: Transaction, library: CatalogLibrary, rows: Sequence[NodeTask]
+) -> dict[int, Situation]:
+    """The situation of each row, by its id. The number of queries does not depend on the number of rows."""
+    if not rows:
+        return {}
+    deployments = await tx.deployments({row.deployment for row in rows})
+    shelves = {id: await library.shelf(tx, deployments[id].catalog) for id in {row.deployment for row in rows}}
+    tasks = {row.id: shelves[row.deployment].task(row.graph, row.task) for row in rows}
+    members = await _members(tx, shelves, rows, tasks)
+    scopes = await tx.scopes({row.scope for row in rows} | {row.rack for row in rows if row.rack is not None})
+    facts = await _facts(tx, deployments, scopes, members, tasks.values())
+    world = _World(deployments, shelves, scopes, members, facts)
+    return {row.id: _situation(world, row, tasks[row.id]) for row in rows}
+
+
+async def _members(
+    tx: Transaction, shelves: dict[int, Shelf], rows: Sequence[NodeTask], tasks: dict[int, Task]
+) -> dict[int, dict[int, Membership]]:
+    """Members of the deployments: all where a task gathers from all, else those of the rows with expressions."""
+    everyone = {
+        row.deployment for row in rows if any(read.scope == "nodes" for read in tasks[row.id].reads.values())
+    }
+    some: dict[int, set[int]] = {}
+    for row in rows:
+        if row.deployment not in everyone and (row.graph, row.task) in shelves[row.deployment].expressive:
+            some.setdefault(row.deployment, set()).add(row.scope)
+    members = {id: await tx.memberships(id) for id in everyone}
+    members |= {id: await tx.memberships(id, scopes) for id, scopes in some.items()}
+    return {id: {member.scope: member for member in found} for id, found in members.items()}
+
+
+async def _facts(
+    tx: Transaction,
+    deployments: dict[int, Deployment],
+    scopes: dict[int, Scope],
+    members: dict[int, dict[int, Membership]],
+    tasks: Iterable[Task],
+) -> dict[int, dict[str, Any]]:
+    paths = {read.path for task in tasks for read in task.reads.values()} | {ADDRESS}
+    wanted = set(scopes) | set(deployments) | {id for found in members.values() for id in found}
+    wanted |= {scope.rack for scope in scopes.values() if scope.rack is not None}
+    return by_scope(await tx.facts(wanted, paths))
+
+
+def by_scope(facts: Iterable[Fact]) -> dict[int, dict[str, Any]]:
+    """Facts as path to value, by scope."""
+    found: dict[int, dict[str, Any]] = {}
+    for fact in facts:
+        found.setdefault(fact.scope, {})[fact.path] = fact.value
+    return found
+
+
+def _situation(world: _World, row: NodeTask, task: Task) -> Situation:
+    shelf, scope = world.shelves[row.deployment], world.scopes[row.scope]
+    members = world.members.get(row.deployment, {})
+    around = Surroundings(
+        own=world.facts.get(row.scope, {}),
+        rack=world.facts.get(scope.rack or 0, {}),
+        deployments=[world.facts.get(id, {}) for id in _chain(world.deployments, row.deployment)],
+        defaults=shelf.defaults,
+        nodes={
+            member.name: (member.tags, world.facts.get(member.scope, {}))
+            for member in members.values()
+            if scope.kind != "rack" or member.rack == scope.id
+        },
+    )
+    inputs = resolve(task, around)
+    rack = world.scopes[row.rack].name if row.rack is not None and row.rack in world.scopes else None
+    context = None
+    if (row.graph, row.task) in shelf.expressive:
+        context = _context(world, row, members.get(row.scope), rack)
+    return Situation(
+        task=task,
+        shelf=shelf,
+        deployment=world.deployments[row.deployment],
+        scope=scope,
+        rack=rack,
+        address=around.own.get(ADDRESS),
+        inputs=inputs,
+        context=context,
+        fingerprint=fingerprint(task, inputs, context),
+    )
+
+
+def _context(world: _World, row: NodeTask, member: Membership | None, rack: str | None) -> dict[str, Any]:
+    node = {
+        "name": world.scopes[row.scope].name,
+        "address": world.facts.get(row.scope, {}).get(ADDRESS),
+        "tags": list(member.tags) if member else [],
+        "roles": list(member.roles) if member else [],
+    }
+    return {"node": node, "deployment": world.deployments[row.deployment].name, "rack": rack}
+
+
+def _chain(deployments: dict[int, Deployment], id: int | None) -> list[int]:
+    """A deployment and its ancestors, nearest first."""
+    chain: list[int] = []
+    while id is not None and id in deployments and id not in chain:
+        chain.append(id)
+        id = deployments[id].parent
+    return chain

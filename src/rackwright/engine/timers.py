@@ -1,0 +1,74 @@
+"""What time brings: leases that end, barriers whose children wait to be woken, and the slow check of everything."""
+
+from __future__ import annotations
+
+from rackwright.core import annealing
+from rackwright.core.ports import Event, Store, Transaction
+from rackwright.engine.claims import give_back
+from rackwright.engine.library import CatalogLibrary
+from rackwright.engine.ripple import reach_out, refresh
+from rackwright.engine.transact import transact
+
+REAP = 500
+"""Leases per transaction."""
+WAKE = 2000
+"""Children of a barrier per transaction."""
+SWEEP = 1000
+"""Node tasks per slice of the slow check."""
+
+
+async def reap(store: Store, now: float) -> int:
+    """Take back what racks hold beyond their lease; gives how many node tasks went back to the queue."""
+
+    async def work(tx: Transaction) -> int:
+        ids = await tx.expired(now, REAP)
+        lost = await give_back(tx, ids, "the rack was not heard of before its lease ended", now) if ids else 0
+        if lost:
+            await tx.record([Event(kind="lost", text=f"{lost} node tasks came back after their lease ended")])
+        return lost
+
+    return await transact(store, work)
+
+
+async def wake(store: Store) -> int:
+    """Wake the next children of one open barrier; gives how many were looked at, 0 when no barrier has any left."""
+
+    async def work(tx: Transaction) -> int:
+        found = await tx.wakeable(WAKE)
+        if found is None:
+            return 0
+        barrier, ids = found
+        near = await tx.lock(ids)
+        if not await tx.released(barrier.id, barrier.released, barrier.released + len(ids)):
+            return len(ids)
+        for id in ids:
+            row = near.rows.get(id)
+            if row is not None:
+                annealing.settle(near, row)
+        await tx.save(near)
+        return len(ids)
+
+    return await transact(store, work)
+
+
+async def sweep(store: Store, library: CatalogLibrary, after: int) -> tuple[int, int]:
+    """Ask a slice of all node tasks whether they are where they belong, and mend what is not. Gives the id to go on
+    after (0: the round is over) and how many had to be mended: it should be none."""
+
+    async def work(tx: Transaction) -> tuple[int, int]:
+        ids = await tx.slice(after, SWEEP)
+        if not ids:
+            return 0, 0
+        near = await tx.lock(ids)
+        await reach_out(tx, near, ids)
+        rows = [near.rows[id] for id in ids if id in near.rows]
+        for row in rows:
+            annealing.settle(near, row)
+        revision = max((row.revision for row in rows), default=0) + 1
+        events = await refresh(tx, library, near, rows, {}, revision)
+        mended = len(near.touched)
+        await tx.save(near)
+        await tx.record(events)
+        return ids[-1], mended
+
+    return await transact(store, work)
