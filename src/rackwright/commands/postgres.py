@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from rackwright.store import embedded
+from rackwright.store.embedded import programs
 
 
 @click.command()
@@ -23,9 +24,9 @@ def postgres(data: Path) -> None:
     r"""Have the embedded PostgreSQL running until Ctrl-C, and print how to reach it.
 
     \b
-    Example, with the psql of your own:
+    Example:
       rackwright postgres --data ~/rackwright
-      psql "$DSN"          # the line that was printed; it holds no password
+      psql "postgresql://..."     # the line that it printed; it holds no password
 
     The server stays for the other commands that use it.
     """
@@ -39,5 +40,7 @@ async def _serve(data: Path) -> None:
         loop.add_signal_handler(number, told.set)
     async with embedded.running(data, tell=lambda text: click.echo(text, err=True)) as dsn:
         click.echo(dsn)
-        click.echo("PostgreSQL is ready; Ctrl-C ends this", err=True)
+        click.echo(
+            f"PostgreSQL is ready; psql and pg_dump are in {programs.found().place}/bin; Ctrl-C ends this", err=True
+        )
         await told.wait()
