@@ -6,7 +6,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+
+from rackwright.cli.main import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -43,6 +46,30 @@ def test_every_make_target_that_a_page_names_exists(page: Path) -> None:
     words = [command.split() for command in _commands(page)]
     named = {parts[-1] for parts in words if len(parts) > 1 and parts[0] == "make"}
     assert named - _make_targets() == set()
+
+
+def _first_unknown_word(words: list[str]) -> str | None:
+    """Follow words down the tree of commands; give the first that no group on the way knows."""
+    command: click.Command | None = cli
+    for word in words:
+        if not isinstance(command, click.Group) or not re.fullmatch(r"[a-z]+", word):
+            return None
+        command = command.get_command(click.Context(command), word)
+        if command is None:
+            return word
+    return None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_every_command_that_a_page_names_exists(page: Path) -> None:
+    lines = [command.removeprefix(".venv/bin/") for command in _commands(page)]
+    unknown = {line for line in lines if line.split()[:1] == ["rackwright"] and _first_unknown_word(line.split()[1:])}
+    assert unknown == set()
+
+
+def test_a_command_that_does_not_exist_is_noticed() -> None:
+    assert _first_unknown_word(["catalog", "paint"]) == "paint"
+    assert _first_unknown_word(["get", "nodes"]) is None
 
 
 @pytest.mark.parametrize("kind", KINDS)

