@@ -39,7 +39,7 @@ check: setup ## Check the law of the house, the types and the style
 	$(BIN)/ruff format --check
 
 bench: setup ## Run every benchmark at a small size
-	@for bench in benchmarks/[a-z]*.py; do echo "== $$bench"; $(BIN)/python "$$bench" --small || exit 1; done
+	@for bench in $(wildcard benchmarks/[a-z]*.py); do echo "== $$bench"; $(BIN)/python "$$bench" --small || exit 1; done
 
 docs: setup ## Build the documentation into site/
 	$(BIN)/zensical build --clean --strict
