@@ -81,7 +81,7 @@ class Fleet(RuleBasedStateMachine):
         middle = data.draw(st.integers(1, size - 1))
         barriers = {}
         if data.draw(st.booleans()):
-            barriers = {"all": (names[:middle][:3], names[middle:][-3:])}
+            barriers = {"all": (names[:middle][-2:], names[middle:][-3:])}
         self.near, self.rows = fleet(names, edges, barriers)
         parents: dict[str, set[str]] = {name: {a for a, b in edges if b == name} for name in names}
         for above, below in barriers.values():
@@ -90,6 +90,10 @@ class Fleet(RuleBasedStateMachine):
         self.tasks = {name: task(name, destructive=data.draw(st.booleans())) for name in names}
         self.reference = Reference(parents, {name for name, one in self.tasks.items() if one.destructive})
         self.revision = 0
+        self.claimed_revision: dict[str, int] = {}
+        for row in self.rows.values():
+            annealing.commit(self.near, row)
+            self.reference.state[row.task] = WANTED
 
     def pick(self, data: Any, *states: State) -> NodeTask | None:
         self.wake()
@@ -105,8 +109,30 @@ class Fleet(RuleBasedStateMachine):
         for row in self.rows.values():
             annealing.settle(self.near, row)
 
+    def start(self, row: NodeTask) -> None:
+        annealing.claim(self.near, row, fingerprint=self.seen(row.task), incarnation="i", now=NOW, until=NOW + 30)
+        self.reference.state[row.task] = "transition"
+        self.reference.claimed[row.task] = self.reference.version[row.task]
+        self.claimed_revision[row.task] = row.revision
+
+    def end(self, row: NodeTask, good: bool) -> None:
+        revision = self.claimed_revision[row.task]
+        ended = Ended(attempt=row.attempt, revision=revision, outcome="ok" if good else "failed", reason="r")
+        annealing.finish(self.near, row, self.tasks[row.task], ended, NOW)
+        self.reference.finish(row.task, good)
+
     def seen(self, name: str) -> bytes:
         return str(self.reference.version[name]).encode()
+
+    @rule()
+    def run_all_that_may_run(self) -> None:
+        for _ in self.rows:
+            self.wake()
+            for name, row in self.rows.items():
+                if row.state is State.TODO:
+                    self.start(row)
+                    self.end(row, True)
+                    assert self.reference.state[name] == "active"
 
     @rule(data=st.data())
     def commit(self, data: Any) -> None:
@@ -119,20 +145,13 @@ class Fleet(RuleBasedStateMachine):
     def claim(self, data: Any) -> None:
         row = self.pick(data, State.TODO)
         if row is not None:
-            fingerprint = self.seen(row.task)
-            annealing.claim(self.near, row, fingerprint=fingerprint, incarnation="i", now=NOW, until=NOW + 30)
-            self.reference.state[row.task] = "transition"
-            self.reference.claimed[row.task] = self.reference.version[row.task]
-            self.claimed_revision = {**getattr(self, "claimed_revision", {}), row.task: row.revision}
+            self.start(row)
 
     @rule(data=st.data(), good=st.booleans())
     def finish(self, data: Any, good: bool) -> None:
         row = self.pick(data, State.TRANSITION)
         if row is not None:
-            revision = self.claimed_revision[row.task]
-            ended = Ended(attempt=row.attempt, revision=revision, outcome="ok" if good else "failed", reason="r")
-            annealing.finish(self.near, row, self.tasks[row.task], ended, NOW)
-            self.reference.finish(row.task, good)
+            self.end(row, good)
 
     @rule(data=st.data())
     def lose(self, data: Any) -> None:

@@ -1,0 +1,133 @@
+"""Facts, their one writer, and what a task sees of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rackwright.core.catalog import Catalog, Read, Role, Task
+from rackwright.core.errors import InvalidInput
+from rackwright.core.facts import PEOPLE, WORLD, check_writer, flatten, lookup, nest, touches
+from rackwright.core.inputs import Surroundings, concerned, defaults_of, fingerprint, resolve
+
+
+def reader(scope: str = "node", **reads: Read) -> Task:
+    return Task(id="t", type="noop", reads=reads, scope=scope)  # type: ignore[arg-type]
+
+
+def seen(task: Task, **around: Any) -> dict[str, Any]:
+    return resolve(task, Surroundings(**{"own": {}, **around})).values
+
+
+@pytest.mark.parametrize(
+    ("path", "writer"),
+    [("desired.nats.port", WORLD), ("desired.nats.port", "task x"), ("observed.os", PEOPLE), ("nats.config", PEOPLE)],
+)
+def test_a_fact_is_refused_from_a_writer_that_does_not_own_it(path: str, writer: str) -> None:
+    with pytest.raises(InvalidInput, match="may not write"):
+        check_writer(path, writer)
+
+
+def test_owners_may_write_their_facts() -> None:
+    check_writer("desired.nats.port", PEOPLE)
+    check_writer("observed.os", WORLD)
+    check_writer("nats.config", "task x")
+
+
+def test_a_read_sees_a_fact_a_tree_of_facts_or_a_place_within_one() -> None:
+    facts = {"a.b": {"c": 1}, "d.x": 2, "d.y.z": 3}
+    assert lookup(facts, "a.b") == (True, {"c": 1})
+    assert lookup(facts, "a.b.c") == (True, 1)
+    assert lookup(facts, "d") == (True, {"x": 2, "y": {"z": 3}})
+    assert lookup(facts, "a.b.q") == (False, None)
+    assert lookup(facts, "e") == (False, None)
+
+
+paths = st.lists(st.sampled_from("abc"), min_size=1, max_size=4).map(".".join)
+
+
+@given(st.dictionaries(paths, st.integers(), max_size=6), paths, paths, st.integers())
+def test_a_change_that_a_read_sees_is_one_that_touches_it(
+    facts: dict[str, int], read: str, path: str, value: int
+) -> None:
+    before = lookup(facts, read)
+    after = lookup({**facts, path: value}, read)
+    if before != after:
+        assert touches(read, path)
+
+
+def test_nest_and_flatten_are_each_others_way_back() -> None:
+    tree = {"nats": {"port": 1, "deep": {"x": 2}}, "dns": {"zone": "z"}}
+    assert flatten(tree, "desired.") == {"desired.nats.port": 1, "desired.nats.deep": {"x": 2}, "desired.dns.zone": "z"}
+    assert nest([("a.b", 1), ("a.c", 2)]) == {"a": {"b": 1, "c": 2}}
+
+
+def test_the_nearest_desired_value_wins() -> None:
+    task = reader(port=Read("desired.nats.port"))
+    defaults, far, near, own = ({"desired.nats.port": number} for number in range(4))
+    assert seen(task, defaults=defaults) == {"port": 0}
+    assert seen(task, defaults=defaults, deployments=[{}, far]) == {"port": 1}
+    assert seen(task, defaults=defaults, deployments=[near, far]) == {"port": 2}
+    assert seen(task, defaults=defaults, deployments=[near, far], own=own) == {"port": 3}
+
+
+def test_a_tree_of_attributes_takes_each_leaf_from_the_nearest() -> None:
+    task = reader(nats=Read("desired.nats"))
+    values = seen(task, defaults={"desired.nats.a": 0, "desired.nats.b": 0}, own={"desired.nats.b": 1})
+    assert values == {"nats": {"a": 0, "b": 1}}
+
+
+def test_a_fact_of_a_task_is_not_inherited() -> None:
+    task = reader(x=Read("made.x"))
+    inputs = resolve(task, Surroundings(own={}, deployments=[{"made.x": 1}]))
+    assert inputs.missing == ("node:made.x",)
+
+
+def test_an_optional_read_of_nothing_is_null_and_not_missing() -> None:
+    inputs = resolve(reader(x=Read("made.x", optional=True)), Surroundings(own={}))
+    assert (inputs.values, inputs.missing) == ({"x": None}, ())
+
+
+def test_a_task_of_the_deployment_gathers_from_members_with_a_tag() -> None:
+    task = reader("deployment", seeds=Read("desired.address", scope="nodes", tags=("seed",)))
+    nodes = {"n1": (("seed",), {"desired.address": "127.0.0.1"}), "n2": (("nats",), {"desired.address": "127.0.0.2"})}
+    assert seen(task, nodes=nodes) == {"seeds": {"n1": "127.0.0.1"}}
+
+
+def test_fingerprints_differ_with_the_task_the_inputs_and_the_context_and_nothing_else() -> None:
+    task = reader(x=Read("made.x"))
+    inputs = resolve(task, Surroundings(own={"made.x": {"b": 1, "a": 2}}))
+    same = resolve(task, Surroundings(own={"made.x": {"a": 2, "b": 1}, "made.y": 3}))
+    other = resolve(task, Surroundings(own={"made.x": {"a": 2, "b": 2}}))
+    assert fingerprint(task, inputs, None) == fingerprint(task, same, None)
+    assert fingerprint(task, inputs, None) != fingerprint(task, other, None)
+    assert fingerprint(task, inputs, None) != fingerprint(task, inputs, {"tags": []})
+    edited = Task(id="t", type="noop", reads=task.reads, parameters={"x": 1})
+    assert fingerprint(task, inputs, None) != fingerprint(edited, inputs, None)
+
+
+def test_a_change_on_one_node_concerns_that_node_and_whoever_gathers() -> None:
+    """The blast radius rule: a node's fact reaches the node's own tasks, and else only tasks that gather."""
+    own = Task(id="own", type="noop", reads={"a": Read("desired.address")})
+    gather = Task(id="gather", type="noop", scope="deployment", reads={"a": Read("desired.address", scope="nodes")})
+    shared = Task(id="shared", type="noop", reads={"s": Read("seeds", scope="deployment")})
+    tasks = [own, gather, shared]
+    assert [(t.id, how) for t, how in concerned(tasks, "node", "desired.address")] == [
+        ("own", "own"),
+        ("gather", "gathered"),
+    ]
+    assert [(t.id, how) for t, how in concerned(tasks, "deployment", "seeds")] == [("shared", "all")]
+    assert [(t.id, how) for t, how in concerned(tasks, "deployment", "desired.address")] == [
+        ("own", "all"),
+        ("gather", "all"),
+    ]
+
+
+def test_defaults_of_roles_are_facts() -> None:
+    schema = {"properties": {"port": {"type": "integer", "default": 4222}, "name": {"type": "string"}}}
+    assert defaults_of(Catalog(name="c", roles={"nats": Role(name="nats", attributes=schema)})) == {
+        "desired.nats.port": 4222
+    }
