@@ -47,7 +47,7 @@ class Evaluator:
             "yaql.convertSetsToLists": True,
         }
         self._engine = yaql.YaqlFactory().create(options)
-        self._functions = yaql.create_context(finalizer=specs.name("#finalize")(_finalize))
+        self._functions = yaql.create_context(finalizer=_FINALIZER)
         functions.register(self._functions)
         self._parsed: dict[str, Any] = {}
 
@@ -130,6 +130,9 @@ class Evaluator:
 
 def _finalize(obj: Any) -> Any:
     return plain(obj)
+
+
+_FINALIZER: Any = specs.name("#finalize")(_finalize)
 
 
 def _functions_in(expression: Any) -> Iterator[str]:

@@ -24,12 +24,8 @@ _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 def register(context: Any) -> None:
     """Make the functions known to a YAQL context."""
-    for name, function in _OF_ONE.items():
-        context.register_function(specs.parameter("expression", yaqltypes.Lambda())(function), name=name)
-    for name, function in _OF_MANY.items():
-        context.register_function(specs.parameter("expressions", yaqltypes.Lambda())(function), name=name)
-    for name, function in _METHODS.items():
-        context.register_function(specs.method(function), name=name)
+    for name, function in _FUNCTIONS.items():
+        context.register_function(function, name=name)
 
 
 def _new(expression: Lambda, context: Any) -> Any:
@@ -110,12 +106,20 @@ def _to_json(receiver: Any) -> str:
     return json.dumps(plain(receiver))
 
 
-_OF_ONE: dict[str, Callable[..., Any]] = {
-    "new": _new,
-    "old": _old,
-    "changed": _changed,
-    "added": _added,
-    "deleted": _deleted,
+def _lazy(parameter: str, function: Callable[..., Any]) -> Any:
+    """Mark the parameter that takes an expression and not its value. The mark stays on the function: once is enough."""
+    return specs.parameter(parameter, yaqltypes.Lambda())(function)
+
+
+_FUNCTIONS: dict[str, Any] = {
+    "new": _lazy("expression", _new),
+    "old": _lazy("expression", _old),
+    "changed": _lazy("expression", _changed),
+    "added": _lazy("expression", _added),
+    "deleted": _lazy("expression", _deleted),
+    "changedAny": _lazy("expressions", _changed_any),
+    "changedAll": _lazy("expressions", _changed_all),
+    "isUndef": specs.method(_is_undef),
+    "toYaml": specs.method(_to_yaml),
+    "toJson": specs.method(_to_json),
 }
-_OF_MANY: dict[str, Callable[..., Any]] = {"changedAny": _changed_any, "changedAll": _changed_all}
-_METHODS: dict[str, Callable[..., Any]] = {"isUndef": _is_undef, "toYaml": _to_yaml, "toJson": _to_json}
