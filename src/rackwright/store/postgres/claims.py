@@ -1,0 +1,57 @@
+"""Claims and leases in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rackwright.core.node_task import NodeTask
+from rackwright.store.postgres import records
+from rackwright.store.postgres.queries import limited
+from rackwright.store.postgres.session import columns
+from rackwright.store.postgres.work import Work
+
+SMALLEST_WINDOW = 16
+
+
+class ClaimWork(Work):
+    """The part of a transaction that hands node tasks to racks."""
+
+    async def claimable(self, rack: int, capacity: int, now: float) -> list[NodeTask]:
+        """See the port.
+
+        A scope may have many node tasks that are ready, and gets one. So a window of ready ones is looked at, and
+        when it was full yet gave too few, the next one, without the scopes that have theirs.
+        """
+        found: list[NodeTask] = []
+        if capacity <= 0 or await self.value("lock_rack", rack) is None:
+            return found
+        while len(found) < capacity:
+            statement, window = limited("claimable", max(2 * (capacity - len(found)), SMALLEST_WINDOW))
+            rows = await self.text_rows(statement, rack, now, [row.scope for row in found])
+            found += [records.node_task(row) for row in rows]
+            if not rows or rows[0][-1] < window:
+                break
+        return found[:capacity]
+
+    async def held(self, rack: int, besides: str) -> list[int]:
+        """See the port."""
+        return [row[0] for row in await self.rows("held", rack, besides)]
+
+    async def expired(self, now: float, limit: int) -> list[int]:
+        """See the port."""
+        statement, _ = limited("expired", limit)
+        return [row[0] for row in await self.text_rows(statement, now)][:limit]
+
+    async def extend(
+        self, rack: int, incarnation: str, pairs: Sequence[tuple[int, int]], until: float
+    ) -> list[tuple[int, int]]:
+        """See the port."""
+        if not pairs:
+            return []
+        rows = await self.rows("extend", rack, incarnation, *columns(sorted(set(pairs)), 2), until)
+        kept = {(id, attempt) for id, attempt in rows}
+        return [pair for pair in pairs if tuple(pair) not in kept]
+
+    async def seen(self, rack: int, now: float) -> None:
+        """See the port."""
+        await self.run("seen", rack, now)

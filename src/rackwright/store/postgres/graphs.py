@@ -1,0 +1,63 @@
+"""Whole graphs in PostgreSQL: what plans write."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from rackwright.core.node_task import Barrier, NodeTask, State
+from rackwright.store.postgres import records
+from rackwright.store.postgres.session import columns
+from rackwright.store.postgres.work import Work
+
+MANY = 1000
+"""So many new rows change the table enough for the planner to look at it again."""
+
+
+class GraphWork(Work):
+    """The part of a transaction that reads and replaces the graph of a deployment."""
+
+    async def graph_rows(self, deployment: int, graph: str) -> list[NodeTask]:
+        """See the port."""
+        return [records.node_task(row) for row in await self.rows("graph_rows", deployment, graph)]
+
+    async def reserve(self, node_tasks: int, barriers: int) -> tuple[range, range]:
+        """See the port."""
+        return await self._fresh("node_tasks", node_tasks), await self._fresh("barriers", barriers)
+
+    async def replace_graph(
+        self,
+        deployment: int,
+        graph: str,
+        *,
+        insert: Sequence[NodeTask],
+        update: Sequence[NodeTask],
+        delete: Collection[int],
+        barriers: Sequence[Barrier],
+    ) -> None:
+        """See the port."""
+        if delete:
+            await self.run("drop_rows", list(delete), deployment, graph)
+        if update:
+            rows = [records.reshaped(row) for row in sorted(update, key=lambda row: row.id)]
+            await self.run("reshape_rows", *columns(rows, 21))
+        if insert:
+            await self.copy("node_task", records.NODE_TASK, [records.node_task_row(row) for row in insert])
+        await self.run("drop_barriers", deployment, graph)
+        if barriers:
+            await self.copy("barrier", records.BARRIER, [records.barrier_row(found) for found in barriers])
+        await self.run("next_generation", deployment)
+        if len(insert) >= MANY:
+            await self.run("analyze_node_tasks")
+        self.tell_racks({row.rack for row in (*insert, *update) if row.state is State.TODO})
+        if any(found.open and found.children for found in barriers):
+            self.tell("barrier", "")
+
+    async def _fresh(self, kind: str, count: int) -> range:
+        """Another transaction may draw ids in between; then the range has gaps, and the next try has not."""
+        while count > 0:
+            row = await self.row(f"reserve_{kind}", count)
+            assert row is not None
+            first, last = row
+            if last - first == count - 1:
+                return range(first, last + 1)
+        return range(0)

@@ -1,0 +1,83 @@
+"""Moves of node tasks in PostgreSQL: everything works on sets."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from rackwright.core.node_task import Barrier, Neighbourhood, State
+from rackwright.core.ports import Reach
+from rackwright.store.neighbours import give_children
+from rackwright.store.postgres import records
+from rackwright.store.postgres.queries import limited
+from rackwright.store.postgres.session import columns
+from rackwright.store.postgres.work import Work
+
+
+class MoveWork(Work):
+    """The part of a transaction that finds, locks and saves node tasks and barriers."""
+
+    async def find(self, deployment: int, tasks: Collection[str], scopes: Collection[int] | None) -> list[int]:
+        """See the port."""
+        if scopes is None:
+            found = await self.rows("find", deployment, list(tasks))
+        else:
+            found = await self.rows("find_on", deployment, list(tasks), list(scopes))
+        return [row[0] for row in found]
+
+    async def slice(self, after: int, limit: int) -> list[int]:
+        """See the port."""
+        statement, _ = limited("slice", limit)
+        return [row[0] for row in await self.text_rows(statement, after)][:limit]
+
+    async def unfinished(self, deployment: int, graph: str, scopes: Collection[int]) -> set[int]:
+        """See the port."""
+        return {row[0] for row in await self.rows("unfinished", deployment, graph, list(scopes))}
+
+    async def reach(self, ids: Collection[int], reach: Reach) -> list[int]:
+        """See the port."""
+        if reach == "self" or not ids:
+            return sorted(set(ids))
+        return [row[0] for row in await self.rows(f"reach_{reach}", list(ids))]
+
+    async def lock(self, ids: Collection[int]) -> Neighbourhood:
+        """See the port."""
+        rows = [records.node_task(row) for row in await self.rows("lock_rows", list(ids))] if ids else []
+        barriers: dict[int, Barrier] = {}
+        feeds = {feed for row in rows for feed in row.feeds}
+        if feeds:
+            barriers = {row[0]: records.barrier(row) for row in await self.rows("lock_barriers", sorted(feeds))}
+        gates = {gate for row in rows for gate in row.gates} - barriers.keys()
+        barriers |= await self.barriers(gates)
+        give_children(rows, barriers)
+        return Neighbourhood(rows={row.id: row for row in rows}, barriers=barriers)
+
+    async def save(self, near: Neighbourhood) -> None:
+        """See the port."""
+        rows = [near.rows[id] for id in sorted(near.touched)]
+        barriers = [near.barriers[id] for id in sorted(near.touched_barriers)]
+        if rows:
+            await self.run("save_rows", *columns([records.moved(row) for row in rows], 15))
+        if barriers:
+            values = [(barrier.id, barrier.waits, barrier.released) for barrier in barriers]
+            await self.run("save_barriers", *columns(values, 3))
+        if near.runs:
+            await self.run("add_runs", *columns([records.run_row(run) for run in near.runs], 12))
+            self.tell("event", "")
+        self.tell_racks({row.rack for row in rows if row.state is State.TODO})
+        if any(barrier.open for barrier in barriers):
+            self.tell("barrier", "")
+
+    async def barriers(self, ids: Collection[int]) -> dict[int, Barrier]:
+        """See the port."""
+        if not ids:
+            return {}
+        return {row[0]: records.barrier(row) for row in await self.rows("read_barriers", sorted(ids))}
+
+    async def wakeable(self, limit: int) -> tuple[Barrier, list[int]] | None:
+        """See the port."""
+        row = await self.row("wakeable", limit)
+        return None if row is None else (records.barrier(row), list(row[7]))
+
+    async def released(self, barrier: int, before: int, after: int) -> bool:
+        """See the port."""
+        return await self.value("released", barrier, before, after) is not None

@@ -1,0 +1,64 @@
+"""A pool of connections that heals by itself after the server went away."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import asyncpg
+
+from rackwright.core.errors import StoreUnavailable
+from rackwright.store.postgres.session import CONNECT_TIMEOUT, SETTINGS, Connection, prepare, translated
+
+ACQUIRE_TIMEOUT = 30.0
+"""Seconds to wait for a free connection."""
+STATEMENTS = 500
+"""Prepared statements kept per connection: more than there are named queries."""
+
+
+async def _tidy(connection: Connection) -> None:
+    """Before a connection goes back: nothing of this product changes a session, so only an open transaction counts."""
+    if connection.is_in_transaction():
+        await connection.reset()
+
+
+class Pool:
+    """At most ``size`` connections, made when they are needed. A connection that broke is replaced at the next use."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        self._pool = pool
+
+    @classmethod
+    async def open(cls, dsn: str, size: int) -> Pool:
+        """Connect once, so that a wrong DSN is told at once. Raises StoreUnavailable."""
+        with translated():
+            return cls(
+                await asyncpg.create_pool(
+                    dsn,
+                    min_size=1,
+                    max_size=size,
+                    timeout=CONNECT_TIMEOUT,
+                    statement_cache_size=STATEMENTS,
+                    max_cacheable_statement_size=0,
+                    max_cached_statement_lifetime=0,
+                    server_settings=SETTINGS,
+                    init=prepare,
+                    reset=_tidy,
+                )
+            )
+
+    async def close(self) -> None:
+        """Wait for what is being done, then close all connections."""
+        with contextlib.suppress(StoreUnavailable), translated():
+            await self._pool.close()
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection of one's own as long as the block lasts. Raises StoreUnavailable."""
+        with translated():
+            connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT)
+        try:
+            yield connection
+        finally:
+            with contextlib.suppress(StoreUnavailable), translated():
+                await self._pool.release(connection)

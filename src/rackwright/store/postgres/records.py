@@ -1,0 +1,116 @@
+"""Rows of PostgreSQL as the core's types, and back. The orders of columns are those of the .sql files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import asyncpg
+
+from rackwright.core.node_task import Barrier, NodeTask, Run, State
+from rackwright.core.ports import Deployment, Membership, PlanRecord, Scope
+from rackwright.store.texts import plain
+
+STATES = {int(state): state for state in State}
+
+NODE_TASK = (
+    "id", "deployment_id", "graph", "task", "scope_id", "rack_id", "state", "waits", "priority", "critical", "attempt",
+    "tries", "runs", "revision", "fingerprint", "claimed", "forced", "incarnation", "claimed_at", "lease_until",
+    "not_before", "reason", "children", "feeds", "gates",
+)  # fmt: skip
+BARRIER = ("id", "deployment_id", "graph", "name", "waits", "released", "width", "children", "feeds")
+
+
+def node_task(row: asyncpg.Record) -> NodeTask:
+    """A row of NODE_TASK's columns; more columns may follow."""
+    return NodeTask(
+        id=row[0], deployment=row[1], graph=row[2], task=row[3], scope=row[4], rack=row[5], state=STATES[row[6]],
+        waits=row[7], priority=row[8], critical=row[9], attempt=row[10], tries=row[11], runs=row[12],
+        revision=row[13], fingerprint=row[14], claimed=row[15], forced=row[16], incarnation=row[17],
+        claimed_at=row[18], lease_until=row[19], not_before=row[20], reason=row[21], children=tuple(row[22]),
+        feeds=tuple(row[23]), gates=tuple(row[24]),
+    )  # fmt: skip
+
+
+def node_task_row(row: NodeTask) -> tuple[Any, ...]:
+    """The values of NODE_TASK's columns."""
+    return (
+        row.id, row.deployment, row.graph, row.task, row.scope, row.rack, row.state, row.waits, row.priority,
+        row.critical, row.attempt, row.tries, row.runs, row.revision, row.fingerprint, row.claimed, row.forced,
+        row.incarnation, row.claimed_at, row.lease_until, row.not_before, plain(row.reason), row.children, row.feeds,
+        row.gates,
+    )  # fmt: skip
+
+
+def moved(row: NodeTask) -> tuple[Any, ...]:
+    """What a move may change, for ``save_rows``."""
+    return (
+        row.id, row.state, row.waits, row.attempt, row.tries, row.runs, row.revision, row.fingerprint, row.claimed,
+        row.forced, row.incarnation, row.claimed_at, row.lease_until, row.not_before, plain(row.reason),
+    )  # fmt: skip
+
+
+def reshaped(row: NodeTask) -> tuple[Any, ...]:
+    """What a new shape of the graph may change, for ``reshape_rows``."""
+    return (
+        row.id, row.rack, row.state, row.waits, row.priority, row.critical, row.attempt, row.tries, row.runs,
+        row.revision, row.fingerprint, row.claimed, row.forced, row.incarnation, row.claimed_at, row.lease_until,
+        row.not_before, plain(row.reason), _array(row.children), _array(row.feeds), _array(row.gates),
+    )  # fmt: skip
+
+
+def run_row(run: Run) -> tuple[Any, ...]:
+    """The values of ``add_runs``."""
+    return (
+        run.node_task, run.deployment, run.task, run.scope, run.rack, run.attempt, run.outcome, plain(run.reason),
+        run.revision, run.fingerprint, run.started_at, run.ended_at,
+    )  # fmt: skip
+
+
+def barrier(row: asyncpg.Record) -> Barrier:
+    """A barrier without its children; more columns may follow."""
+    return Barrier(
+        id=row[0], deployment=row[1], graph=row[2], name=row[3], waits=row[4], released=row[5], feeds=tuple(row[6])
+    )
+
+
+def barrier_row(found: Barrier) -> tuple[Any, ...]:
+    """The values of BARRIER's columns."""
+    return (
+        found.id, found.deployment, found.graph, found.name, found.waits, found.released, len(found.children),
+        found.children, found.feeds,
+    )  # fmt: skip
+
+
+def scope(row: asyncpg.Record) -> Scope:
+    """A row of ``scopes``."""
+    return Scope(
+        id=row[0], kind=row[1], name=row[2], rack=row[3], alive=row[4], available=row[5], labels=row[6],
+        created_at=row[7], last_seen=row[8],
+    )  # fmt: skip
+
+
+def deployment(row: asyncpg.Record) -> Deployment:
+    """A row of ``deployments``."""
+    return Deployment(
+        id=row[0], name=row[1], parent=row[2], catalog=row[3], catalog_name=row[4], stopped=row[5], created_at=row[6]
+    )
+
+
+def membership(row: asyncpg.Record) -> Membership:
+    """A row of ``memberships``."""
+    return Membership(
+        deployment=row[0], scope=row[1], name=row[2], rack=row[3], roles=tuple(row[4]), tags=tuple(row[5])
+    )
+
+
+def plan(row: asyncpg.Record) -> PlanRecord:
+    """A row of ``plan``."""
+    return PlanRecord(
+        id=row[0], deployment=row[1], changes=row[2], apply=row[3], state=row[4], summary=row[5], fence=row[6],
+        error=row[7], created_by=row[8], created_at=row[9], finished_at=row[10],
+    )  # fmt: skip
+
+
+def _array(ids: Iterable[int]) -> str:
+    return "{" + ",".join(map(str, ids)) + "}"

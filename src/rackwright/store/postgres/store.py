@@ -1,0 +1,50 @@
+"""The PostgreSQL store: transactions, views and news over one pool of connections."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from rackwright.store.news import Board
+from rackwright.store.postgres.listening import Listening
+from rackwright.store.postgres.pool import Pool
+from rackwright.store.postgres.transaction import PostgresTransaction, transaction
+from rackwright.store.postgres.views import PostgresViews
+
+
+class PostgresStore:
+    """The port's Store on PostgreSQL 15 or newer. It survives the server's death: what was under way raises
+    StoreUnavailable, and later calls work again as soon as the server does."""
+
+    def __init__(self, pool: Pool, dsn: str) -> None:
+        self._pool = pool
+        self._board = Board()
+        self._listening = Listening(dsn, self._board)
+        self.views = PostgresViews(pool)
+        """Reading for people."""
+
+    @classmethod
+    async def open(cls, dsn: str, *, pool_size: int = 10) -> PostgresStore:
+        """Connect with at most ``pool_size`` connections, and one more once somebody listens.
+
+        Raises StoreUnavailable. The schema must be there already: see ``migrate``.
+        """
+        return cls(await Pool.open(dsn, pool_size), dsn)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._listening.stop()
+        await self._pool.close()
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[PostgresTransaction]:
+        """See the port. Beside StoreUnavailable any call, and the end of the block, may raise TryAgain."""
+        async with self._pool.connection() as connection, transaction(connection) as work:
+            yield work
+
+    @contextlib.asynccontextmanager
+    async def listen(self, *channels: str) -> AsyncIterator[AsyncIterator[tuple[str, str]]]:
+        """See the port. All listeners share one connection, which comes back by itself."""
+        with self._board.subscribed(channels) as subscription:
+            await self._listening.ready()
+            yield subscription

@@ -1,0 +1,47 @@
+"""One transaction: all parts of the work together, as the port asks for them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import asyncpg
+
+from rackwright.core.errors import RackwrightError
+from rackwright.store.postgres.claims import ClaimWork
+from rackwright.store.postgres.deployments import DeploymentWork
+from rackwright.store.postgres.facts import FactWork
+from rackwright.store.postgres.graphs import GraphWork
+from rackwright.store.postgres.moves import MoveWork
+from rackwright.store.postgres.plans import PlanWork
+from rackwright.store.postgres.scopes import ScopeWork
+from rackwright.store.postgres.session import Connection
+
+
+class PostgresTransaction(FactWork, MoveWork, ClaimWork, GraphWork, ScopeWork, DeploymentWork, PlanWork):
+    """The port's Transaction on one connection."""
+
+    async def rollback(self) -> None:
+        """See the port."""
+        await self.run("rollback")
+        self.over = True
+
+
+@contextlib.asynccontextmanager
+async def transaction(connection: Connection) -> AsyncIterator[PostgresTransaction]:
+    """Begin; commit and send the news when the block ends well; undo everything when it raises."""
+    work = PostgresTransaction(connection)
+    await work.run("begin")
+    try:
+        yield work
+        if not work.over:
+            await work.send_news()
+            await work.run("commit")
+    except BaseException:
+        if not work.over and not connection.is_closed():
+            # What went wrong is on its way up already; a connection that cannot even roll back is thrown away.
+            with contextlib.suppress(RackwrightError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await work.run("rollback")
+        raise
+    finally:
+        work.over = True

@@ -1,0 +1,67 @@
+"""What many node tasks come to in one word: the same in both stores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rackwright.core.node_task import State
+
+REASONS = 20
+"""At most so many reasons are given for a deployment."""
+
+_NODE_ORDER = (State.ERROR, State.TRANSITION, State.TODO, State.BLOCKED, State.PROPOSED, State.ACTIVE)
+
+
+def words(counts: Mapping[int, int]) -> dict[str, int]:
+    """Counts by state's number as counts by its word, in the order of the states' numbers."""
+    return {State(number).word: counts[number] for number in sorted(counts) if counts[number]}
+
+
+def node_state(counts: Mapping[int, int]) -> str:
+    """The state of a node: the most pressing of its node tasks; ``idle`` without any."""
+    return next((state.word for state in _NODE_ORDER if counts.get(state)), "idle")
+
+
+def deployment_state(counts: Mapping[int, int], *, stuck: int, stopped: bool) -> str:
+    """The state of a deployment. ``stuck`` of those in todo cannot run: their node is gone, held back or in error.
+
+    It is annealing as long as anything can go on by itself; then an error counts before what waits for a person,
+    and that before what is merely blocked.
+    """
+    if not any(counts.values()):
+        return "empty"
+    if sum(counts.values()) == counts.get(State.ACTIVE, 0):
+        return "active"
+    if stopped:
+        return "stopped"
+    if counts.get(State.TRANSITION) or counts.get(State.TODO, 0) > stuck:
+        return "annealing"
+    if counts.get(State.ERROR):
+        return "error"
+    return "proposed" if counts.get(State.PROPOSED) else "blocked"
+
+
+def reason(state: int, task: str, scope: str, why: str, waits: int, *, alive: bool, available: bool) -> str:
+    """Why one node task does not go on."""
+    if not why:
+        if not alive:
+            why = f"{scope} is not alive"
+        elif not available:
+            why = f"{scope} is held back"
+        elif state == State.PROPOSED:
+            why = "waits to be committed"
+        elif waits:
+            why = f"waits for {waits} other node task{'s' if waits > 1 else ''}"
+        else:
+            why = "waits"
+    return f"{task} on {scope} is {State(state).word}: {why}"
+
+
+def told(event: dict[str, Any]) -> dict[str, Any]:
+    """An event with its text: the end of an attempt (kind ``run``) gets it from what it holds."""
+    if event["text"] is None:
+        data = event["data"]
+        why = f": {data['reason']}" if data["reason"] else ""
+        event["text"] = f"{event['task']} on {event['scope']}: {data['outcome']}{why}"
+    return event

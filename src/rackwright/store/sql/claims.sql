@@ -1,0 +1,52 @@
+-- What racks ask for: work, and more time for it.
+
+-- name: lock_rack
+-- Claims of one rack come one after the other. This strength of lock lets nodes of the rack be added meanwhile.
+SELECT id FROM scope WHERE id = $1 AND kind = 'rack' FOR NO KEY UPDATE;
+
+-- name: claimable
+-- The heaviest node tasks that may run, one per scope, out of a window of those that are ready; the last column is
+-- how full the window was. The limit is written out: with LIMIT $n under a generic plan a claim costs 12 ms.
+WITH ready AS MATERIALIZED (
+    SELECT node_task.id, node_task.scope_id, node_task.priority
+    FROM node_task
+    JOIN scope ON scope.id = node_task.scope_id AND scope.alive AND scope.available
+    JOIN deployment ON deployment.id = node_task.deployment_id AND NOT deployment.stopped
+    WHERE node_task.rack_id = $1 AND node_task.state = 1 AND node_task.not_before <= $2
+      AND node_task.scope_id <> ALL ($3::bigint[])
+      AND NOT EXISTS (
+          SELECT FROM node_task AS running WHERE running.scope_id = node_task.scope_id AND running.state = 2)
+      AND NOT EXISTS (
+          SELECT FROM node_task AS stopper
+          WHERE stopper.scope_id = node_task.scope_id AND stopper.state = -1 AND stopper.critical)
+    ORDER BY node_task.priority DESC, node_task.id
+    LIMIT :limit
+), first AS MATERIALIZED (
+    SELECT DISTINCT ON (scope_id) id FROM ready ORDER BY scope_id, priority DESC, id
+)
+SELECT node_task.id, deployment_id, graph, task, scope_id, rack_id, state, waits, priority, critical, attempt, tries,
+       runs, revision, fingerprint, claimed, forced, incarnation, claimed_at, lease_until, not_before, reason,
+       children, feeds, gates, (SELECT count(*) FROM ready)
+FROM first JOIN node_task ON node_task.id = first.id
+WHERE node_task.state = 1
+ORDER BY node_task.priority DESC, node_task.id
+FOR UPDATE OF node_task SKIP LOCKED;
+
+-- name: held
+SELECT id FROM node_task WHERE rack_id = $1 AND state = 2 AND incarnation IS DISTINCT FROM $2 ORDER BY id;
+
+-- name: expired
+SELECT id FROM node_task WHERE state = 2 AND lease_until < $1 ORDER BY lease_until LIMIT :limit;
+
+-- name: extend
+WITH mine AS MATERIALIZED (
+    SELECT node_task.id
+    FROM unnest($3::bigint[], $4::integer[]) AS given (id, attempt) JOIN node_task USING (id, attempt)
+    WHERE node_task.rack_id = $1 AND node_task.state = 2 AND node_task.incarnation = $2
+    ORDER BY node_task.id
+    FOR UPDATE OF node_task
+)
+UPDATE node_task SET lease_until = $5 FROM mine WHERE node_task.id = mine.id RETURNING node_task.id, node_task.attempt;
+
+-- name: seen
+UPDATE scope SET last_seen = greatest(last_seen, $2) WHERE id = $1;

@@ -1,0 +1,46 @@
+-- Facts: values about scopes, each with one writer.
+
+-- name: put_facts
+-- Stores values; gives only what really differs. Rows come sorted, so that locks are taken in one order.
+INSERT INTO fact (scope_id, path, value, writer)
+SELECT * FROM unnest($1::bigint[], $2::text[], $3::jsonb[], $4::text[])
+ON CONFLICT (scope_id, path) DO UPDATE SET value = excluded.value, revision = excluded.revision
+WHERE fact.value <> excluded.value AND fact.writer = excluded.writer
+RETURNING scope_id, path, revision;
+
+-- name: lock_facts
+-- Locks what a batch with deletions will touch, in the one order.
+SELECT fact.scope_id
+FROM fact JOIN unnest($1::bigint[], $2::text[]) AS given (scope_id, path) USING (scope_id, path)
+ORDER BY fact.scope_id, fact.path
+FOR UPDATE OF fact;
+
+-- name: drop_facts
+DELETE FROM fact USING unnest($1::bigint[], $2::text[], $3::text[]) AS given (scope_id, path, writer)
+WHERE fact.scope_id = given.scope_id AND fact.path = given.path AND fact.writer = given.writer
+RETURNING fact.scope_id, fact.path, nextval('fact_revision');
+
+-- name: other_writers
+-- Facts of this batch that somebody else owns.
+SELECT scope.name, fact.path, fact.writer, given.writer
+FROM unnest($1::bigint[], $2::text[], $3::text[]) AS given (scope_id, path, writer)
+JOIN fact USING (scope_id, path)
+JOIN scope ON scope.id = fact.scope_id
+WHERE fact.writer <> given.writer
+ORDER BY scope.name, fact.path
+LIMIT 1;
+
+-- name: address_owners
+-- Who has one of these addresses already, besides the scopes whose address is being written.
+SELECT fact.value, scope.name
+FROM fact JOIN scope ON scope.id = fact.scope_id
+WHERE fact.path = 'desired.address' AND fact.value = ANY ($1::jsonb[]) AND fact.scope_id <> ALL ($2::bigint[])
+ORDER BY scope.name
+LIMIT 1;
+
+-- name: facts
+-- $2 lists the paths themselves and those above them; the pattern $3 matches those below.
+SELECT scope_id, path, value, revision, writer
+FROM fact
+WHERE scope_id = ANY ($1::bigint[]) AND (path = ANY ($2::text[]) OR path ~ $3::text)
+ORDER BY scope_id, path;

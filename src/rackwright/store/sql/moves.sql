@@ -1,0 +1,108 @@
+-- Node tasks and barriers on the way of every move. All of it works on sets.
+
+-- name: find
+SELECT id FROM node_task WHERE deployment_id = $1 AND task = ANY ($2::text[]) ORDER BY id;
+
+-- name: find_on
+SELECT id FROM node_task
+WHERE deployment_id = $1 AND task = ANY ($2::text[]) AND scope_id = ANY ($3::bigint[])
+ORDER BY id;
+
+-- name: slice
+SELECT id FROM node_task WHERE id > $1 ORDER BY id LIMIT :limit;
+
+-- name: unfinished
+SELECT DISTINCT scope_id FROM node_task
+WHERE scope_id = ANY ($3::bigint[]) AND deployment_id = $1 AND graph = $2 AND state <> 0;
+
+-- name: reach_children
+SELECT id FROM unnest($1::bigint[]) AS id
+UNION
+SELECT unnest(children) FROM node_task WHERE id = ANY ($1::bigint[])
+ORDER BY 1;
+
+-- name: reach_descendants
+-- Walks through barriers too: `below` holds node tasks and barriers side by side.
+WITH RECURSIVE below (is_barrier, id) AS (
+    SELECT false, unnest($1::bigint[])
+    UNION
+    SELECT next.is_barrier, next.id
+    FROM below
+    CROSS JOIN LATERAL (
+        SELECT false, unnest(children) FROM node_task WHERE NOT below.is_barrier AND node_task.id = below.id
+        UNION ALL
+        SELECT true, unnest(feeds) FROM node_task WHERE NOT below.is_barrier AND node_task.id = below.id
+        UNION ALL
+        SELECT false, unnest(children) FROM barrier WHERE below.is_barrier AND barrier.id = below.id
+        UNION ALL
+        SELECT true, unnest(feeds) FROM barrier WHERE below.is_barrier AND barrier.id = below.id
+    ) AS next (is_barrier, id)
+)
+SELECT id FROM below WHERE NOT is_barrier ORDER BY id;
+
+-- name: lock_rows
+SELECT id, deployment_id, graph, task, scope_id, rack_id, state, waits, priority, critical, attempt, tries, runs,
+       revision, fingerprint, claimed, forced, incarnation, claimed_at, lease_until, not_before, reason,
+       children, feeds, gates
+FROM node_task
+WHERE id = ANY ($1::bigint[])
+ORDER BY id
+FOR UPDATE;
+
+-- name: lock_barriers
+-- These barriers and all below them. Their children may be very many, and are not read.
+WITH RECURSIVE below (id) AS (
+    SELECT unnest($1::bigint[])
+    UNION
+    SELECT unnest(barrier.feeds) FROM below JOIN barrier USING (id)
+)
+SELECT id, deployment_id, graph, name, waits, released, feeds
+FROM barrier
+WHERE id = ANY (ARRAY(SELECT below.id FROM below))
+ORDER BY id
+FOR UPDATE;
+
+-- name: read_barriers
+SELECT id, deployment_id, graph, name, waits, released, feeds FROM barrier WHERE id = ANY ($1::bigint[]) ORDER BY id;
+
+-- name: save_rows
+-- Only what moves change.
+UPDATE node_task SET
+    state = new.state, waits = new.waits, attempt = new.attempt, tries = new.tries, runs = new.runs,
+    revision = new.revision, fingerprint = new.fingerprint, claimed = new.claimed, forced = new.forced,
+    incarnation = new.incarnation, claimed_at = new.claimed_at, lease_until = new.lease_until,
+    not_before = new.not_before, reason = new.reason
+FROM unnest(
+    $1::bigint[], $2::smallint[], $3::integer[], $4::integer[], $5::integer[], $6::integer[], $7::bigint[],
+    $8::bytea[], $9::bytea[], $10::boolean[], $11::text[], $12::double precision[], $13::double precision[],
+    $14::double precision[], $15::text[]
+) AS new (id, state, waits, attempt, tries, runs, revision, fingerprint, claimed, forced, incarnation, claimed_at,
+          lease_until, not_before, reason)
+WHERE node_task.id = new.id;
+
+-- name: save_barriers
+UPDATE barrier SET waits = new.waits, released = new.released
+FROM unnest($1::bigint[], $2::integer[], $3::integer[]) AS new (id, waits, released)
+WHERE barrier.id = new.id;
+
+-- name: add_runs
+-- The transaction's number is taken before the first id, so that ids never run ahead of it (see `events`).
+WITH me AS MATERIALIZED (SELECT pg_current_xact_id() AS xact)
+INSERT INTO run (xact, node_task, deployment_id, task, scope_id, rack_id, attempt, outcome, reason, revision,
+                 fingerprint, started_at, ended_at)
+SELECT me.xact, new.*
+FROM me CROSS JOIN unnest(
+    $1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::integer[], $7::text[], $8::text[],
+    $9::bigint[], $10::bytea[], $11::double precision[], $12::double precision[]
+) AS new;
+
+-- name: wakeable
+-- Some open barrier with children to wake, and the next of them.
+SELECT id, deployment_id, graph, name, waits, released, feeds, children[released + 1 : released + $1]
+FROM barrier
+WHERE waits = 0 AND released < width
+ORDER BY id
+LIMIT 1;
+
+-- name: released
+UPDATE barrier SET released = $3 WHERE id = $1 AND waits = 0 AND released = $2 RETURNING id;

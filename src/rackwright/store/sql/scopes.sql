@@ -1,0 +1,60 @@
+-- Nodes, racks and deployments.
+
+-- name: scopes
+SELECT id, kind, name, rack, alive, available, labels, created_at, last_seen FROM scope WHERE id = ANY ($1::bigint[]);
+
+-- name: named
+SELECT id, kind, name, rack, alive, available, labels, created_at, last_seen
+FROM scope WHERE kind = $1 AND name = ANY ($2::text[]);
+
+-- name: named_all
+SELECT id, kind, name, rack, alive, available, labels, created_at, last_seen FROM scope WHERE kind = $1;
+
+-- name: add_scope
+INSERT INTO scope (kind, name, rack, alive, available, labels, secret) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (kind, name) DO NOTHING
+RETURNING id;
+
+-- name: set_alive
+UPDATE scope SET alive = coalesce($2, alive), available = coalesce($3, available) WHERE id = $1 RETURNING rack;
+
+-- name: lock_scope
+SELECT id, kind, name FROM scope WHERE id = $1 FOR UPDATE;
+
+-- name: busy_on
+-- A node task that runs on a scope or in a deployment, or is carried out by a rack.
+SELECT task FROM node_task WHERE state = 2 AND (scope_id = $1 OR deployment_id = $1 OR rack_id = $1) LIMIT 1;
+
+-- name: stands_in
+-- What would lose its place: nodes of a rack, deployments that a node is bound in, deployments below a deployment.
+SELECT kind, name FROM scope WHERE rack = $1
+UNION ALL
+SELECT 'deployment', scope.name FROM member JOIN scope ON scope.id = member.deployment_id WHERE member.scope_id = $1
+UNION ALL
+SELECT 'deployment', scope.name FROM deployment JOIN scope USING (id) WHERE deployment.parent = $1
+ORDER BY 2
+LIMIT 1;
+
+-- name: remove_rows
+DELETE FROM node_task WHERE scope_id = $1;
+
+-- name: remove_rows_of
+DELETE FROM node_task WHERE deployment_id = $1;
+
+-- name: remove_barriers_of
+DELETE FROM barrier WHERE deployment_id = $1;
+
+-- name: remove_plans_of
+DELETE FROM plan WHERE deployment_id = $1;
+
+-- name: remove_members_of
+DELETE FROM member WHERE deployment_id = $1;
+
+-- name: remove_deployment
+DELETE FROM deployment WHERE id = $1;
+
+-- name: remove_facts
+DELETE FROM fact WHERE scope_id = $1;
+
+-- name: remove_scope
+DELETE FROM scope WHERE id = $1;

@@ -1,0 +1,173 @@
+-- Reading for people. Nothing here locks.
+
+-- name: view_nodes
+SELECT scope.id, scope.name, rack.name AS rack, address.value AS address, scope.alive, scope.available, scope.labels,
+       ARRAY(
+           SELECT deployment.name || '/' || role
+           FROM member JOIN scope AS deployment ON deployment.id = member.deployment_id
+           CROSS JOIN unnest(member.roles) AS role
+           WHERE member.scope_id = scope.id
+           ORDER BY 1
+       ) AS roles,
+       (SELECT jsonb_object_agg(state, n)
+        FROM (SELECT state, count(*) AS n FROM node_task WHERE scope_id = scope.id GROUP BY state) AS counted) AS tasks
+FROM scope
+LEFT JOIN scope AS rack ON rack.id = scope.rack
+LEFT JOIN fact AS address ON address.scope_id = scope.id AND address.path = 'desired.address'
+WHERE scope.kind = 'node' AND scope.name > $1
+  AND ($2::text[] IS NULL OR scope.name = ANY ($2::text[])) AND ($3::text IS NULL OR rack.name = $3)
+ORDER BY scope.name
+LIMIT $4;
+
+-- name: view_facts
+SELECT path, value FROM fact WHERE scope_id = $1 ORDER BY path;
+
+-- name: view_racks
+SELECT scope.name, (SELECT count(*) FROM scope AS node WHERE node.rack = scope.id) AS nodes, scope.last_seen,
+       counted.tasks
+FROM scope
+LEFT JOIN (
+    SELECT rack_id, jsonb_object_agg(state, n) AS tasks
+    FROM (SELECT rack_id, state, count(*) AS n FROM node_task GROUP BY rack_id, state) AS by_state
+    GROUP BY rack_id
+) AS counted ON counted.rack_id = scope.id
+WHERE scope.kind = 'rack' AND ($1::text[] IS NULL OR scope.name = ANY ($1::text[]))
+ORDER BY scope.name;
+
+-- name: view_deployments
+SELECT scope.id, scope.name, coalesce(nullif(deployment.catalog_name, ''), deployment.catalog) AS catalog,
+       parent.name AS parent, deployment.stopped, scope.created_at,
+       (SELECT count(*) FROM member WHERE member.deployment_id = scope.id) AS members
+FROM deployment
+JOIN scope USING (id)
+LEFT JOIN scope AS parent ON parent.id = deployment.parent
+WHERE $1::text[] IS NULL OR scope.name = ANY ($1::text[])
+ORDER BY scope.name;
+
+-- name: view_counts
+-- By deployment and state; `stuck` are those that could run but for their scope: gone, held back, or stopped by a
+-- critical error.
+SELECT node_task.deployment_id, node_task.state, count(*) AS n,
+       count(*) FILTER (WHERE node_task.state = 1 AND (
+           NOT scope.alive OR NOT scope.available OR EXISTS (
+               SELECT FROM node_task AS stopper
+               WHERE stopper.scope_id = node_task.scope_id AND stopper.state = -1 AND stopper.critical))) AS stuck
+FROM node_task JOIN scope ON scope.id = node_task.scope_id
+WHERE node_task.deployment_id = ANY ($1::bigint[])
+GROUP BY node_task.deployment_id, node_task.state;
+
+-- name: view_reasons
+SELECT node_task.state, node_task.task, scope.name AS scope, node_task.reason, node_task.waits, scope.alive,
+       scope.available
+FROM node_task JOIN scope ON scope.id = node_task.scope_id
+WHERE node_task.deployment_id = $1
+  AND (node_task.state IN (-1, 3, 4) OR node_task.state = 1 AND NOT (scope.alive AND scope.available))
+ORDER BY array_position(ARRAY[-1, 4, 3, 1]::smallint[], node_task.state), node_task.reason = '', node_task.id
+LIMIT 20;
+
+-- name: view_deployment_id
+SELECT id FROM scope WHERE kind = 'deployment' AND name = $1;
+
+-- name: view_tasks
+SELECT node_task.id, node_task.graph, node_task.task, scope.name AS scope, rack.name AS rack, node_task.state,
+       node_task.attempt, node_task.runs, node_task.waits, node_task.reason,
+       nullif(node_task.claimed_at, 0) AS claimed_at
+FROM node_task
+JOIN scope ON scope.id = node_task.scope_id
+LEFT JOIN scope AS rack ON rack.id = node_task.rack_id
+WHERE node_task.deployment_id = $1 AND node_task.id > $5
+  AND ($2::smallint IS NULL OR node_task.state = $2) AND ($3::text IS NULL OR scope.name = $3)
+  AND ($4::text IS NULL OR node_task.task = $4)
+ORDER BY node_task.id
+LIMIT $6;
+
+-- name: view_edges
+SELECT id, children, feeds FROM node_task WHERE deployment_id = $1 ORDER BY id;
+
+-- name: view_barriers
+SELECT id, name, waits = 0 AS open, children, feeds FROM barrier WHERE deployment_id = $1 ORDER BY id;
+
+-- name: view_runs
+SELECT run.id, run.task, scope.name AS scope, rack.name AS rack, run.node_task, run.attempt, run.outcome, run.reason,
+       run.started_at, run.ended_at, run.scope_id
+FROM run
+LEFT JOIN scope ON scope.id = run.scope_id
+LEFT JOIN scope AS rack ON rack.id = run.rack_id
+WHERE run.deployment_id = $1 AND run.id > $4
+  AND ($2::text IS NULL OR scope.name = $2) AND ($3::text IS NULL OR run.task = $3)
+ORDER BY run.id
+LIMIT $5;
+
+-- name: view_plans
+SELECT id, changes, apply, state, summary, fence, error, created_by, created_at, finished_at
+FROM plan WHERE deployment_id = $1 ORDER BY id DESC LIMIT $2;
+
+-- name: view_events
+-- Events and ended attempts of transactions older than every open one: nothing with a smaller id can come any more.
+-- One statement, for two would see two moments.
+(SELECT id, at, kind, text, deployment, scope, task, data
+ FROM event
+ WHERE id > $1 AND ($2::text IS NULL OR deployment = $2) AND xact < pg_snapshot_xmin(pg_current_snapshot())
+ ORDER BY id
+ LIMIT $3)
+UNION ALL
+(SELECT run.id, run.ended_at, 'run', NULL, deployment.name, scope.name, run.task,
+        jsonb_build_object('node_task', run.node_task, 'rack', rack.name, 'attempt', run.attempt,
+                           'outcome', run.outcome, 'reason', run.reason, 'started_at', run.started_at)
+ FROM run
+ LEFT JOIN scope ON scope.id = run.scope_id
+ LEFT JOIN scope AS deployment ON deployment.id = run.deployment_id
+ LEFT JOIN scope AS rack ON rack.id = run.rack_id
+ WHERE run.id > $1 AND ($2::text IS NULL OR deployment.name = $2)
+   AND run.xact < pg_snapshot_xmin(pg_current_snapshot())
+ ORDER BY run.id
+ LIMIT $3)
+ORDER BY id
+LIMIT $3;
+
+-- name: view_newest_id
+-- The id before the newest $2 entries.
+SELECT coalesce(min(id) - 1, 0)
+FROM (
+    (SELECT id FROM event
+     WHERE ($1::text IS NULL OR deployment = $1) AND xact < pg_snapshot_xmin(pg_current_snapshot())
+     ORDER BY id DESC LIMIT $2)
+    UNION ALL
+    (SELECT run.id FROM run
+     WHERE ($1::text IS NULL OR run.deployment_id = (SELECT id FROM scope WHERE kind = 'deployment' AND name = $1))
+       AND xact < pg_snapshot_xmin(pg_current_snapshot())
+     ORDER BY id DESC LIMIT $2)
+    ORDER BY id DESC
+    LIMIT $2
+) AS newest;
+
+-- name: view_catalogs
+SELECT name, digest, changed_at AS created_at FROM catalog_name ORDER BY name;
+
+-- name: add_log
+INSERT INTO log_piece (node_task, attempt, start, data, last)
+SELECT * FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::bytea[], $5::boolean[])
+ON CONFLICT (node_task, attempt, start) DO NOTHING;
+
+-- name: newest_log
+SELECT max(attempt) FROM log_piece WHERE node_task = $1;
+
+-- name: log_pieces
+SELECT start, data, last FROM log_piece
+WHERE node_task = $1 AND attempt = $2 AND start < $4 AND start + length(data) >= $3
+ORDER BY start;
+
+-- name: rack_secret
+SELECT id, secret FROM scope WHERE kind = 'rack' AND name = $1 AND secret IS NOT NULL;
+
+-- name: add_token
+INSERT INTO token (name, secret, scope) VALUES ($1, $2, $3)
+ON CONFLICT (name) DO UPDATE SET secret = excluded.secret, scope = excluded.scope;
+
+-- name: token
+-- Notes the use at most once a minute, so that requests do not turn into writes.
+WITH used AS (
+    UPDATE token SET last_used = extract(epoch FROM clock_timestamp())
+    WHERE secret = $1 AND coalesce(last_used, 0) < extract(epoch FROM clock_timestamp()) - 60
+)
+SELECT name, scope FROM token WHERE secret = $1;
