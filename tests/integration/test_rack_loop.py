@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -68,7 +69,7 @@ async def rack(api: FakeApi, tmp_path: Path) -> AsyncIterator[RackProcess]:
     yield rack
     if rack.process is not None and rack.process.returncode is None:
         rack.send(signal.SIGTERM)
-        rack.send(signal.SIGTERM)
+        rack.send(signal.SIGINT)
         await rack.ended()
     assert processes_below(tmp_path) == []
 
@@ -119,11 +120,13 @@ async def test_a_log_is_streamed_while_the_task_runs(api: FakeApi, rack: RackPro
     assert 1 not in api.last
 
 
-async def test_no_more_than_the_capacity_run_at_once(api: FakeApi, rack: RackProcess) -> None:
+async def test_no_more_than_the_capacity_run_at_once(api: FakeApi, rack: RackProcess, tmp_path: Path) -> None:
     await rack.start("--capacity", "2")
-    await api.give(*(claim(number, parameters={"delay": 0.3}) for number in range(1, 6)))
+    steps = tmp_path / "steps"
+    text = f"echo 1 >> {steps}; sleep 0.2; echo -1 >> {steps}"
+    await api.give(*(script(number, text) for number in range(1, 6)))
     await api.until(lambda: len(api.results) == 5)
-    assert max(len(beat.working) for beat in api.heartbeats) <= 2
+    assert max(itertools.accumulate(int(line) for line in steps.read_text().split())) == 2
 
 
 async def test_results_wait_on_the_disk_while_the_api_is_away(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 from importlib.metadata import entry_points
@@ -17,6 +18,9 @@ from rackwright.core.jig import Jig
 from rackwright.rack.rack import RackSetting, run_rack
 
 exit_error, exit_refused = 1, 5
+
+most_files = 65536
+"""More would slow down programs that close every file they could have."""
 
 log = structlog.get_logger()
 
@@ -47,6 +51,7 @@ def rack(*, name: str, api: str, token_file: str | None, data: str, capacity: in
     second one ends it at once. It exits with 5 when the api refuses its token.
     """
     configure_logging("rack")
+    raise_file_limit()
     structlog.contextvars.bind_contextvars(rack=name)
     try:
         setting = RackSetting(name, api, read_token(token_file), data, capacity, drain)
@@ -56,6 +61,9 @@ def rack(*, name: str, api: str, token_file: str | None, data: str, capacity: in
         sys.exit(exit_refused)
     except (RackwrightError, OSError) as error:
         log.error(str(error))
+        sys.exit(exit_error)
+    except Exception:
+        log.exception("the rack broke")
         sys.exit(exit_error)
 
 
@@ -82,6 +90,12 @@ def find_jigs(data: str) -> dict[str, Jig]:
         except Exception as error:
             log.exception("jig cannot be loaded", jig=point.name, source=point.value, reason=str(error))
     return jigs
+
+
+def raise_file_limit() -> None:
+    """Allow more open files: every process that runs takes up to three."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard if 0 <= hard < most_files else most_files, hard))
 
 
 def read_token(path: str | None) -> str:

@@ -27,14 +27,19 @@ class Workshop:
 
     def __init__(self, rack: str, data: str, jigs: Mapping[str, Jig]) -> None:
         self.rack = rack
-        self.jigs = jigs
+        self.jigs = dict(jigs)
         self._work = os.path.join(data, "work")
         self._state = os.path.join(data, "state")
 
     async def open(self) -> None:
-        """Let the jigs end or take over what a former process left, then clear its work folders."""
-        for jig in self.jigs.values():
-            await jig.open()
+        """Let the jigs end or take over what a former process left, then clear its work folders. A jig that breaks at
+        this is left out."""
+        for name, jig in list(self.jigs.items()):
+            try:
+                await jig.open()
+            except Exception:
+                log.exception("jig cannot be used", jig=name)
+                del self.jigs[name]
         shutil.rmtree(self._work, ignore_errors=True)
         for folder in (self._work, self._state):
             os.makedirs(folder, mode=0o700, exist_ok=True)

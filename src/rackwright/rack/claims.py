@@ -91,22 +91,22 @@ class ClaimsLoop:
                 self.results.give(unfinished(running.claim, reason))
 
     def _start(self, claim: Claim) -> None:
-        if (claim.id, claim.attempt) in self._running:
+        if (claim.id, claim.attempt) in self.working():
             return
         older = [running for (number, _), running in self._running.items() if number == claim.id]
         self.cancel([(running.claim.id, running.claim.attempt) for running in older], "a newer attempt was claimed")
         work = asyncio.create_task(self._see_through(claim, [running.work for running in older]))
+        # A callback, because a task that is cancelled before its first step runs no line of its own.
+        work.add_done_callback(lambda _: self._done(claim.id, claim.attempt))
         self._running[claim.id, claim.attempt] = Running(claim, work)
 
     async def _see_through(self, claim: Claim, after: list[asyncio.Task[None]]) -> None:
         """Carry out one claim once the older attempts have ended, and give its result."""
-        pair = (claim.id, claim.attempt)
-        path = self.logs.path(*pair)
-        try:
-            if after:
-                await asyncio.wait(after)
-            self.results.give(await self.workshop.attempt(claim, path))
-        finally:
-            self.logs.end(*pair)
-            del self._running[pair]
-            self._room.set()
+        if after:
+            await asyncio.wait(after)
+        self.results.give(await self.workshop.attempt(claim, self.logs.path(claim.id, claim.attempt)))
+
+    def _done(self, number: int, attempt: int) -> None:
+        self.logs.end(number, attempt)
+        del self._running[number, attempt]
+        self._room.set()

@@ -61,8 +61,10 @@ class LogShipper:
 
     def end(self, number: int, attempt: int) -> None:
         """The log of this attempt is whole."""
-        self._logs[number, attempt].ended = True
-        self._ended.set()
+        spooled = self._logs.get((number, attempt))
+        if spooled is not None:
+            spooled.ended = True
+            self._ended.set()
 
     async def emptied(self) -> None:
         """Wait until all that there is was shipped."""

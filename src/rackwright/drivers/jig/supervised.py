@@ -101,6 +101,7 @@ class Supervised:
             await kill_all(self._all_of_it)
             self._start()
         self._keeper = asyncio.create_task(self._keep())
+        self._keeper.add_done_callback(self._not_kept)
         return adopted
 
     async def stop(self, grace: float) -> None:
@@ -137,6 +138,10 @@ class Supervised:
             await asyncio.sleep(pause)
             pause = min(pause * 2, longest_pause)
             self._start()
+
+    def _not_kept(self, keeper: asyncio.Task[None]) -> None:
+        if not keeper.cancelled():
+            self._log.error("service is watched no more; restart the rack", exc_info=keeper.exception())
 
     async def _watch(self, process: Process) -> None:
         ended = asyncio.ensure_future(process.wait())
