@@ -156,7 +156,8 @@ def test_a_start_that_shows_no_progress_is_given_up(tmp_path: Path) -> None:
     progress = Progress(log, stall=0.0)
     log.note("LOG:  redo in progress, elapsed time: 2.00 s")
     assert progress.check() == "LOG:  redo in progress, elapsed time: 2.00 s"
-    log.note("FATAL:  the database system is starting up")
+    log.note("FATAL:  the database system is not yet accepting connections")
+    log.note("DETAIL:  Consistent recovery state has not been yet reached.")
     with pytest.raises(StoreUnavailable, match="no progress"):
         progress.check()
 

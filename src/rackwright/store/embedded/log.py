@@ -72,8 +72,8 @@ class Progress:
         now = time.monotonic()
         lines = self._log.since(self._seen)
         self._seen = self._log.size()
-        # Refused connections are logged too, and are no progress.
-        moved = [line for line in lines if "FATAL" not in line]
+        # Refused connections are logged too, as FATAL with a DETAIL, and are no progress.
+        moved = [line for line in lines if " LOG: " in line]
         if moved:
             self._moved = now
         elif now - self._moved > self._stall:
