@@ -31,7 +31,7 @@ class RolesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def list_catalogs(call: Call) -> Response:
-    """Every catalog that has been used or added; those shipped with the product come to be here with their first use."""
+    """Every catalog that was added or used; those shipped with the product appear with their first use."""
     return whole(await call.services.views.catalogs())
 
 

@@ -59,9 +59,7 @@ async def get_deployment(call: Call) -> Response:
 async def add_deployment(call: Call) -> Response:
     """Make an empty deployment."""
     given, services = await call.body(NewDeployment), call.services
-    await deployments.create(
-        services.store, services.catalogs, given.name, catalog=given.catalog, parent=given.parent, by=call.caller.name
-    )
+    await deployments.create(services.store, services.catalogs, given.name, catalog=given.catalog, parent=given.parent)
     location = {"Location": f"{PREFIX}/deployments/{given.name}"}
     return reply(await one(services.views, given.name), 201, location)
 
@@ -69,7 +67,7 @@ async def add_deployment(call: Call) -> Response:
 async def delete_deployment(call: Call) -> Response:
     """Delete a deployment with its facts and node tasks; refused while something runs."""
     name = await _known(call)
-    await deployments.delete(call.services.store, name, call.caller.name)
+    await deployments.delete(call.services.store, name)
     return nothing()
 
 
@@ -77,7 +75,7 @@ async def stop(call: Call) -> Response:
     """Begin nothing new; what runs ends by itself."""
     name = await _known(call)
     await call.body(Nothing)
-    await deployments.stop(call.services.store, name, call.caller.name)
+    await deployments.stop(call.services.store, name)
     return reply(await one(call.services.views, name))
 
 
@@ -85,7 +83,7 @@ async def resume(call: Call) -> Response:
     """Go on after a stop."""
     name = await _known(call)
     await call.body(Nothing)
-    await deployments.resume(call.services.store, name, call.caller.name)
+    await deployments.resume(call.services.store, name)
     return reply(await one(call.services.views, name))
 
 
@@ -93,14 +91,7 @@ async def retry(call: Call) -> Response:
     """Try failed node tasks again; the answer counts them."""
     name, services = await _known(call), call.services
     which = await call.body(Which)
-    count = await deployments.retry(
-        services.store,
-        services.catalogs,
-        name,
-        **msgspec.structs.asdict(which),
-        by=call.caller.name,
-        now=services.clock(),
-    )
+    count = await deployments.retry(services.store, name, tasks=which.tasks, nodes=which.nodes)
     return reply({"count": count})
 
 
@@ -108,14 +99,7 @@ async def commit(call: Call) -> Response:
     """Let proposed node tasks run; the answer counts them."""
     name, services = await _known(call), call.services
     which = await call.body(Which)
-    count = await deployments.commit(
-        services.store,
-        services.catalogs,
-        name,
-        **msgspec.structs.asdict(which),
-        by=call.caller.name,
-        now=services.clock(),
-    )
+    count = await deployments.commit(services.store, name, tasks=which.tasks, nodes=which.nodes)
     return reply({"count": count})
 
 

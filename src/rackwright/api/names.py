@@ -10,8 +10,8 @@ import msgspec
 
 from rackwright.core.errors import NotFound
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=128)]
-"""A name of a node, rack, deployment or catalog: letters, digits, and ``.``, ``_``, ``-`` between them."""
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?$", max_length=128)]
+"""A name of a deployment or catalog: lower-case letters, digits, and ``.``, ``_``, ``-`` between them."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> NotFound:

@@ -9,28 +9,22 @@ from starlette.responses import Response
 
 from rackwright.api.bodies import nothing, reply
 from rackwright.api.call import PREFIX, Call, route
-from rackwright.api.names import Name, split, unknown
+from rackwright.api.names import split, unknown
 from rackwright.api.pages import Limit, after, page, whole
-from rackwright.core.errors import NotFound
+from rackwright.core.errors import InvalidInput
 from rackwright.core.facts import PEOPLE, WORLD, FactWrite
 from rackwright.core.views import NodeView, Views
 from rackwright.engine import intake, machines
-
-
-class NewNode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A node to be known: where it stands, and its address when it has one already."""
-
-    name: Name
-    rack: Name
-    address: str | None = None
-    labels: dict[str, str] = {}
+from rackwright.engine.transact import transact
 
 
 class NodeChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is to be changed of a node. ``facts`` by path, null deletes; ``desired.*`` and ``observed.*`` only."""
+    """What is to be changed of a node; what is left out stays. ``facts`` by path, null deletes; ``desired.*`` and
+    ``observed.*`` only."""
 
     alive: bool | None = None
     available: bool | None = None
+    address: str | None = None
     facts: dict[str, Any] = {}
 
 
@@ -67,10 +61,8 @@ async def get_node(call: Call) -> Response:
 
 async def add_nodes(call: Call) -> Response:
     """Make nodes known: one, or a list; the answer has one result for each."""
-    batch = await call.some(NewNode)
-    added = await machines.add_nodes(
-        call.services.store, [msgspec.structs.asdict(node) for node in batch], call.caller.name
-    )
+    batch = await call.some(machines.NewNode)
+    added = await machines.add_nodes(call.services.store, batch)
     return whole(added)
 
 
@@ -78,27 +70,28 @@ async def change_node(call: Call) -> Response:
     """Change what is known or wished of a node; gives it as it then is."""
     services, name = call.services, call.path["name"]
     change = await call.body(NodeChange)
+    if change.address is not None:
+        await machines.set_address(services.store, services.catalogs, name, change.address)
     if change.facts:
         await _put_facts(call, name, change.facts)
     if change.alive is not None or change.available is not None:
-        await machines.set_node(services.store, name, change.alive, change.available, call.caller.name)
+        await machines.set_node(services.store, name, alive=change.alive, available=change.available)
     return reply(await one(services.views, name))
 
 
 async def delete_node(call: Call) -> Response:
     """Forget a node; refused while something runs on it."""
-    await machines.delete_node(call.services.store, call.path["name"], call.caller.name)
+    await machines.remove(call.services.store, "node", call.path["name"])
     return nothing()
 
 
 async def _put_facts(call: Call, name: str, facts: dict[str, Any]) -> None:
     services = call.services
-    async with services.store.transaction() as transaction:
-        scopes = await transaction.named("node", [name])
-    if name not in scopes:
-        raise NotFound(f"no node is called {name!r}", where=f"node {name}", mend="`rackwright get nodes` lists them")
+    if "desired.address" in facts:
+        raise InvalidInput("an address is not set as a fact", where="/facts", mend="set `address` instead")
+    node = await transact(services.store, lambda tx: machines.scope_named(tx, "node", name))
     writes = [
-        FactWrite(scopes[name].id, path, value, WORLD if path.startswith("observed.") else PEOPLE)
+        FactWrite(node.id, path, value, WORLD if path.startswith("observed.") else PEOPLE)
         for path, value in facts.items()
     ]
     await intake.put_facts(services.store, services.catalogs, writes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from starlette.responses import Response
@@ -11,26 +11,14 @@ from starlette.responses import Response
 from rackwright.api.bodies import reply
 from rackwright.api.call import PREFIX, Call, route
 from rackwright.api.deployments import one
-from rackwright.api.names import Name
 from rackwright.api.pages import whole
 from rackwright.api.services import Services
 from rackwright.core.ports import PlanRecord
 from rackwright.engine import planning
+from rackwright.engine.changes import Changes
 
 _LOOK_AGAIN = 1.0
 """Seconds after which a waiting reader looks without news."""
-
-
-class Changes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What is to be different. ``bind`` and ``unbind``: names of nodes by role; ``set``: values by role and attribute
-    for the deployment; ``set_nodes``: the same by node. Null takes a value away."""
-
-    catalog: Name | None = None
-    graph: str = "deploy"
-    bind: dict[str, list[str]] = {}
-    unbind: dict[str, list[str]] = {}
-    set: dict[str, dict[str, Any]] = {}
-    set_nodes: dict[str, dict[str, dict[str, Any]]] = {}
 
 
 class NewPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,7 +74,7 @@ async def get_plan(call: Call) -> Response:
 async def apply_plan(call: Call) -> Response:
     """Let a computed plan be carried out, exactly as it is: it is refused if anything moved since."""
     id = call.path["id"]
-    await planning.apply_plan(call.services.store, id, call.caller.name)
+    await planning.apply_plan(call.services.store, id)
     return reply({"id": id}, 202, {"Location": f"{PREFIX}/plans/{id}"})
 
 

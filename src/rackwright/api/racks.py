@@ -8,7 +8,7 @@ from starlette.responses import Response
 from rackwright.api import tokens
 from rackwright.api.bodies import nothing, reply
 from rackwright.api.call import PREFIX, Call, route
-from rackwright.api.names import Name, split, unknown
+from rackwright.api.names import split, unknown
 from rackwright.api.pages import whole
 from rackwright.engine import machines
 
@@ -16,7 +16,7 @@ from rackwright.engine import machines
 class NewRack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A rack to be known."""
 
-    name: Name
+    name: str
 
 
 class RacksQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,14 +43,14 @@ async def add_rack(call: Call) -> Response:
     """Make a rack known. The answer holds its token: this once, for only its SHA-256 is kept."""
     rack = await call.body(NewRack)
     token = tokens.new_token(tokens.RACK_PREFIX)
-    await machines.add_rack(call.services.store, rack.name, tokens.digest(token), call.caller.name)
+    await machines.add_rack(call.services.store, rack.name, tokens.digest(token))
     location = {"Location": f"{PREFIX}/racks/{rack.name}", "Cache-Control": "no-store"}
     return reply({"name": rack.name, "token": token}, 201, location)
 
 
 async def delete_rack(call: Call) -> Response:
     """Forget a rack; refused while nodes stand in it."""
-    await machines.delete_rack(call.services.store, call.path["name"], call.caller.name)
+    await machines.remove(call.services.store, "rack", call.path["name"])
     return nothing()
 
 

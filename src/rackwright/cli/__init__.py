@@ -1,1 +1,1 @@
-"""The operator's command line; it speaks to the api only."""
+"""The operator's command line. It speaks to the api only; each command is a file that loads when it is asked for."""

@@ -1,0 +1,81 @@
+"""``rackwright describe``: everything about one thing."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import click
+
+from rackwright.cli.client import Client
+from rackwright.cli.examples import examples
+from rackwright.cli.get import fetch
+from rackwright.cli.kinds import CATALOG, DEPLOYMENT, NODE, RACK, ROLE, TASK, Kind, KindName, counts, labels
+from rackwright.cli.options import operator, output
+from rackwright.cli.output import Item, Output, ago, compact, fields, paint, table
+from rackwright.core.errors import NotFound
+
+_DESCRIBED = (NODE, RACK, ROLE, CATALOG, DEPLOYMENT, TASK)
+
+
+@examples(
+    "rackwright describe node n1",
+    "rackwright describe task 17 -d web",
+)
+@click.command()
+@click.argument("kind", type=KindName(_DESCRIBED))
+@click.argument("name")
+@click.option("-d", "--deployment", help="For tasks: the deployment.")
+@click.option("--catalog", help="For roles: the catalog.")
+@output
+@operator
+def describe(
+    client: Client, *, kind: Kind, name: str, deployment: str | None, catalog: str | None, output: Output
+) -> None:
+    """Show everything about one thing."""
+    which = {"deployment": deployment, "catalog": catalog, "rack": None, "state": None}
+    found = list(fetch(client, kind, (name,), which))
+    if not found:
+        raise NotFound(f"no {kind.name} is called {name!r}", mend=f"`rackwright get {kind.name}s` lists them")
+    for item in found:
+        output.item(item, functools.partial(_people, kind, item), f"{kind.name}/{item[kind.key]}")
+
+
+def _people(kind: Kind, item: Item) -> None:
+    special: dict[str, Callable[[Item], str]] = {
+        "tasks": counts,
+        "labels": labels,
+        "state": lambda item: paint(item["state"]),
+    }
+    pairs = [
+        (name, special[name](item) if name in special and item.get(name) is not None else _value(name, value))
+        for name, value in item.items()
+        if name not in ("facts", "reasons", "attributes")
+    ]
+    fields(pairs)
+    _section("reasons", [[reason] for reason in item.get("reasons", ())])
+    _section("facts", [[path, compact(value)] for path, value in sorted(item.get("facts", {}).items())])
+    properties = item.get("attributes", {}).get("properties", {}) if kind is ROLE else {}
+    _section(
+        "attributes",
+        [
+            [name, str(schema.get("type", "any")), compact(schema.get("default")), schema.get("description", "")]
+            for name, schema in properties.items()
+        ],
+    )
+
+
+def _section(title: str, rows: list[list[str]]) -> None:
+    if rows:
+        click.echo(f"{title}:")
+        table([["", *row] for row in rows])
+
+
+def _value(name: str, value: object) -> str:
+    if value is None or value in ([], {}, ""):
+        return "-"
+    if isinstance(value, float) and (name.endswith("_at") or name == "last_seen"):
+        return f"{ago(value)} ago"
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return ", ".join(value)
+    return compact(value)

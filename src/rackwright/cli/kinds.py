@@ -1,0 +1,145 @@
+"""The kinds of things that the verbs know: their names, where the api has them, and their columns."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+
+from rackwright.cli.client import Client
+from rackwright.cli.output import Column, Item, ago, span
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of thing. ``within``: it is found in one deployment, and ``--deployment`` names it."""
+
+    name: str
+    also: tuple[str, ...]
+    columns: tuple[Column, ...]
+    within: bool = False
+    key: str = "name"
+
+
+def done(item: Item) -> str:
+    """How many node tasks are active, of all."""
+    return f"{item['tasks'].get('active', 0)}/{sum(item['tasks'].values())}"
+
+
+def counts(item: Item) -> str:
+    """Node tasks by state, those that are there."""
+    return ", ".join(f"{number} {state}" for state, number in item["tasks"].items() if number) or "none"
+
+
+def labels(item: Item) -> str:
+    """Labels as ``key=value``."""
+    return ",".join(f"{key}={value}" for key, value in sorted(item["labels"].items())) or "-"
+
+
+def _plain(title: str, name: str, wide: bool = False) -> Column:
+    return Column(title, lambda item: "-" if item.get(name) is None else str(item[name]), wide)
+
+
+def _joined(title: str, name: str, wide: bool = False) -> Column:
+    return Column(title, lambda item: ",".join(item[name]) or "-", wide)
+
+
+def _yes(title: str, name: str) -> Column:
+    return Column(title, lambda item: "yes" if item[name] else "no", wide=True)
+
+
+def _age(title: str, name: str) -> Column:
+    return Column(title, lambda item: ago(item.get(name)))
+
+
+def _took(item: Item) -> str:
+    seconds = item["ended_at"] - item["started_at"]
+    return f"{seconds:.1f}s" if seconds < 60 else span(seconds)
+
+
+NODE = Kind(
+    "node", ("nodes", "no"),
+    (
+        _plain("NAME", "name"), _plain("RACK", "rack"), _plain("ADDRESS", "address"), _plain("STATE", "state"),
+        Column("DONE", done), _joined("ROLES", "roles"), _yes("ALIVE", "alive"), _yes("AVAILABLE", "available"),
+        Column("LABELS", labels, wide=True),
+    ),
+)  # fmt: skip
+RACK = Kind(
+    "rack", ("racks", "ra"),
+    (_plain("NAME", "name"), _plain("NODES", "nodes"), _age("SEEN", "last_seen"), Column("TASKS", counts)),
+)  # fmt: skip
+ROLE = Kind(
+    "role", ("roles", "ro"),
+    (
+        _plain("CATALOG", "catalog"), _plain("NAME", "name"), _joined("TAGS", "tags"),
+        Column("ATTRIBUTES", lambda item: ",".join(item["attributes"].get("properties", {})) or "-", wide=True),
+        _plain("SOURCE", "source", wide=True), _plain("DESCRIPTION", "description"),
+    ),
+)  # fmt: skip
+CATALOG = Kind(
+    "catalog", ("catalogs", "cat"),
+    (_plain("NAME", "name"), Column("DIGEST", lambda item: str(item["digest"])[:12]), _age("AGE", "created_at")),
+)  # fmt: skip
+DEPLOYMENT = Kind(
+    "deployment", ("deployments", "dep"),
+    (
+        _plain("NAME", "name"), _plain("STATE", "state"), Column("DONE", done), _plain("MEMBERS", "members"),
+        _plain("CATALOG", "catalog"), _plain("PARENT", "parent"), _age("AGE", "created_at"),
+        Column("TASKS", counts, wide=True),
+    ),
+)  # fmt: skip
+TASK = Kind(
+    "task", ("tasks", "ta"),
+    (
+        _plain("ID", "id"), _plain("TASK", "task"), _plain("ON", "scope"), _plain("STATE", "state"),
+        _plain("ATTEMPT", "attempt"), _plain("RUNS", "runs"), _plain("GRAPH", "graph", wide=True),
+        _plain("RACK", "rack", wide=True), _plain("WAITS", "waits", wide=True), _plain("REASON", "reason"),
+    ),
+    within=True, key="id",
+)  # fmt: skip
+PLAN = Kind(
+    "plan", ("plans", "pl"),
+    (
+        _plain("ID", "id"), _plain("STATE", "state"), _plain("BY", "created_by"), _age("AGE", "created_at"),
+        _plain("ERROR", "error"),
+    ),
+    within=True, key="id",
+)  # fmt: skip
+RUN = Kind(
+    "run", (),
+    (
+        _plain("ID", "id"), _plain("TASK", "task"), _plain("ON", "scope"), _plain("ATTEMPT", "attempt"),
+        _plain("OUTCOME", "outcome"), _plain("RACK", "rack", wide=True), _age("STARTED", "started_at"),
+        Column("TOOK", _took), _plain("REASON", "reason"),
+    ),
+    within=True, key="id",
+)  # fmt: skip
+
+KINDS = (NODE, RACK, ROLE, CATALOG, DEPLOYMENT, TASK, PLAN)
+
+
+class KindName(click.ParamType[Kind]):
+    """A kind by its name, plural or short form."""
+
+    name = "kind"
+
+    def __init__(self, kinds: Sequence[Kind] = KINDS) -> None:
+        self._kinds = {word: kind for kind in kinds for word in (kind.name, *kind.also)}
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Kind:
+        """The kind of a word; a usage error names the nearest."""
+        if isinstance(value, Kind):
+            return value
+        word = str(value).lower()
+        if word not in self._kinds:
+            near = difflib.get_close_matches(word, self._kinds, n=1) or sorted({k.name for k in self._kinds.values()})
+            self.fail(f"{word!r} is no kind of thing here. Did you mean {', '.join(near)}?", param, ctx)
+        return self._kinds[word]
+
+
+def named(client: Client, kind: Kind, names: Sequence[str]) -> list[Item]:
+    """Things of a kind by name, each with all that the api tells of it."""
+    return [client.get(f"/{kind.name}s/{name}") for name in names]

@@ -1,0 +1,54 @@
+"""``rackwright rack``: make a rack known; run the process beside its machines."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from rackwright.cli.client import Client
+from rackwright.cli.examples import examples
+from rackwright.cli.lazy import Lazy, LazyGroup
+from rackwright.cli.options import operator
+from rackwright.cli.output import say
+from rackwright.core.errors import InvalidInput
+
+
+@click.group(cls=LazyGroup, lazy={"run": Lazy("rackwright.commands.rack:rack", "Carry out a rack's node tasks.")})
+def rack() -> None:
+    """Add a rack; run the process beside its machines."""
+
+
+@examples(
+    "rackwright rack add r1 --save r1.token",
+    "rackwright rack run --name r1 --token-file r1.token --api http://127.0.0.1:8420 --data r1",
+)
+@rack.command()
+@click.argument("name")
+@click.option("--save", "into", metavar="FILE", help="Write the rack's token there (0600) instead of stdout.")
+@operator
+def add(client: Client, *, name: str, into: str | None) -> None:
+    """Make a rack known and give its token. It is shown this once: the api keeps only its SHA-256."""
+    file = None if into is None else _open(into)
+    try:
+        token = client.post("/racks", {"name": name})["token"]
+    except BaseException:
+        if into is not None:
+            os.unlink(into)
+        raise
+    if file is None:
+        click.echo(token)
+        say(f"rack {name} added; keep the token: it is not shown again")
+        return
+    with open(file, "w", encoding="ascii") as opened:
+        opened.write(f"{token}\n")
+    say(f"rack {name} added; its token is in {into}")
+
+
+def _open(path: str) -> int:
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise InvalidInput(
+            f"the token cannot be written: {error.strerror}", where=path, mend="name a file that is not there yet"
+        ) from None
