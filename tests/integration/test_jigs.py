@@ -325,6 +325,20 @@ class TestService(JigConformance):
         assert time.monotonic() - began >= 0.3
         assert processes_below(tmp_path) == []
 
+    async def test_a_change_that_is_cancelled_half_way_leaves_nothing_unwatched(
+        self, jig: ServiceJig, tmp_path: Path
+    ) -> None:
+        stubborn = {"command": ["sh", "-c", "trap '' TERM; sleep 69"]}
+        await jig.run(make_work(tmp_path, stubborn))
+        change = asyncio.create_task(jig.run(make_work(tmp_path, {"command": ["sleep", "60"]})))
+        await asyncio.sleep(0.2)
+        change.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await change
+        assert processes_below(tmp_path) == []
+        await jig.run(make_work(tmp_path, {"command": ["sleep", "60"]}))
+        assert processes_below(tmp_path) == ["sleep 60"]
+
     async def test_an_address_is_needed_only_where_it_is_used(self, jig: ServiceJig, tmp_path: Path) -> None:
         with pytest.raises(Permanent, match="needs an address"):
             await jig.run(make_work(tmp_path, {"command": ["echo", "${ADDRESS}"]}, address=None))

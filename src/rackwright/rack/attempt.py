@@ -16,7 +16,7 @@ from rackwright.core.errors import DriverError, Permanent, Retryable
 from rackwright.core.jig import Jig, Outcome, Work, check_facts, folder_name
 from rackwright.core.messages import Claim, Result
 
-late_by = 15.0
+late_by = 30.0
 """Seconds after the timeout at which the rack itself ends an attempt whose jig did not."""
 
 log = structlog.get_logger()

@@ -89,17 +89,21 @@ class ServiceJig:
         service = self._services[folder] = Supervised(folder, Record(spec))
         since = service.log_size
         await service.begin()
-        say(work.log, f"started as process {service.pid}")
         try:
+            say(work.log, f"started as process {service.pid}")
             await _until_ready(service, check, work, since)
         except DriverError:
             await self._remove(folder)
             raise
 
     async def _remove(self, folder: str) -> None:
-        service = self._services.pop(folder, None)
-        if service is not None:
+        service = self._services.get(folder)
+        if service is None:
+            return
+        try:
             await service.stop(stop_time)
+        finally:
+            del self._services[folder]
             service.forget()
 
 

@@ -109,15 +109,16 @@ class Supervised:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait({self._keeper})
-        process = self._process
-        if process is not None and grace > 0:
-            process.send(signal.Signals[self.record.spec.stop_signal])
-            await asyncio.wait({asyncio.ensure_future(process.wait())}, timeout=grace)
-        await kill_all(self._all_of_it)
-        if process is not None:
-            process.reap()
-        self._process = None
-        self._write(None)
+        try:
+            if self._process is not None and grace > 0:
+                await _end_politely(self._process, signal.Signals[self.record.spec.stop_signal], grace)
+        finally:
+            # Also when the wait is cancelled: half stopped it would run on with nobody to watch it.
+            await kill_all(self._all_of_it)
+            if self._process is not None:
+                self._process.reap()
+            self._process = None
+            self._write(None)
 
     def forget(self) -> None:
         """Remove its record, so that no later rack starts it; its log stays for people."""
@@ -188,6 +189,15 @@ class Supervised:
                 os.truncate(self.log_path, 0)
         except OSError as error:
             self._log.error("service log could not be shortened", path=self.log_path, reason=str(error))
+
+
+async def _end_politely(process: Process, number: signal.Signals, grace: float) -> None:
+    process.send(number)
+    ended = asyncio.ensure_future(process.wait())
+    try:
+        await asyncio.wait({ended}, timeout=grace)
+    finally:
+        ended.cancel()
 
 
 def _private(path: str, flags: int) -> int:
