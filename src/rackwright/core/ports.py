@@ -124,7 +124,8 @@ class Transaction(Protocol):
 
     async def lock(self, ids: Collection[int]) -> Neighbourhood:
         """Lock these node tasks in the order of their ids, then the barriers that they feed with all barriers below
-        those; the barriers that gate them are read only. Ids that are gone are left out."""
+        those; the barriers that gate them are read only. Ids that are gone are left out. Of a barrier's children, who
+        may be very many, only those are given that are among these node tasks."""
 
     async def save(self, near: Neighbourhood) -> None:
         """Write every touched row and barrier and the runs, each kind in one statement; wake the racks that have new
@@ -137,7 +138,7 @@ class Transaction(Protocol):
         come one after the other (the rack's row is locked). Gates are not looked at: the caller does."""
 
     async def barriers(self, ids: Collection[int]) -> dict[int, Barrier]:
-        """Read barriers by id, without locking."""
+        """Read barriers by id, without locking and without their children."""
 
     async def wakeable(self, limit: int) -> tuple[Barrier, list[int]] | None:
         """Some open barrier with children yet to wake, and the next ``limit`` of their ids; None: there is none."""
@@ -151,9 +152,9 @@ class Transaction(Protocol):
     async def expired(self, now: float, limit: int) -> list[int]:
         """Node tasks in transition whose lease is over."""
 
-    async def extend(self, rack: int, incarnation: str, pairs: Sequence[tuple[int, int]], until: float) -> list[
-        tuple[int, int]
-    ]:
+    async def extend(
+        self, rack: int, incarnation: str, pairs: Sequence[tuple[int, int]], until: float
+    ) -> list[tuple[int, int]]:
         """Prolong the leases of these (id, attempt) pairs and give those that are no longer this incarnation's."""
 
     async def seen(self, rack: int, now: float) -> None:
