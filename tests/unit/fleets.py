@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from rackwright.core.catalog import Task
 from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask, State
@@ -35,27 +36,15 @@ def fleet(
     return near, rows
 
 
-def task(name: str, **fields: object) -> Task:
+def task(name: str, **fields: Any) -> Task:
     """A node task's task, by its name."""
-    return Task(id=name, type="noop", jig="noop", roles="*", **fields)  # type: ignore[arg-type]
+    return Task(id=name, type="noop", jig="noop", roles="*", **fields)
 
 
 def validate(near: Neighbourhood) -> None:
     """The self-check of a whole fleet: every counter says what a recount says, and todo means that nothing waits."""
-    parents: dict[int, int] = dict.fromkeys(near.rows, 0)
-    shut: dict[int, int] = dict.fromkeys(near.barriers, 0)
-    for row in near.rows.values():
-        if row.state is not State.ACTIVE:
-            for child in row.children:
-                parents[child] += 1
-            for feed in row.feeds:
-                shut[feed] += 1
-    for barrier in near.barriers.values():
-        if not barrier.open:
-            for feed in barrier.feeds:
-                shut[feed] += 1
-    assert {row.id: row.waits for row in near.rows.values()} == parents
-    assert {barrier.id: barrier.waits for barrier in near.barriers.values()} == shut
+    assert {row.id: row.waits for row in near.rows.values()} == _recounted_rows(near)
+    assert {barrier.id: barrier.waits for barrier in near.barriers.values()} == _recounted_barriers(near)
     for row in near.rows.values():
         if row.state is State.TODO:
             assert row.waits == 0, f"{row.task} is todo and waits for {row.waits}"
@@ -64,3 +53,20 @@ def validate(near: Neighbourhood) -> None:
             assert any(not gate.open or gate.released < len(gate.children) for gate in gates), f"{row.task} is lost"
     running = [row.scope for row in near.rows.values() if row.state is State.TRANSITION]
     assert len(running) == len(set(running))
+
+
+def _recounted_rows(near: Neighbourhood) -> dict[int, int]:
+    waits = dict.fromkeys(near.rows, 0)
+    for row in near.rows.values():
+        for child in row.children if row.state is not State.ACTIVE else ():
+            waits[child] += 1
+    return waits
+
+
+def _recounted_barriers(near: Neighbourhood) -> dict[int, int]:
+    waits = dict.fromkeys(near.barriers, 0)
+    shut = [row for row in near.rows.values() if row.state is not State.ACTIVE]
+    for above in [*shut, *(barrier for barrier in near.barriers.values() if not barrier.open)]:
+        for feed in above.feeds:
+            waits[feed] += 1
+    return waits

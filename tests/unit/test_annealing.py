@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from rackwright.core import annealing
@@ -16,8 +18,8 @@ def claim(near: Neighbourhood, row: NodeTask, fingerprint: bytes = b"one") -> No
     annealing.claim(near, row, fingerprint=fingerprint, incarnation="first", now=NOW, until=NOW + 30)
 
 
-def finish(near: Neighbourhood, row: NodeTask, outcome: str = "ok", **fields: object) -> str:
-    ended = Ended(attempt=row.attempt, revision=row.revision, outcome=outcome, reason="told")  # type: ignore[arg-type]
+def finish(near: Neighbourhood, row: NodeTask, outcome: Any = "ok", **fields: Any) -> str:
+    ended = Ended(attempt=row.attempt, revision=row.revision, outcome=outcome, reason="told")
     return annealing.finish(near, row, task(row.task, **fields), ended, NOW)
 
 

@@ -14,8 +14,8 @@ from rackwright.core.facts import PEOPLE, WORLD, check_writer, flatten, lookup, 
 from rackwright.core.inputs import Surroundings, concerned, defaults_of, fingerprint, resolve
 
 
-def reader(scope: str = "node", **reads: Read) -> Task:
-    return Task(id="t", type="noop", reads=reads, scope=scope)  # type: ignore[arg-type]
+def reader(scope: Any = "node", **reads: Read) -> Task:
+    return Task(id="t", type="noop", reads=reads, scope=scope)
 
 
 def seen(task: Task, **around: Any) -> dict[str, Any]:

@@ -78,7 +78,9 @@ def retry(near: Neighbourhood, row: NodeTask, reason: str = "") -> None:
     _want(near, row, reason)
 
 
-def claim(near: Neighbourhood, row: NodeTask, *, fingerprint: bytes, incarnation: str, now: float, until: float) -> None:
+def claim(
+    near: Neighbourhood, row: NodeTask, *, fingerprint: bytes, incarnation: str, now: float, until: float
+) -> None:
     """Hand a node task to a rack's process: a new attempt with a lease ``until``, on inputs of this fingerprint."""
     _check("claim", row)
     row.attempt += 1
@@ -213,6 +215,11 @@ def _fail(near: Neighbourhood, row: NodeTask, reason: str) -> None:
 
 
 def _descendants(near: Neighbourhood, row: NodeTask) -> list[NodeTask]:
+    """Every row of the neighbourhood below this one, by id; rows say themselves which barriers gate them."""
+    gated: dict[int, list[int]] = {}
+    for other in near.rows.values():
+        for gate in other.gates:
+            gated.setdefault(gate, []).append(other.id)
     found: dict[int, NodeTask] = {}
     seen: set[int] = set()
     rows, barriers = list(row.children), list(row.feeds)
@@ -227,7 +234,7 @@ def _descendants(near: Neighbourhood, row: NodeTask) -> list[NodeTask]:
         barrier = near.barriers.get(barriers.pop())
         if barrier is not None and barrier.id not in seen:
             seen.add(barrier.id)
-            rows.extend(barrier.children)
+            rows.extend(gated.get(barrier.id, ()))
             barriers.extend(barrier.feeds)
     return [found[key] for key in sorted(found)]
 

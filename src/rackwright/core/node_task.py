@@ -75,6 +75,7 @@ class Barrier(msgspec.Struct, kw_only=True):
     """An all-to-all relation or a stage: open when nothing it waits for is left.
 
     ``children`` are woken in batches once it is open (``released`` of them so far); ``feeds`` are further barriers.
+    There may be very many children: they are written with the plan, and not read with every move.
     """
 
     id: int

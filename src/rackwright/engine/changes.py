@@ -47,7 +47,9 @@ def rebind(
             raise NotFound(f"the catalog {catalog.name} has no role {role}", mend=f"its roles: {known}")
         for name in names:
             if name not in nodes:
-                raise NotFound(f"there is no node {name}", where=f"bind {role}", mend="add it with `rackwright node add`")
+                raise NotFound(
+                    f"there is no node {name}", where=f"bind {role}", mend="add it with `rackwright node add`"
+                )
             roles = bound.setdefault(name, [])
             if role not in roles:
                 roles.append(role)

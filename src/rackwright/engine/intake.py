@@ -16,7 +16,6 @@ from rackwright.engine.outcomes import outcomes
 from rackwright.engine.ripple import ripple
 from rackwright.engine.transact import transact
 
-
 GOOD = ("ok", "skipped")
 """Outcomes after which a node task is active."""
 

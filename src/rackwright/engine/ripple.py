@@ -13,9 +13,7 @@ from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.situations import situations
 
 
-async def ripple(
-    tx: Transaction, library: CatalogLibrary, near: Neighbourhood, changed: Sequence[Fact]
-) -> list[Event]:
+async def ripple(tx: Transaction, library: CatalogLibrary, near: Neighbourhood, changed: Sequence[Fact]) -> list[Event]:
     """Move every node task whose inputs the changed facts change, and give the events of it.
 
     ``near`` grows by the rows that are found; what it holds already is taken as it is, with its unsaved moves.
@@ -61,9 +59,7 @@ async def reach_out(tx: Transaction, near: Neighbourhood, ids: Collection[int]) 
         near.barriers.setdefault(id, barrier)
 
 
-async def readers(
-    tx: Transaction, library: CatalogLibrary, changed: Sequence[Fact]
-) -> dict[str, list[int]]:
+async def readers(tx: Transaction, library: CatalogLibrary, changed: Sequence[Fact]) -> dict[str, list[int]]:
     """Ids of the node tasks that may see something else now, by the path of the fact that changed."""
     scopes = await tx.scopes({fact.scope for fact in changed})
     concerns = await tx.deployments_of(list(scopes))
@@ -82,9 +78,7 @@ async def readers(
     return await _find(tx, wanted)
 
 
-async def _find(
-    tx: Transaction, wanted: dict[tuple[int, str, str], set[int] | None]
-) -> dict[str, list[int]]:
+async def _find(tx: Transaction, wanted: dict[tuple[int, str, str], set[int] | None]) -> dict[str, list[int]]:
     grouped: dict[tuple[int, str, frozenset[int] | None], set[str]] = {}
     for (deployment, task, path), scopes in wanted.items():
         grouped.setdefault((deployment, path, None if scopes is None else frozenset(scopes)), set()).add(task)

@@ -24,7 +24,6 @@ from rackwright.engine.reconcile import Place, Shape, reconcile
 from rackwright.engine.ripple import refresh, ripple
 from rackwright.engine.situations import by_scope
 
-
 FACT_IN_FILTER = re.compile(r"\$\.(\w+)")
 """The facts of a node that a node filter looks at; those that are absent are null to it."""
 
@@ -182,9 +181,7 @@ def _tell_members(told: dict[str, Any], before: Sequence[Membership], after: Seq
     told["members"] = {"added": sorted(has - had), "removed": sorted(had - has)}
 
 
-def _tell_facts(
-    told: dict[str, Any], site: _Site, changed: Sequence[Fact], old: dict[int, dict[str, Any]]
-) -> None:
+def _tell_facts(told: dict[str, Any], site: _Site, changed: Sequence[Fact], old: dict[int, dict[str, Any]]) -> None:
     names = {scope.id: scope.name for scope in site.nodes.values()}
     told["facts"] = [
         {

@@ -42,9 +42,7 @@ class _World(msgspec.Struct):
     facts: dict[int, dict[str, Any]]
 
 
-async def situations(
-    tx: Transaction, library: CatalogLibrary, rows: Sequence[NodeTask]
-) -> dict[int, Situation]:
+async def situations(tx: Transaction, library: CatalogLibrary, rows: Sequence[NodeTask]) -> dict[int, Situation]:
     """The situation of each row, by its id. The number of queries does not depend on the number of rows."""
     if not rows:
         return {}
@@ -62,9 +60,7 @@ async def _members(
     tx: Transaction, shelves: dict[int, Shelf], rows: Sequence[NodeTask], tasks: dict[int, Task]
 ) -> dict[int, dict[int, Membership]]:
     """Members of the deployments: all where a task gathers from all, else those of the rows with expressions."""
-    everyone = {
-        row.deployment for row in rows if any(read.scope == "nodes" for read in tasks[row.id].reads.values())
-    }
+    everyone = {row.deployment for row in rows if any(read.scope == "nodes" for read in tasks[row.id].reads.values())}
     some: dict[int, set[int]] = {}
     for row in rows:
         if row.deployment not in everyone and (row.graph, row.task) in shelves[row.deployment].expressive:
