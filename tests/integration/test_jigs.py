@@ -174,7 +174,9 @@ json.dump(facts, open(os.environ["RACKWRIGHT_OUTPUT"], "w"))
             ("#!/etc/passwd\n:\n", "make the file executable"),
         ],
     )
-    async def test_a_script_that_cannot_start_says_why(self, jig: Jig, tmp_path: Path, script: str, reason: str) -> None:
+    async def test_a_script_that_cannot_start_says_why(
+        self, jig: Jig, tmp_path: Path, script: str, reason: str
+    ) -> None:
         with pytest.raises(Permanent, match=reason):
             await self.run(jig, tmp_path, script)
 

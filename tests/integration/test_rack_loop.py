@@ -191,7 +191,9 @@ async def test_draining_waits_for_short_work_and_gives_back_long_work(
 
 async def test_a_second_signal_ends_it_at_once(api: FakeApi, rack: RackProcess, tmp_path: Path) -> None:
     await rack.start("--drain", "60")
-    await api.give(script(1, "sleep 74"), claim(2, "service", parameters={"command": ["sh", "-c", "trap '' TERM; sleep 75"]}))
+    await api.give(
+        script(1, "sleep 74"), claim(2, "service", parameters={"command": ["sh", "-c", "trap '' TERM; sleep 75"]})
+    )
     await api.until(lambda: api.outcome(2) == "ok")
     rack.send(signal.SIGTERM)
     while not rack.said("rack stops"):
@@ -204,9 +206,7 @@ async def test_a_second_signal_ends_it_at_once(api: FakeApi, rack: RackProcess, 
     assert given == "retryable"
 
 
-async def test_what_the_api_cancels_is_killed_and_not_reported(
-    api: FakeApi, rack: RackProcess, tmp_path: Path
-) -> None:
+async def test_what_the_api_cancels_is_killed_and_not_reported(api: FakeApi, rack: RackProcess, tmp_path: Path) -> None:
     await rack.start()
     await api.give(script(1, "sleep 76"))
     await api.until(lambda: any((1, 1) in beat.working for beat in api.heartbeats))
