@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from rackwright.store import embedded
 from rackwright.store.embedded.folder import located
+from rackwright.store.embedded.locks import is_held
 from tests.integration.embedded_servers import LINGER, ask, copy, guards, kill, postmaster, until, user_process
 
 
@@ -138,10 +139,19 @@ async def test_the_next_command_adopts_a_server_whose_guard_and_users_were_kille
         process.kill()
         kill(guards(data)[-1])
         await process.wait()
+    await until(lambda: not is_held(located(data).guard), "the guard is dead")
     assert postmaster(data) == server
     async with embedded.running(data, linger=0.0) as dsn:
         assert postmaster(data) == server
         assert await ask(dsn, "SELECT max(n) FROM kept") == 1
+
+
+async def test_the_last_user_leaves_a_guard_behind_although_it_was_just_killed(data: Path) -> None:
+    async with embedded.running(data, linger=0.0):
+        kill(guards(data)[-1])
+        await until(lambda: not is_held(located(data).guard), "the guard is dead")
+    assert await embedded.wait_stopped(data)
+    assert len(guards(data)) == 2
 
 
 async def test_the_next_command_recovers_when_everything_was_killed(data: Path) -> None:

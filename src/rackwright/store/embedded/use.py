@@ -49,6 +49,7 @@ async def running(data: Path, *, linger: float = LINGER, tell: Tell = _tell_nobo
             keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await keeper
+            await _leave_guarded(folder, linger)
     finally:
         users.release()
 
@@ -122,6 +123,13 @@ async def _start_guard(folder: Folder, linger: float, tell: Tell) -> str | None:
     if isinstance(word, Failed):
         raise word.error()
     return noise if word is None or isinstance(word, Doing) else None
+
+
+async def _leave_guarded(folder: Folder, linger: float) -> None:
+    """See to it that somebody is there to stop the server: the guard may just have been killed."""
+    if not is_held(folder.guard) and found(folder.cluster) is not None:
+        with contextlib.suppress(RackwrightError):
+            await _start_guard(folder, linger, _tell_nobody)
 
 
 async def _kept_guarded(folder: Folder, linger: float, tell: Tell) -> None:
