@@ -40,6 +40,11 @@ def addresses(batch: Sequence[FactWrite]) -> tuple[list[FactWrite], tuple[int, i
     return given, None
 
 
+def readdressed(batch: Sequence[FactWrite]) -> set[int]:
+    """The scopes whose address the batch changes or deletes: what they have now does not count."""
+    return {write.scope for write in batch if write.path == ADDRESS}
+
+
 def two_writers(scope: str, path: str, owner: str, writer: str) -> Conflict:
     """The refusal of a second writer."""
     return Conflict(

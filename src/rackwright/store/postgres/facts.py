@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from rackwright.core.facts import Fact, FactWrite
-from rackwright.store.batches import addresses, one_per_fact, two_nodes, two_writers
+from rackwright.store.batches import addresses, one_per_fact, readdressed, two_nodes, two_writers
 from rackwright.store.postgres.session import columns
 from rackwright.store.postgres.work import Work
 
@@ -67,7 +67,7 @@ class FactWork(Work):
             raise two_nodes(value, names.get(one, str(one)), names.get(two, str(two)))
         if not given:
             return
-        owner = await self.row("address_owners", [write.value for write in given], [write.scope for write in given])
+        owner = await self.row("address_owners", [write.value for write in given], list(readdressed(batch)))
         if owner is not None:
             value, name = owner
             taker = next(write.scope for write in given if write.value == value)

@@ -16,13 +16,14 @@ from rackwright.store.postgres.work import Work
 class MoveWork(Work):
     """The part of a transaction that finds, locks and saves node tasks and barriers."""
 
-    async def find(self, deployment: int, tasks: Collection[str], scopes: Collection[int] | None) -> list[int]:
+    async def find(
+        self, deployment: int, tasks: Collection[str] | None, scopes: Collection[int] | None, state: int | None = None
+    ) -> list[int]:
         """See the port."""
-        if scopes is None:
-            found = await self.rows("find", deployment, list(tasks))
-        else:
-            found = await self.rows("find_on", deployment, list(tasks), list(scopes))
-        return [row[0] for row in found]
+        named = () if tasks is None else (list(tasks),)
+        placed = () if scopes is None else (list(scopes),)
+        query = "find" + ("_named" if named else "") + ("_on" if placed else "")
+        return [row[0] for row in await self.rows(query, deployment, state, *named, *placed)]
 
     async def slice(self, after: int, limit: int) -> list[int]:
         """See the port."""

@@ -1,11 +1,23 @@
 -- Node tasks and barriers on the way of every move. All of it works on sets.
 
 -- name: find
-SELECT id FROM node_task WHERE deployment_id = $1 AND task = ANY ($2::text[]) ORDER BY id;
+-- Each form has its own text, so that each has its own plan.
+SELECT id FROM node_task WHERE deployment_id = $1 AND state = coalesce($2::smallint, state) ORDER BY id;
+
+-- name: find_named
+SELECT id FROM node_task
+WHERE deployment_id = $1 AND state = coalesce($2::smallint, state) AND task = ANY ($3::text[])
+ORDER BY id;
 
 -- name: find_on
 SELECT id FROM node_task
-WHERE deployment_id = $1 AND task = ANY ($2::text[]) AND scope_id = ANY ($3::bigint[])
+WHERE deployment_id = $1 AND state = coalesce($2::smallint, state) AND scope_id = ANY ($3::bigint[])
+ORDER BY id;
+
+-- name: find_named_on
+SELECT id FROM node_task
+WHERE deployment_id = $1 AND state = coalesce($2::smallint, state) AND task = ANY ($3::text[])
+  AND scope_id = ANY ($4::bigint[])
 ORDER BY id;
 
 -- name: slice

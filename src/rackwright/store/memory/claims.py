@@ -1,0 +1,68 @@
+"""Claims and leases in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from rackwright.core.node_task import NodeTask, State
+from rackwright.store.memory.tables import copied
+from rackwright.store.memory.work import Work
+
+
+class ClaimWork(Work):
+    """The part of a transaction that hands node tasks to racks."""
+
+    async def claimable(self, rack: int, capacity: int, now: float) -> list[NodeTask]:
+        """See the port."""
+        tables = self.tables
+        taken = {row.scope for row in tables.rows.values() if _holds_its_scope(row)}
+        found: list[NodeTask] = []
+        for row in sorted(tables.rows_of(rack=rack, state=State.TODO), key=lambda row: (-row.priority, row.id)):
+            if len(found) >= capacity:
+                break
+            if row.scope not in taken and row.not_before <= now and self._may_run(row):
+                taken.add(row.scope)
+                found.append(copied(row))
+        return found
+
+    async def held(self, rack: int, besides: str) -> list[int]:
+        """See the port."""
+        rows = self.tables.rows_of(rack=rack, state=State.TRANSITION)
+        return [row.id for row in rows if row.incarnation != besides]
+
+    async def expired(self, now: float, limit: int) -> list[int]:
+        """See the port."""
+        rows = [row for row in self.tables.rows_of(state=State.TRANSITION) if row.lease_until < now]
+        return [row.id for row in sorted(rows, key=lambda row: row.lease_until)[:limit]]
+
+    async def extend(
+        self, rack: int, incarnation: str, pairs: Sequence[tuple[int, int]], until: float
+    ) -> list[tuple[int, int]]:
+        """See the port."""
+        mine = {
+            (row.id, row.attempt)
+            for row in self.tables.rows_of(rack=rack, state=State.TRANSITION)
+            if row.incarnation == incarnation
+        }
+        for id, _ in mine & set(pairs):
+            self.tables.rows[id] = msgspec.structs.replace(self.tables.rows[id], lease_until=until)
+        return [pair for pair in pairs if pair not in mine]
+
+    async def seen(self, rack: int, now: float) -> None:
+        """See the port."""
+        scope = self.tables.scopes.get(rack)
+        if scope is not None:
+            self.tables.scopes[rack] = msgspec.structs.replace(scope, last_seen=max(scope.last_seen or now, now))
+
+    def _may_run(self, row: NodeTask) -> bool:
+        scope = self.tables.scopes.get(row.scope)
+        deployment = self.tables.deployments.get(row.deployment)
+        if scope is None or deployment is None:
+            return False
+        return scope.alive and scope.available and not deployment.stopped
+
+
+def _holds_its_scope(row: NodeTask) -> bool:
+    return row.state is State.TRANSITION or (row.state is State.ERROR and row.critical)

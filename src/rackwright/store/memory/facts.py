@@ -1,0 +1,71 @@
+"""Facts in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from rackwright.core.facts import Fact, FactWrite, touches
+from rackwright.store.batches import ADDRESS, addresses, one_per_fact, readdressed, two_nodes, two_writers
+from rackwright.store.memory.work import Work
+from rackwright.store.refusals import unknown
+from rackwright.store.texts import same
+
+
+class FactWork(Work):
+    """The part of a transaction that is about facts."""
+
+    async def put_facts(self, writes: Sequence[FactWrite]) -> list[Fact]:
+        """See the port."""
+        batch = one_per_fact(writes)
+        self._check_addresses(batch)
+        for write in batch:
+            self._check_writer(write)
+        return [fact for write in batch if (fact := self._put(write)) is not None]
+
+    async def facts(self, scopes: Collection[int], paths: Collection[str]) -> list[Fact]:
+        """See the port."""
+        return [
+            fact
+            for scope in sorted(set(scopes))
+            for path, fact in sorted(self.tables.facts.get(scope, {}).items())
+            if any(touches(wanted, path) for wanted in paths)
+        ]
+
+    def _put(self, write: FactWrite) -> Fact | None:
+        tables = self.tables
+        if write.scope not in tables.scopes:
+            raise unknown("scope", write.scope)
+        leaves = dict(tables.facts.get(write.scope, {}))
+        before = leaves.get(write.path)
+        if (before is None and write.value is None) or (before is not None and same(before.value, write.value)):
+            return None
+        tables.revision += 1
+        fact = Fact(write.scope, write.path, write.value, tables.revision, write.writer)
+        if write.value is None:
+            del leaves[write.path]
+        else:
+            leaves[write.path] = fact
+        tables.facts[write.scope] = leaves
+        return fact
+
+    def _check_writer(self, write: FactWrite) -> None:
+        before = self.tables.facts.get(write.scope, {}).get(write.path)
+        if before is not None and before.writer != write.writer:
+            raise two_writers(self._called(write.scope), write.path, before.writer, write.writer)
+
+    def _check_addresses(self, batch: list[FactWrite]) -> None:
+        given, twice = addresses(batch)
+        if twice is not None:
+            one, two, value = twice
+            raise two_nodes(value, self._called(one), self._called(two))
+        taking = readdressed(batch)
+        for scope, leaves in self.tables.facts.items():
+            address = leaves.get(ADDRESS)
+            if address is None or scope in taking:
+                continue
+            for write in given:
+                if same(address.value, write.value):
+                    raise two_nodes(write.value, self._called(scope), self._called(write.scope))
+
+    def _called(self, scope: int) -> str:
+        return self.tables.name(scope) or str(scope)

@@ -1,0 +1,61 @@
+"""The store in memory: for tests, and for trying things out. Transactions come one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from rackwright.store.memory.claims import ClaimWork
+from rackwright.store.memory.deployments import DeploymentWork
+from rackwright.store.memory.facts import FactWork
+from rackwright.store.memory.graphs import GraphWork
+from rackwright.store.memory.plans import PlanWork
+from rackwright.store.memory.tables import Tables
+from rackwright.store.memory.views import MemoryViews
+from rackwright.store.news import Board
+
+
+class MemoryTransaction(FactWork, ClaimWork, GraphWork, DeploymentWork, PlanWork):
+    """The port's Transaction on a working copy."""
+
+    async def rollback(self) -> None:
+        """See the port."""
+        self.end()
+
+
+class MemoryStore:
+    """The port's Store in memory. A transaction inside another one would wait for ever."""
+
+    def __init__(self) -> None:
+        self.tables = Tables()
+        """What is committed."""
+        self.views = MemoryViews(lambda: self.tables)
+        """Reading for people."""
+        self._one_by_one = asyncio.Lock()
+        self._board = Board()
+
+    async def close(self) -> None:
+        """Nothing to do: it is gone when it is forgotten."""
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[MemoryTransaction]:
+        """See the port."""
+        async with self._one_by_one:
+            working = self.tables.copied()
+            work = MemoryTransaction(working)
+            try:
+                yield work
+                if work.over:
+                    return
+                self.tables = working
+            finally:
+                work.end()
+            for channel, payload in work.news:
+                self._board.tell(channel, payload)
+
+    @contextlib.asynccontextmanager
+    async def listen(self, *channels: str) -> AsyncIterator[AsyncIterator[tuple[str, str]]]:
+        """See the port."""
+        with self._board.subscribed(channels) as subscription:
+            yield subscription

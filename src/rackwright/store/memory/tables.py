@@ -1,0 +1,71 @@
+"""The tables of the store in memory. A transaction works on a copy that replaces the whole when it commits."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import msgspec
+
+from rackwright.core.facts import Fact
+from rackwright.core.node_task import Barrier, NodeTask, Run
+from rackwright.core.ports import Deployment, Event, Membership, PlanRecord, Scope
+
+
+class Tables(msgspec.Struct):
+    """Everything that is kept. What a dict holds is never changed in place, so that a shallow copy is a copy."""
+
+    last_id: int = 0
+    """One sequence for all ids: rows of one kind still get ascending ones."""
+    revision: int = 0
+    scopes: dict[int, Scope] = {}
+    secrets: dict[int, bytes] = {}
+    facts: dict[int, dict[str, Fact]] = {}
+    """By scope and path."""
+    deployments: dict[int, Deployment] = {}
+    generations: dict[int, int] = {}
+    members: dict[int, dict[int, Membership]] = {}
+    """By deployment and scope."""
+    rows: dict[int, NodeTask] = {}
+    barriers: dict[int, Barrier] = {}
+    runs: list[tuple[int, Run]] = []
+    events: list[Event] = []
+    catalogs: dict[str, bytes] = {}
+    catalog_names: dict[str, tuple[str, float]] = {}
+    plans: dict[int, PlanRecord] = {}
+
+    def copied(self) -> Tables:
+        """A copy with tables of its own."""
+        return Tables(**{name: copy.copy(getattr(self, name)) for name in self.__struct_fields__})
+
+    def fresh_id(self) -> int:
+        """The next id."""
+        self.last_id += 1
+        return self.last_id
+
+    def scope_named(self, kind: str, name: str) -> Scope | None:
+        """A scope by kind and name."""
+        return next((scope for scope in self.scopes.values() if (scope.kind, scope.name) == (kind, name)), None)
+
+    def name(self, scope: int | None) -> str | None:
+        """A scope's name, None when it is gone or none is asked for."""
+        found = self.scopes.get(scope) if scope is not None else None
+        return None if found is None else found.name
+
+    def rows_of(self, **wanted: Any) -> list[NodeTask]:
+        """Node tasks whose fields have these values, by id."""
+        return [
+            self.rows[id]
+            for id in sorted(self.rows)
+            if all(getattr(self.rows[id], field) == value for field, value in wanted.items())
+        ]
+
+
+def copied(row: NodeTask) -> NodeTask:
+    """A node task that its receiver may change."""
+    return copy.copy(row)
+
+
+def without_children(barrier: Barrier) -> Barrier:
+    """A barrier that its receiver may change, without its children."""
+    return msgspec.structs.replace(barrier, children=())
