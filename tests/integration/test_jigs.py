@@ -92,7 +92,7 @@ json.dump(facts, open(os.environ["RACKWRIGHT_OUTPUT"], "w"))
         assert outcome.facts["a.inputs"]["port"] == 4222
         assert (env["PORT"], env["TLS"], env["RACKWRIGHT_ADDRESS"]) == ("4222", "true", "127.0.0.1")
         assert env["PATH"].startswith(os.path.dirname(sys.executable))
-        assert "SEED_LIST" not in env and "NONE" not in env and "RACKWRIGHT_TOKEN" not in env
+        assert not {"SEED_LIST", "NONE", "RACKWRIGHT_TOKEN"} & set(env)
         assert env["HOME"] == outcome.facts["a.cwd"]
         assert outcome.facts["a.lib"] == "text"
         assert outcome.node_facts == {"n2": {"served": True}}
@@ -124,7 +124,7 @@ json.dump(facts, open(os.environ["RACKWRIGHT_OUTPUT"], "w"))
 
     @pytest.mark.parametrize("leave", ["sleep 63 &", "setsid sleep 63 &", "setsid -f sleep 63"])
     async def test_children_left_behind_are_killed_and_named(self, jig: Jig, tmp_path: Path, leave: str) -> None:
-        with pytest.raises(Permanent, match="left 1 process.*sleep 63.*service jig"):
+        with pytest.raises(Permanent, match=r"left 1 process.*sleep 63.*service jig"):
             await self.run(jig, tmp_path, f"{leave}\nsleep 0.1\n")
 
     async def test_a_child_with_a_washed_environment_is_found_by_its_session(self, jig: Jig, tmp_path: Path) -> None:
@@ -162,7 +162,8 @@ json.dump(facts, open(os.environ["RACKWRIGHT_OUTPUT"], "w"))
         other = make_work(tmp_path, self.good)
         failed, fine = await asyncio.gather(jig.run(full), jig.run(other), return_exceptions=True)
         assert isinstance(failed, Permanent)
-        assert "No space left on device" in str(failed) and full.log in str(failed) and "free space" in str(failed)
+        for part in ("No space left on device", full.log, "free space"):
+            assert part in str(failed)
         assert isinstance(fine, Outcome)
 
     @pytest.mark.parametrize(
@@ -307,7 +308,7 @@ class TestService(JigConformance):
                 await jig.run(make_work(tmp_path, server(port)))
 
     async def test_a_missing_program_says_so(self, jig: ServiceJig, tmp_path: Path) -> None:
-        with pytest.raises(Permanent, match="no-such-program.*could not be started"):
+        with pytest.raises(Permanent, match=r"no-such-program.*could not be started"):
             await jig.run(make_work(tmp_path, {"command": ["no-such-program"]}))
 
     async def test_state_stopped_ends_it_for_good(self, jig: ServiceJig, tmp_path: Path) -> None:
