@@ -109,8 +109,11 @@ def main() -> None:
     first, last = min(servers), max(servers)
     folder = Path(os.environ["RACKWRIGHT_STATE"], "accounts")
     for account in sorted(inputs["accounts"]):
+        file = folder / f"{account}.nk"
+        if not file.exists():
+            sys.exit(f"the client key {file} is not here: let the task messaging-accounts run again")
         try:
-            seed = (folder / f"{account}.nk").read_text(encoding="ascii").strip()
+            seed = file.read_text(encoding="ascii").strip()
             seconds = passes_on(servers[first], servers[last], seed)
         except OSError as error:
             sys.exit(f"account {account}, from {first} to {last}: {error}")
