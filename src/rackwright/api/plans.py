@@ -13,9 +13,10 @@ from rackwright.api.call import PREFIX, Call, route
 from rackwright.api.deployments import one
 from rackwright.api.pages import whole
 from rackwright.api.services import Services
-from rackwright.core.ports import PlanRecord
+from rackwright.core.ports import PlanRecord, Transaction
 from rackwright.engine import planning
 from rackwright.engine.changes import Changes
+from rackwright.engine.transact import transact
 
 _LOOK_AGAIN = 1.0
 """Seconds after which a waiting reader looks without news."""
@@ -79,10 +80,11 @@ async def apply_plan(call: Call) -> Response:
 
 
 async def _read(services: Services, id: int) -> tuple[PlanRecord, str]:
-    async with services.store.transaction() as transaction:
-        plan = await transaction.plan(id)
-        deployments = await transaction.deployments([plan.deployment])
-    return plan, deployments[plan.deployment].name
+    async def work(tx: Transaction) -> tuple[PlanRecord, str]:
+        plan = await tx.plan(id)
+        return plan, (await tx.deployments([plan.deployment]))[plan.deployment].name
+
+    return await transact(services.store, work)
 
 
 def _settled(plan: PlanRecord) -> bool:

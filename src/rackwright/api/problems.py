@@ -10,7 +10,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from rackwright.core.errors import Conflict, InvalidInput, NotAllowed, NotFound, RackwrightError, StoreUnavailable
+from rackwright.core.errors import (
+    Conflict,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    RackwrightError,
+    StoreUnavailable,
+    TryAgain,
+)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -31,6 +39,7 @@ STATUS: dict[type[RackwrightError], HTTPStatus] = {
     Conflict: HTTPStatus.CONFLICT,
     NotAllowed: HTTPStatus.FORBIDDEN,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    TryAgain: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """An error has the status of the nearest of its classes; those without one are 500."""
 

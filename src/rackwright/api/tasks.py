@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 from starlette.responses import Response
 
@@ -10,11 +12,13 @@ from rackwright.api.call import PREFIX, Call, route
 from rackwright.api.deployments import one
 from rackwright.api.pages import Limit, after, page
 
+StateWord = Literal["error", "active", "todo", "transition", "blocked", "proposed"]
+
 
 class TasksQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which node tasks: in a state, on a scope, of a task; a page of them."""
 
-    state: str | None = None
+    state: StateWord | None = None
     scope: str | None = None
     task: str | None = None
     cursor: str | None = None

@@ -17,8 +17,9 @@ from rackwright.cli.kinds import counts
 from rackwright.cli.output import Item, say, table
 from rackwright.core.errors import StoreUnavailable
 
-_SETTLE = 2
-"""A deployment rests when it is found so that many times in a row: gates open a moment after what they wait for."""
+_SETTLE = {"active": 1, "empty": 1, "blocked": 15}
+"""A deployment rests when it is found in a state so many times in a row (else 3): gates open a moment after what they
+wait for, and somewhat later when a conductor has to be started again."""
 _PAUSE = 1.0
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 Say = Callable[[Item], None]
@@ -100,7 +101,7 @@ def _until_rest(client: Client, name: str, until: float | None, show: Say) -> It
             failures = 0
             show(deployment)
             found = found + 1 if at_rest(deployment) else 0
-            if found >= (1 if deployment["state"] == "active" else _SETTLE):
+            if found >= _SETTLE.get(deployment["state"], 3):
                 return deployment
         if until is not None and time.monotonic() >= until:
             return None

@@ -61,7 +61,9 @@ def set_(
     facts: tuple[str, ...],
 ) -> None:
     """Change what is known or wished of nodes. Tasks that read a changed fact run again."""
-    change = {"available": available, "alive": alive, "facts": _facts(names, address, facts)}
+    if address and len(names) > 1:
+        raise click.UsageError("--address is for one node")
+    change = {"available": available, "alive": alive, "address": address, "facts": _facts(facts)}
     body = {key: value for key, value in change.items() if value not in (None, {})}
     if not body:
         raise click.UsageError("nothing to set: give an option")
@@ -93,10 +95,5 @@ def json_or_text(text: str) -> Any:
         return text
 
 
-def _facts(names: tuple[str, ...], address: str | None, facts: tuple[str, ...]) -> dict[str, Any]:
-    values = {path: json_or_text(value) for path, value in (split_pair(fact, "--fact") for fact in facts)}
-    if address:
-        if len(names) > 1:
-            raise click.UsageError("--address is for one node")
-        values["desired.address"] = address
-    return values
+def _facts(facts: tuple[str, ...]) -> dict[str, Any]:
+    return {path: json_or_text(value) for path, value in (split_pair(fact, "--fact") for fact in facts)}

@@ -19,6 +19,8 @@ from rackwright.store.embedded.report import Report, failed
 
 def main(data: Path, linger: float) -> None:
     """Become the guard of the folder ``data``, with the first standard output as its report."""
+    # uvloop leaves further ends of its pipes open in the processes that it starts: the starter would wait for them.
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     report = Report(os.dup(1))
     try:
         folder = opened(data)
