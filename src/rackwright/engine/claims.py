@@ -68,7 +68,7 @@ async def _claim(
         annealing.claim(
             near, row, fingerprint=at.fingerprint, incarnation=request.incarnation, now=now, until=now + lease
         )
-        made = _prepare(row, at)
+        made = _prepare(library.evaluator, row, at)
         if isinstance(made, Claim):
             claims.append(made)
         else:
@@ -94,13 +94,12 @@ async def _ready(tx: Transaction, rack: int, capacity: int, now: float) -> Neigh
     return near
 
 
-def _prepare(row: NodeTask, at: Situation) -> Claim | Result:
+def _prepare(evaluator: Evaluator, row: NodeTask, at: Situation) -> Claim | Result:
     """The claim to be carried out, or, where there is nothing to carry out, its result."""
     if at.inputs.missing:
         return _ended(row, "failed", _missing(at))
     if annealing.skips(row, at.task, at.fingerprint):
         return _ended(row, "skipped", "destructive, and it has run on these inputs before: its jig is skipped")
-    evaluator = Evaluator()
     context = {**at.inputs.values, **(at.context or {})}
     try:
         if not at.task.jig or not _wanted(evaluator, at, context):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from rackwright.core.ports import Store, Transaction
 from rackwright.engine.catalogs.find import find, shipped
 from rackwright.engine.catalogs.read import read_texts
 from rackwright.engine.catalogs.stack import stack
+from rackwright.engine.expressions import Evaluator
 
 
 class Shelf(msgspec.Struct, frozen=True):
@@ -41,6 +43,11 @@ class CatalogLibrary:
 
     def __init__(self) -> None:
         self._shelves: dict[str, Shelf] = {}
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        """Evaluates the catalogs' expressions; made when first needed, for it takes a while."""
+        return Evaluator()
 
     async def add(self, store: Store, name: str, files: Mapping[str, str]) -> str:
         """Read a catalog from texts by path, stack it on what ``name`` means already among the shipped ones and the

@@ -18,7 +18,6 @@ from rackwright.core.ports import Deployment, Event, Membership, Scope, Transact
 from rackwright.core.resolution import RACK_PREFIX, Member
 from rackwright.engine import summary
 from rackwright.engine.changes import Changes, desired, rebind
-from rackwright.engine.expressions import Evaluator
 from rackwright.engine.library import CatalogLibrary, Shelf
 from rackwright.engine.reconcile import Place, Shape, reconcile
 from rackwright.engine.ripple import refresh, ripple
@@ -54,7 +53,7 @@ async def roll_out(tx: Transaction, library: CatalogLibrary, deployment: int, ch
     old = by_scope(await tx.facts({write.scope for write in writes}, {write.path for write in writes}))
     changed = await tx.put_facts(writes)
     _tell_facts(told, site, changed, old)
-    shape, expansion = await _reshape(tx, site)
+    shape, expansion = await _reshape(tx, library, site)
     told["warnings"] = expansion.warnings
     events = await _refresh(tx, library, site, shape, changed)
     _tell_rows(told, site, shape)
@@ -95,9 +94,17 @@ async def _site(
     return _Site(deployment, shelf, graph, nodes, racks, members)
 
 
-async def _reshape(tx: Transaction, site: _Site) -> tuple[Shape, Expansion]:
-    members = await _chosen(tx, site)
-    expansion = expand(site.graph.tasks, members)
+async def _reshape(tx: Transaction, library: CatalogLibrary, site: _Site) -> tuple[Shape, Expansion]:
+    members = await _chosen(tx, library, site)
+    tags = {member.name: list(member.tags) for member in members}
+
+    def relations(task: Task, node: NodeId) -> tuple[Any, Any]:
+        context = {"node": {"name": node, "tags": tags.get(node or "", [])}, "deployment": site.deployment.name}
+        templates = (task.cross_depends, task.cross_depended_by)
+        depends, depended_by = library.evaluator.render(list(templates), context, where=str(task.source))
+        return depends, depended_by
+
+    expansion = expand(site.graph.tasks, members, relations=relations)
     plan = build(expansion, {member.name: member.rack for member in members})
     rows = await tx.graph_rows(site.deployment.id, site.graph.type)
     places = _places(site, plan)
@@ -107,7 +114,7 @@ async def _reshape(tx: Transaction, site: _Site) -> tuple[Shape, Expansion]:
     return shape, expansion
 
 
-async def _chosen(tx: Transaction, site: _Site) -> list[Member]:
+async def _chosen(tx: Transaction, library: CatalogLibrary, site: _Site) -> list[Member]:
     """The members that the graph is for: all, or those that its node filter lets through."""
     members = [
         Member(name=m.name, tags=m.tags, rack=site.racks.get(m.rack) if m.rack is not None else None)
@@ -117,7 +124,7 @@ async def _chosen(tx: Transaction, site: _Site) -> list[Member]:
         return members
     paths = sorted(set(FACT_IN_FILTER.findall(site.graph.node_filter)))
     facts = by_scope(await tx.facts([member.scope for member in site.members], paths))
-    evaluator, condition, absent = Evaluator(), {"yaql_exp": site.graph.node_filter}, dict.fromkeys(paths)
+    evaluator, condition, absent = library.evaluator, {"yaql_exp": site.graph.node_filter}, dict.fromkeys(paths)
     return [
         member
         for member, at in zip(members, site.members, strict=True)
@@ -212,11 +219,12 @@ def _tell_rows(told: dict[str, Any], site: _Site, shape: Shape) -> None:
         elif row.revision != was.revision:
             told["again"].append(line(row, row.reason))
             starting.append(row)
-    pending = [row for row in shape.kept if row.state in (State.TODO, State.BLOCKED) and row not in starting]
+    told_of = {row.id for row in starting}
+    pending = [row for row in shape.kept if row.state in (State.TODO, State.BLOCKED) and row.id not in told_of]
     told["run"] += [line(row, row.reason or "it has not run yet") for row in pending if not row.runs]
     told["again"] += [line(row, row.reason or "it is still to run") for row in pending if row.runs]
     found = summary.follow(
-        shape.kept,
+        list(shape.near.rows.values()),
         [row for row in starting if row.state is not State.PROPOSED],
         lambda row: site.shelf.task(row.graph, row.task),
         lambda row: racks.get(row.scope),

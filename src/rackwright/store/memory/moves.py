@@ -17,12 +17,16 @@ from rackwright.store.texts import plain
 class MoveWork(Work):
     """The part of a transaction that finds, locks and saves node tasks and barriers."""
 
-    async def find(self, deployment: int, tasks: Collection[str], scopes: Collection[int] | None) -> list[int]:
+    async def find(
+        self, deployment: int, tasks: Collection[str] | None, scopes: Collection[int] | None, state: int | None = None
+    ) -> list[int]:
         """See the port."""
         return [
             row.id
             for row in self.tables.rows_of(deployment=deployment)
-            if row.task in tasks and (scopes is None or row.scope in scopes)
+            if (tasks is None or row.task in tasks)
+            and (scopes is None or row.scope in scopes)
+            and (state is None or row.state == state)
         ]
 
     async def slice(self, after: int, limit: int) -> list[int]:

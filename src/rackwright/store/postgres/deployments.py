@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from rackwright.core.ports import Deployment, Membership
 from rackwright.store.postgres import records
-from rackwright.store.postgres.session import columns
+from rackwright.store.postgres.session import Json, columns
 from rackwright.store.postgres.work import Work
 from rackwright.store.refusals import name_taken, unknown
 
@@ -48,7 +48,7 @@ class DeploymentWork(Work):
         put = await self.rows(
             "put_members",
             deployment,
-            *columns([(member.scope, list(member.roles), list(member.tags)) for member in members], 3),
+            *columns([(member.scope, Json(member.roles), Json(member.tags)) for member in members], 3),
         )
         if gone or put:
             await self.run("next_generation", deployment)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 from rackwright.core.facts import Fact, FactWrite
 from rackwright.store.batches import addresses, one_per_fact, readdressed, two_nodes, two_writers
-from rackwright.store.postgres.session import columns
+from rackwright.store.postgres.session import Json, columns
 from rackwright.store.postgres.work import Work
 
 
@@ -44,7 +44,7 @@ class FactWork(Work):
     async def _put(self, puts: list[FactWrite]) -> list[tuple[int, str, int]]:
         if not puts:
             return []
-        values = columns([(write.scope, write.path, write.value, write.writer) for write in puts], 4)
+        values = columns([(write.scope, write.path, Json(write.value), write.writer) for write in puts], 4)
         return [tuple(row) for row in await self.rows("put_facts", *values)]
 
     async def _drop(self, drops: list[FactWrite]) -> list[tuple[int, str, int]]:

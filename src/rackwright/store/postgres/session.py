@@ -49,11 +49,21 @@ _IN_THE_WAY = (
 _UNFIT = (asyncpg.UntranslatableCharacterError, asyncpg.CharacterNotInRepertoireError)
 
 
+class Json(msgspec.Struct, frozen=True):
+    """A JSON value within an array of values: the driver takes a bare list there for a further dimension."""
+
+    value: Any
+
+
+def _encoded(value: Any) -> bytes:
+    return b"\x01" + msgspec.json.encode(value.value if isinstance(value, Json) else value)
+
+
 async def prepare(connection: Connection) -> None:
     """Make a new connection speak JSON: jsonb values are what msgspec decodes."""
     await connection.set_type_codec(
         "jsonb",
-        encoder=lambda value: b"\x01" + msgspec.json.encode(value),
+        encoder=_encoded,
         decoder=lambda data: msgspec.json.decode(data[1:]),
         schema="pg_catalog",
         format="binary",
