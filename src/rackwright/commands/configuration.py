@@ -67,7 +67,7 @@ def read_setting(
     kind: type[_Setting], table: str, options: Mapping[str, Any], environment: Mapping[str, str]
 ) -> _Setting:
     """The setting of a process. Options that are None were not given. Raises InvalidInput that names the place."""
-    data = Path(options.get("data") or data_folder(environment))
+    data = Path(options.get("data") or data_folder(environment)).resolve()
     file = data / FILE
     said = _table(file, table)
     given: dict[str, Any] = {}

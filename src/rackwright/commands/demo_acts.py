@@ -45,11 +45,12 @@ class Stage:
     def plan(self, changes: dict[str, Any]) -> tuple[int, set[Pair]]:
         """Ask for a plan and show it; gives its id and all that it names."""
         plan = planning.plan(self.client, NAME, changes)
-        if not self.report.quiet:
+        if self.report.quiet:
+            self.report.say(last_line(plan["summary"]))
+        else:
             show_plan(plan)
         parts = ("run", "again", "follow")
         named = {(item["node"], item["task"]) for part in parts for item in plan["summary"][part]}
-        self.report.say(last_line(plan["summary"]) + f"; {len(plan['summary']['follow'])} follow")
         return plan["id"], named
 
     def last_run(self) -> int:
@@ -177,13 +178,15 @@ def _once_each(named: set[Pair], runs: list[dict[str, Any]]) -> str:
 
 
 def _middle(stage: Stage, total: int, before: int) -> int:
-    """Wait until a third is done; gives how many are. Raises Failed when the moment has passed."""
+    """Wait until the configurations are new and the first servers run with them; gives how many node tasks are done.
+    Raises Failed when the moment has passed."""
     end = time.monotonic() + PATIENCE
+    enough = len(stage.nodes) + SEEDS
     while time.monotonic() < end:
         done = sum(run["outcome"] == SUCCESS for run in stage.runs(before))
         if done >= total:
             break
-        if done >= total // 3:
+        if done >= enough:
             return done
         time.sleep(QUICK_LOOK)
     raise Failed("the moment for the kills has passed: the roll-out was too quick, or does not move")

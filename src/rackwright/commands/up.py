@@ -20,13 +20,17 @@ from rackwright.cli.settings import Settings, write_settings
 from rackwright.commands import credentials
 from rackwright.commands.configuration import UpSetting, read_setting
 from rackwright.commands.database import database, opened_store
+from rackwright.commands.leftovers import end_leftovers
 from rackwright.commands.logging_setup import configure_logging
 from rackwright.commands.supervisor import Child, Program, end_all
 from rackwright.core.errors import Conflict, InvalidInput
+from rackwright.core.jig import folder_name
 from rackwright.store import embedded
 
 API_PATIENCE = 60.0
 """Seconds for the api to become ready."""
+LEFTOVER_GRACE = 10.0
+"""Seconds for what a dead rack left running."""
 RACK_GRACE = 45.0
 """Seconds for a rack to end: its running tasks, then its services."""
 
@@ -79,8 +83,7 @@ async def _run(setting: UpSetting, stop: asyncio.Event) -> None:
             await stop.wait()
             log.info("everything stops")
         finally:
-            for stage in reversed(stages):
-                await end_all(stage)
+            await _end(setting, stages)
 
 
 async def _admit(setting: UpSetting, dsn: str) -> str:
@@ -103,6 +106,20 @@ async def _start(setting: UpSetting, dsn: str, token: str, stages: list[list[Chi
     stages.append([Child(_rack(setting, name)) for name in setting.racks])
 
 
+async def _end(setting: UpSetting, stages: list[list[Child]]) -> None:
+    """End in the opposite order: racks, conductors, api. A rack that is just dead cannot end its services itself."""
+    for stage in reversed(stages):
+        await end_all(stage)
+        if stage is stages[-1]:
+            await asyncio.gather(
+                *(end_leftovers(_rack_folder(setting, name), LEFTOVER_GRACE) for name in setting.racks)
+            )
+
+
+def _rack_folder(setting: UpSetting, rack: str) -> Path:
+    return setting.data / "racks" / folder_name(rack)
+
+
 async def _unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> None:
     """Do the work, but leave it when ``stop`` comes first."""
     working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
@@ -122,7 +139,7 @@ def _rack(setting: UpSetting, name: str) -> Program:
     arguments = (
         *("rack", "run", "--name", name, "--api", setting.server),
         *("--token-file", str(credentials.token_file(setting.data, name))),
-        *("--data", str(setting.data / "racks" / name)),
+        *("--data", str(_rack_folder(setting, name))),
     )
     return Program(f"rack {name}", arguments, on_orphan=signal.SIGKILL, grace=RACK_GRACE)
 

@@ -37,6 +37,8 @@ _GONE = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.UndefinedTableError,
+    # The driver's own words for a connection on which the server said farewell between two queries.
+    asyncpg.InternalClientError,
     OSError,
     TimeoutError,
 )
@@ -75,7 +77,7 @@ def translated() -> Iterator[None]:
     """Turn the driver's errors into the product's."""
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
         known = _translate(error)
         if known is None:
             raise
