@@ -1,0 +1,233 @@
+"""Claims, leases and wake-ups, in both stores."""
+
+from __future__ import annotations
+
+import asyncio
+
+from rackwright.core.node_task import Barrier, NodeTask, Run, State
+from rackwright.core.ports import Event, Membership, PlanRecord
+from tests.integration.conftest import AnyStore
+from tests.integration.store_world import NOW, World, undone, world
+
+
+async def claimable(made: World, capacity: int = 10, rack: str = "r1", now: float = NOW) -> list[int]:
+    async with undone(made.store) as tx:
+        return [row.id for row in await tx.claimable(made.racks[rack], capacity, now)]
+
+
+def running(
+    made: World, id: int, node: str, *, incarnation: str = "new", lease: float = NOW, attempt: int = 1
+) -> NodeTask:
+    return made.row(
+        id, node, state=State.TRANSITION, incarnation=incarnation, lease_until=lease, attempt=attempt, claimed_at=NOW
+    )
+
+
+async def test_the_heaviest_comes_first_and_one_per_scope(store: AnyStore) -> None:
+    made = await world(store, nodes=6)
+    await made.graph(
+        [
+            made.row(1, "n1", "a", priority=1),
+            made.row(2, "n1", "b", priority=5),
+            made.row(3, "n3", "a", priority=3),
+            made.row(4, "n5", "a", priority=3),
+            made.row(5, "n2", "a", priority=9, rack=made.racks["r2"]),
+        ]
+    )
+    assert await claimable(made) == [2, 3, 4]
+    assert await claimable(made, capacity=2) == [2, 3]
+    assert await claimable(made, capacity=0) == []
+    assert await claimable(made, rack="r2") == [5]
+
+
+async def test_a_scope_with_very_many_ready_tasks_does_not_hide_the_others(store: AnyStore) -> None:
+    made = await world(store, nodes=6)
+    many = [made.row(id, "n1", f"t{id}", priority=9) for id in range(1, 101)]
+    await made.graph([*many, made.row(200, "n3", priority=1), made.row(201, "n5", priority=0)])
+    assert await claimable(made, capacity=3) == [1, 200, 201]
+
+
+async def test_only_what_may_run_now_is_claimable(store: AnyStore) -> None:
+    made = await world(store, nodes=16)
+    held = {
+        "n1": made.row(1, "n1", state=State.BLOCKED),
+        "n3": made.row(2, "n3", state=State.PROPOSED),
+        "n5": made.row(3, "n5", not_before=NOW + 1),
+        "n7": made.row(4, "n7"),
+        "n9": made.row(5, "n9"),
+        "n11": made.row(6, "n11", critical=True, state=State.ERROR),
+        "n13": made.row(8, "n13", state=State.ERROR),
+        "n15": running(made, 10, "n15"),
+    }
+    more = [made.row(7, "n11", "next"), made.row(9, "n13", "next"), made.row(11, "n15", "next")]
+    await made.graph([*held.values(), *more])
+    async with store.transaction() as tx:
+        await tx.set_alive(made.nodes["n7"], alive=False)
+        await tx.set_alive(made.nodes["n9"], available=False)
+    assert await claimable(made) == [9], "an error that is not critical does not stop the scope"
+    assert await claimable(made, now=NOW + 1) == [3, 9]
+    async with store.transaction() as tx:
+        await tx.set_alive(made.nodes["n7"], alive=True)
+        await tx.set_alive(made.nodes["n9"], available=True)
+    assert await claimable(made) == [4, 5, 9]
+
+
+async def test_a_stopped_deployment_gives_nothing_away(store: AnyStore) -> None:
+    made = await world(store)
+    await made.graph([made.row(1, "n1")])
+    async with store.transaction() as tx:
+        await tx.set_deployment(made.deployment, stopped=True)
+    assert await claimable(made) == []
+    async with store.transaction() as tx:
+        await tx.set_deployment(made.deployment, stopped=False)
+    assert await claimable(made) == [1]
+
+
+async def test_tasks_of_racks_and_deployments_are_claimable_too(store: AnyStore) -> None:
+    made = await world(store)
+    of_rack = made.row(1, "r1", "dhcp")
+    of_all = NodeTask(
+        id=2,
+        deployment=made.deployment,
+        task="accounts",
+        scope=made.deployment,
+        rack=made.racks["r1"],
+        state=State.TODO,
+    )
+    await made.graph([of_rack, of_all])
+    assert await claimable(made) == [1, 2]
+    assert await claimable(made, rack="r2") == []
+
+
+async def test_an_unknown_rack_gets_nothing(store: AnyStore) -> None:
+    async with undone(store) as tx:
+        assert await tx.claimable(987654, 5, NOW) == []
+
+
+async def test_what_an_earlier_incarnation_holds_is_found(store: AnyStore) -> None:
+    made = await world(store, nodes=6)
+    await made.graph([running(made, 1, "n1", incarnation="old"), running(made, 2, "n3"), made.row(3, "n5")])
+    async with undone(store) as tx:
+        assert await tx.held(made.racks["r1"], "new") == [1]
+        assert await tx.held(made.racks["r1"], "newest") == [1, 2]
+        assert await tx.held(made.racks["r2"], "newest") == []
+
+
+async def test_leases_that_are_over_are_found_oldest_first(store: AnyStore) -> None:
+    made = await world(store, nodes=8)
+    leases = {1: NOW - 1, 2: NOW - 3, 3: NOW + 1, 4: NOW - 2}
+    await made.graph([running(made, id, f"n{id}", lease=lease) for id, lease in leases.items()])
+    async with undone(store) as tx:
+        assert await tx.expired(NOW, 10) == [2, 4, 1]
+        assert await tx.expired(NOW, 3) == [2, 4, 1]
+        assert await tx.expired(NOW, 1) == [2]
+
+
+async def test_a_heartbeat_prolongs_what_is_its_own_and_names_what_is_not(store: AnyStore) -> None:
+    made = await world(store, nodes=8)
+    await made.graph(
+        [
+            running(made, 1, "n1"),
+            running(made, 2, "n3", attempt=5),
+            running(made, 3, "n5", incarnation="other"),
+            made.row(4, "n7"),
+        ]
+    )
+    async with store.transaction() as tx:
+        lost = await tx.extend(made.racks["r1"], "new", [(1, 1), (2, 4), (3, 1), (4, 0), (99, 1)], NOW + 60)
+        assert lost == [(2, 4), (3, 1), (4, 0), (99, 1)]
+        assert await tx.extend(made.racks["r1"], "new", [], NOW) == []
+    rows = await made.rows()
+    assert [rows[id].lease_until for id in (1, 2, 3)] == [NOW + 60, NOW, NOW]
+
+
+async def test_a_rack_is_seen_and_never_goes_back_in_time(store: AnyStore) -> None:
+    made = await world(store)
+    for now in (NOW, NOW - 5):
+        async with store.transaction() as tx:
+            await tx.seen(made.racks["r1"], now)
+    seen = {rack.name: rack.last_seen for rack in await store.views.racks()}
+    assert seen == {"r1": NOW, "r2": None}
+
+
+async def heard(made: World, *channels: str) -> tuple[asyncio.Task[list[tuple[str, str]]], asyncio.Event]:
+    """Collect news until an event of the kind ``end`` is told on the channel ``event``."""
+    listening = asyncio.Event()
+
+    async def collect() -> list[tuple[str, str]]:
+        found = []
+        async with made.store.listen(*channels, "plan") as news:
+            listening.set()
+            async for channel, payload in news:
+                if channel == "plan":
+                    return found
+                found.append((channel, payload))
+        return found
+
+    return asyncio.create_task(collect()), listening
+
+
+async def end(made: World) -> None:
+    async with made.store.transaction() as tx:
+        await tx.add_plan(PlanRecord(id=0, deployment=made.deployment, changes={}, apply=False))
+
+
+async def test_news_is_told_when_work_appears_and_only_after_the_commit(store: AnyStore) -> None:
+    made = await world(store)
+    await made.graph(
+        [made.row(1, "n1", state=State.BLOCKED), made.row(2, "n2", state=State.BLOCKED, rack=made.racks["r2"])]
+    )
+    collecting, listening = await heard(made, "work")
+    await listening.wait()
+    async with undone(store) as tx:
+        near = await tx.lock([2])
+        near.rows[2].state = State.TODO
+        near.touched.add(2)
+        await tx.save(near)
+    async with store.transaction() as tx:
+        near = await tx.lock([1, 2])
+        near.rows[1].state = State.TODO
+        near.touched |= {1, 2}
+        await tx.save(near)
+        await tx.record([Event(kind="x", text="not asked for")])
+    await end(made)
+    assert await collecting == [("work", str(made.racks["r1"]))]
+
+
+async def test_news_tells_of_barriers_events_graphs_and_what_may_go_on(store: AnyStore) -> None:
+    made = await world(store)
+    collecting, listening = await heard(made, "work", "barrier", "event")
+    await listening.wait()
+    rack = str(made.racks["r1"])
+    await made.graph(
+        [made.row(1, "n1")], [Barrier(id=50, deployment=made.deployment, name="b", waits=1, children=(1,))]
+    )
+    async with store.transaction() as tx:
+        near = await tx.lock([])
+        near.barriers = await tx.barriers([50])
+        near.barriers[50].waits = 0
+        near.touched_barriers.add(50)
+        near.runs.append(
+            Run(
+                node_task=1,
+                deployment=made.deployment,
+                task="a",
+                scope=made.nodes["n1"],
+                rack=None,
+                attempt=1,
+                outcome="active",
+                started_at=NOW,
+                ended_at=NOW,
+            )  # fmt: skip
+        )
+        await tx.save(near)
+    async with store.transaction() as tx:
+        await tx.set_deployment(made.deployment, stopped=False)
+        await tx.set_members(
+            made.deployment,
+            [Membership(deployment=made.deployment, scope=made.nodes["n1"], name="", rack=None, roles=("a",), tags=())],
+        )
+    await end(made)
+    found = await collecting
+    assert found.count(("work", rack)) >= 1
+    assert set(found) == {("work", rack), ("barrier", ""), ("event", "")}
