@@ -158,6 +158,8 @@ class Supervised:
         """Start the process; a failure counts as a death, and is tried again like one."""
         spec = self.record.spec
         try:
+            # The record comes first: a rack that is killed right after the start must still find what it started.
+            self._write(None)
             with open(self.log_path, "ab", opener=_private) as output:
                 env = spec.env | {"RACKWRIGHT_MARK": self._mark}
                 self._process = start(spec.words, env, spec.cwd, output, f"RACKWRIGHT_MARK={self._mark}")
