@@ -42,14 +42,13 @@ async def running(data: Path, *, linger: float = LINGER, tell: Tell = _tell_nobo
         users = await _joined(folder, tell)
     try:
         await _until_ready(folder, linger, tell)
-        keeper = asyncio.create_task(_kept_guarded(folder, linger, tell))
+        leaving = asyncio.Event()
+        keeper = asyncio.create_task(_keep_guarded(folder, leaving, linger, tell))
         try:
             yield folder.dsn()
         finally:
-            keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await keeper
-            await _leave_guarded(folder, linger)
+            leaving.set()
+            await keeper
     finally:
         users.release()
 
@@ -125,19 +124,17 @@ async def _start_guard(folder: Folder, linger: float, tell: Tell) -> str | None:
     return noise if word is None or isinstance(word, Doing) else None
 
 
-async def _leave_guarded(folder: Folder, linger: float) -> None:
-    """See to it that somebody is there to stop the server: the guard may just have been killed."""
-    if not is_held(folder.guard) and found(folder.cluster) is not None:
-        with contextlib.suppress(RackwrightError):
-            await _start_guard(folder, linger, _tell_nobody)
+async def _keep_guarded(folder: Folder, leaving: asyncio.Event, linger: float, tell: Tell) -> None:
+    """Start a new guard whenever the old one has been killed or has given up; once more on leaving.
 
-
-async def _kept_guarded(folder: Folder, linger: float, tell: Tell) -> None:
-    """Start a new guard whenever the old one has been killed or has given up."""
-    pause = WATCH
-    while True:
-        await asyncio.sleep(pause)
-        if is_held(folder.guard):
+    Without that last look a guard killed a moment ago would leave the server with nobody to stop it.
+    """
+    pause, is_last = WATCH, False
+    while not is_last:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(leaving.wait(), pause)
+        is_last = leaving.is_set()
+        if is_held(folder.guard) or (is_last and found(folder.cluster) is None):
             pause = WATCH
             continue
         try:
