@@ -65,8 +65,9 @@ def _recounted_rows(near: Neighbourhood) -> dict[int, int]:
 
 def _recounted_barriers(near: Neighbourhood) -> dict[int, int]:
     waits = dict.fromkeys(near.barriers, 0)
-    shut = [row for row in near.rows.values() if row.state is not State.ACTIVE]
-    for above in [*shut, *(barrier for barrier in near.barriers.values() if not barrier.open)]:
-        for feed in above.feeds:
+    shut = [row.feeds for row in near.rows.values() if row.state is not State.ACTIVE]
+    shut += [barrier.feeds for barrier in near.barriers.values() if not barrier.open]
+    for feeds in shut:
+        for feed in feeds:
             waits[feed] += 1
     return waits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -250,7 +251,7 @@ def test_every_verb_is_refused_in_every_state_that_the_table_does_not_name(verb:
     near, rows = fleet("a")
     row = rows["a"]
     row.state = state
-    moves = {
+    moves: dict[str, Callable[[], object]] = {
         "propose": lambda: annealing.propose(near, row),
         "commit": lambda: annealing.commit(near, row),
         "retry": lambda: annealing.retry(near, row),

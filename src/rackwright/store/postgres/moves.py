@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from rackwright.core.node_task import Barrier, Neighbourhood, State
 from rackwright.core.ports import Reach
 from rackwright.store.neighbours import give_children
 from rackwright.store.postgres import records
+from rackwright.store.postgres.folding import fold, folded
 from rackwright.store.postgres.queries import limited
 from rackwright.store.postgres.session import columns
 from rackwright.store.postgres.work import Work
@@ -56,17 +58,21 @@ class MoveWork(Work):
         """See the port."""
         rows = [near.rows[id] for id in sorted(near.touched)]
         barriers = [near.barriers[id] for id in sorted(near.touched_barriers)]
-        if rows:
-            await self.run("save_rows", *columns([records.moved(row) for row in rows], 15))
+        for state in sorted({row.state for row in rows}):
+            await self._fold("save_rows", [records.moved(row) for row in rows if row.state is state])
         if barriers:
             values = [(barrier.id, barrier.waits, barrier.released) for barrier in barriers]
             await self.run("save_barriers", *columns(values, 3))
         if near.runs:
-            await self.run("add_runs", *columns([records.run_row(run) for run in near.runs], 12))
+            await self._fold("add_runs", [records.run_row(run) for run in near.runs])
             self.tell("event", "")
         self.tell_racks({row.rack for row in rows if row.state is State.TODO})
         if any(barrier.open for barrier in barriers):
             self.tell("barrier", "")
+
+    async def _fold(self, query: str, rows: list[tuple[Any, ...]]) -> None:
+        wide, values = fold(rows)
+        await self.run_text(folded(query, wide), *values)
 
     async def barriers(self, ids: Collection[int]) -> dict[int, Barrier]:
         """See the port."""

@@ -145,6 +145,11 @@ class Session:
         with translated():
             await self._connection.execute(QUERIES[name], *values)
 
+    async def run_text(self, statement: str, *values: Any) -> None:
+        """The same for a statement that was made from a named query."""
+        with translated():
+            await self._connection.execute(statement, *values)
+
     async def copy(self, table: str, columns: Sequence[str], records: Sequence[tuple[Any, ...]]) -> None:
         """Add rows by binary COPY."""
         with translated():

@@ -98,15 +98,15 @@ FROM unnest($1::bigint[], $2::integer[], $3::integer[]) AS new (id, waits, relea
 WHERE barrier.id = new.id;
 
 -- name: add_runs
--- The transaction's number is taken before the first id, so that ids never run ahead of it (see `events`).
-WITH me AS MATERIALIZED (SELECT pg_current_xact_id() AS xact)
 INSERT INTO run (xact, node_task, deployment_id, task, scope_id, rack_id, attempt, outcome, reason, revision,
                  fingerprint, started_at, ended_at)
-SELECT me.xact, new.*
-FROM me CROSS JOIN unnest(
+SELECT pg_current_xact_id(), new.node_task, new.deployment_id, new.task, new.scope_id, new.rack_id, new.attempt, new.outcome,
+       new.reason, new.revision, new.fingerprint, new.started_at, new.ended_at
+FROM unnest(
     $1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::integer[], $7::text[], $8::text[],
     $9::bigint[], $10::bytea[], $11::double precision[], $12::double precision[]
-) AS new;
+) AS new (node_task, deployment_id, task, scope_id, rack_id, attempt, outcome, reason, revision, fingerprint,
+          started_at, ended_at);
 
 -- name: wakeable
 -- Some open barrier with children to wake, and the next of them.
