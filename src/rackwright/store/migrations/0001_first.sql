@@ -118,7 +118,7 @@ CREATE INDEX barrier_of ON barrier (deployment_id, graph);
 CREATE INDEX barrier_wakeable ON barrier (id) WHERE waits = 0 AND released < width;
 
 -- Attempts and events are only ever appended, share one sequence of ids, and carry the transaction that wrote them:
--- a reader takes only what no open transaction can still precede.
+-- readers go by the order of transactions and take only those that no open one can still precede.
 CREATE SEQUENCE history_id;
 CREATE TABLE run (
     xact xid8 NOT NULL,
@@ -136,6 +136,7 @@ CREATE TABLE run (
     started_at double precision NOT NULL,
     ended_at double precision NOT NULL
 );
+CREATE INDEX run_order ON run (xact, id);
 CREATE INDEX run_of ON run (deployment_id, id);
 CREATE TABLE event (
     xact xid8 NOT NULL,
@@ -148,7 +149,7 @@ CREATE TABLE event (
     task text,
     data jsonb NOT NULL
 );
-CREATE INDEX event_of ON event (deployment, id);
+CREATE INDEX event_order ON event (xact, id);
 
 CREATE TABLE plan (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -136,7 +136,7 @@ class PostgresViews:
         async with self._pool.connection() as connection:
             session = Session(connection)
             if after < 0:
-                after = await session.value("view_newest_id", deployment, limit)
+                after = await session.value("view_place", deployment, limit)
             rows = await session.rows("view_events", after, deployment, limit)
         return [told(dict(row)) for row in rows]
 

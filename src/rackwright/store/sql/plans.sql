@@ -40,11 +40,9 @@ UPDATE plan SET state = $2, apply = $3, summary = $4, fence = $5, error = $6, fi
 RETURNING id;
 
 -- name: add_events
--- The transaction's number is taken before the first id (see `add_runs`).
-WITH me AS MATERIALIZED (SELECT pg_current_xact_id() AS xact)
 INSERT INTO event (xact, at, kind, text, deployment, scope, task, data)
-SELECT me.xact, extract(epoch FROM clock_timestamp()), new.*
-FROM me CROSS JOIN unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[]) AS new;
+SELECT pg_current_xact_id(), extract(epoch FROM clock_timestamp()), new.*
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[]) AS new;
 
 -- name: tell
 SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS news (channel, payload);

@@ -103,43 +103,60 @@ SELECT id, changes, apply, state, summary, fence, error, created_by, created_at,
 FROM plan WHERE deployment_id = $1 ORDER BY id DESC LIMIT $2;
 
 -- name: view_events
--- Events and ended attempts of transactions older than every open one: nothing with a smaller id can come any more.
--- One statement, for two would see two moments.
-(SELECT id, at, kind, text, deployment, scope, task, data
- FROM event
- WHERE id > $1 AND ($2::text IS NULL OR deployment = $2) AND xact < pg_snapshot_xmin(pg_current_snapshot())
- ORDER BY id
- LIMIT $3)
-UNION ALL
-(SELECT run.id, run.ended_at, 'run', NULL, deployment.name, scope.name, run.task,
-        jsonb_build_object('node_task', run.node_task, 'rack', rack.name, 'attempt', run.attempt,
-                           'outcome', run.outcome, 'reason', run.reason, 'started_at', run.started_at)
- FROM run
- LEFT JOIN scope ON scope.id = run.scope_id
- LEFT JOIN scope AS deployment ON deployment.id = run.deployment_id
- LEFT JOIN scope AS rack ON rack.id = run.rack_id
- WHERE run.id > $1 AND ($2::text IS NULL OR deployment.name = $2)
-   AND run.xact < pg_snapshot_xmin(pg_current_snapshot())
- ORDER BY run.id
- LIMIT $3)
-ORDER BY id
+-- Events and ended attempts after the one with the id $1, of transactions older than every open one. They come in the
+-- order of their transactions, and by id in each: by ids alone a reader would pass over the small id of a transaction
+-- that is still open. One statement, for two would see two moments.
+WITH place AS MATERIALIZED (
+    SELECT xact
+    FROM ((SELECT xact, id FROM event WHERE id <= $1 ORDER BY id DESC LIMIT 1)
+          UNION ALL
+          (SELECT xact, id FROM run WHERE id <= $1 ORDER BY id DESC LIMIT 1)) AS newest
+    ORDER BY id DESC
+    LIMIT 1
+)
+SELECT id, at, kind, text, deployment, scope, task, data
+FROM (
+    (SELECT xact, id, at, kind, text, deployment, scope, task, data
+     FROM event
+     WHERE (xact, id) > (coalesce((SELECT xact FROM place), '0'), $1) AND xact < pg_snapshot_xmin(pg_current_snapshot())
+       AND ($2::text IS NULL OR deployment = $2)
+     ORDER BY xact, id
+     LIMIT $3)
+    UNION ALL
+    (SELECT run.xact, run.id, run.ended_at, 'run', NULL, deployment.name, scope.name, run.task,
+            jsonb_build_object('node_task', run.node_task, 'rack', rack.name, 'attempt', run.attempt,
+                               'outcome', run.outcome, 'reason', run.reason, 'started_at', run.started_at)
+     FROM run
+     LEFT JOIN scope ON scope.id = run.scope_id
+     LEFT JOIN scope AS deployment ON deployment.id = run.deployment_id
+     LEFT JOIN scope AS rack ON rack.id = run.rack_id
+     WHERE (run.xact, run.id) > (coalesce((SELECT xact FROM place), '0'), $1)
+       AND run.xact < pg_snapshot_xmin(pg_current_snapshot())
+       AND ($2::text IS NULL OR deployment.name = $2)
+     ORDER BY run.xact, run.id
+     LIMIT $3)
+) AS entry
+ORDER BY xact, id
 LIMIT $3;
 
--- name: view_newest_id
--- The id before the newest $2 entries.
-SELECT coalesce(min(id) - 1, 0)
-FROM (
-    (SELECT id FROM event
-     WHERE ($1::text IS NULL OR deployment = $1) AND xact < pg_snapshot_xmin(pg_current_snapshot())
-     ORDER BY id DESC LIMIT $2)
-    UNION ALL
-    (SELECT run.id FROM run
-     WHERE ($1::text IS NULL OR run.deployment_id = (SELECT id FROM scope WHERE kind = 'deployment' AND name = $1))
-       AND xact < pg_snapshot_xmin(pg_current_snapshot())
-     ORDER BY id DESC LIMIT $2)
-    ORDER BY id DESC
-    LIMIT $2
-) AS newest;
+-- name: view_place
+-- The id of the entry before the newest $2, 0 when there is none.
+SELECT coalesce((
+    SELECT id
+    FROM (
+        (SELECT xact, id FROM event
+         WHERE ($1::text IS NULL OR deployment = $1) AND xact < pg_snapshot_xmin(pg_current_snapshot())
+         ORDER BY xact DESC, id DESC LIMIT $2 + 1)
+        UNION ALL
+        (SELECT xact, id FROM run
+         WHERE ($1::text IS NULL OR deployment_id = (SELECT id FROM scope WHERE kind = 'deployment' AND name = $1))
+           AND xact < pg_snapshot_xmin(pg_current_snapshot())
+         ORDER BY xact DESC, id DESC LIMIT $2 + 1)
+    ) AS newest
+    ORDER BY xact DESC, id DESC
+    OFFSET $2
+    LIMIT 1
+), 0);
 
 -- name: view_catalogs
 SELECT name, digest, changed_at AS created_at FROM catalog_name ORDER BY name;
