@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any, Literal
 
 import msgspec
@@ -16,7 +17,8 @@ import msgspec
 from rackwright.core.catalog import Graph, Role, Selector, Task
 from rackwright.core.digraph import knots, shortest_cycle
 from rackwright.core.errors import InvalidInput
-from rackwright.core.expansion import expand
+from rackwright.core.expansion import Expansion, Instance, expand
+from rackwright.core.plan import flows
 from rackwright.core.resolution import (
     EVERYONE,
     MASTER,
@@ -34,12 +36,16 @@ _PRIMARY = "primary-"
 _NO_TAGS = (EVERYONE, MASTER, "self")
 
 
+EdgeKind = Literal["same", "cross", "fact"]
+
+
 class Edge(msgspec.Struct, frozen=True):
-    """``after`` follows ``before``: on the same node (or the deployment itself), or ``cross`` from node to node."""
+    """``after`` follows ``before``: on the ``same`` node (or the deployment itself), ``cross`` from node to node, or
+    only because it reads a ``fact`` that the other writes."""
 
     before: str
     after: str
-    kind: Literal["same", "cross"]
+    kind: EdgeKind
 
 
 class Cycle(msgspec.Struct, frozen=True):
@@ -76,21 +82,24 @@ def task_graph(graph: Graph, roles: Mapping[str, Role]) -> TaskGraph:
     """Make the graph of task types. Faulty regexes and unknown names are left out; lint names them."""
     tasks = _sound(graph.tasks)
     members = _widest(_tags(tasks, roles))
+    expansion, resolution = expand(tasks, members), Resolution(members)
     places: dict[str, set[NodeId]] = {task.id: set() for task in tasks}
-    kinds: dict[tuple[str, str], Literal["same", "cross"]] = {}
-    for (place, before), (own, after) in _dependencies(tasks, members):
+    kinds: dict[tuple[str, str], EdgeKind] = {}
+    for (place, before), (own, after) in _relations(expansion):
         near = place in (own, None) or own is None
         pair = (before, after)
         kinds[pair] = "same" if near and kinds.get(pair, "same") == "same" else "cross"
-    for node, name in expand(tasks, members).instances:
+    for node, name in expansion.instances:
         places[name].add(node)
     for pair in _between_groups(tasks):
         kinds.setdefault(pair, "same")
+    for (_, before), (_, after) in _facts(expansion, resolution):
+        kinds.setdefault((before, after), "fact")
     return TaskGraph(
         tasks={task.id: task for task in tasks},
         places={name: frozenset(nodes) for name, nodes in places.items()},
         edges=tuple(Edge(before, after, kind) for (before, after), kind in kinds.items()),
-        resolution=Resolution(members),
+        resolution=resolution,
     )
 
 
@@ -107,7 +116,8 @@ def cycles(graph: Graph, roles: Mapping[str, Role]) -> tuple[Cycle, ...]:
 
 def _cycles_on(tasks: Sequence[Task], members: Sequence[Member]) -> list[tuple[str, ...]]:
     follows: dict[_Vertex, dict[_Vertex, None]] = {}
-    for before, after in _dependencies(tasks, members):
+    expansion = expand(tasks, members)
+    for before, after in (*_relations(expansion), *_facts(expansion, Resolution(members))):
         follows.setdefault(before, {})[after] = None
     order = {task.id: place for place, task in enumerate(tasks)}
     found: dict[tuple[str, ...], None] = {}
@@ -118,9 +128,9 @@ def _cycles_on(tasks: Sequence[Task], members: Sequence[Member]) -> list[tuple[s
     return sorted(found, key=lambda path: [order[name] for name in path])
 
 
-def _dependencies(tasks: Sequence[Task], members: Sequence[Member]) -> Iterator[tuple[_Vertex, _Vertex]]:
-    """Every edge between instances, as (before, after)."""
-    for instance in expand(tasks, members).instances.values():
+def _relations(expansion: Expansion) -> Iterator[tuple[_Vertex, _Vertex]]:
+    """Every edge between instances that a relation makes, as (before, after)."""
+    for instance in expansion.instances.values():
         own = (instance.node, instance.task.id)
         for before in _pairs(instance.requires):
             if before != own:
@@ -128,6 +138,27 @@ def _dependencies(tasks: Sequence[Task], members: Sequence[Member]) -> Iterator[
         for after in _pairs(instance.required_for):
             if after != own:
                 yield own, after
+
+
+def _facts(expansion: Expansion, resolution: Resolution) -> Iterator[tuple[_Vertex, _Vertex]]:
+    """Every edge from the writer of a fact to its reader, as (before, after): on one node, in one rack, or anywhere
+    when one of the two works on the whole deployment."""
+    by_task: dict[str, list[Instance]] = {}
+    for instance in expansion.instances.values():
+        by_task.setdefault(instance.task.id, []).append(instance)
+    tasks = [instances[0].task for instances in by_task.values()]
+    for writer, reader in product((task for task in tasks if task.writes), (task for task in tasks if task.reads)):
+        seen = any(flows(write, read) for write, read in product(writer.writes, reader.reads.values()))
+        for one, other in product(by_task[writer.id], by_task[reader.id]) if seen and writer is not reader else ():
+            if _share_a_scope(one, other, resolution):
+                yield (one.node, writer.id), (other.node, reader.id)
+
+
+def _share_a_scope(one: Instance, other: Instance, resolution: Resolution) -> bool:
+    if None in (one.node, other.node):
+        return True
+    racks = [{instance.node, *resolution.racks([instance.node or ""])} for instance in (one, other)]
+    return one.node == other.node or (one.task.scope != other.task.scope and bool(racks[0] & racks[1]))
 
 
 def _between_groups(tasks: Sequence[Task]) -> Iterator[tuple[str, str]]:

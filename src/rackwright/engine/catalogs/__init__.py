@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rackwright.engine.catalogs.attributes import check_schema, validate_attributes
 from rackwright.engine.catalogs.find import find, folders, shipped
+from rackwright.engine.catalogs.linting import lint_catalog, refuse_unsound
 from rackwright.engine.catalogs.read import examine_catalog, examine_texts, read_catalog, read_texts
 from rackwright.engine.catalogs.stack import stack
 
@@ -13,8 +14,10 @@ __all__ = [
     "examine_texts",
     "find",
     "folders",
+    "lint_catalog",
     "read_catalog",
     "read_texts",
+    "refuse_unsound",
     "shipped",
     "stack",
     "validate_attributes",

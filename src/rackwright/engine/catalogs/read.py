@@ -50,8 +50,9 @@ def read_texts(name: str, files: Mapping[str, str]) -> Catalog:
     return _sound(examine_texts(name, files))
 
 
-def examine_catalog(path: Path, *, prefix: str = "") -> Read:
-    """Read a folder and give what could be read with what is wrong. ``prefix`` is put before the file of every place.
+def examine_catalog(path: Path, *, prefix: str = "", strict: bool = False) -> Read:
+    """Read a folder and give what could be read with what is wrong. ``prefix`` is put before the file of every place;
+    ``strict`` reads it as if it said ``strict: true``.
 
     Raises NotFound when there is no such folder.
     """
@@ -63,17 +64,17 @@ def examine_catalog(path: Path, *, prefix: str = "") -> Read:
         text = _text(path, file, prefix, findings)
         if text is not None:
             texts[file] = text
-    read = examine_texts(path.resolve().name, texts, prefix=prefix)
+    read = examine_texts(path.resolve().name, texts, prefix=prefix, strict=strict)
     more = {file: _text(path, file, prefix, findings) for file in _named(read.catalog) if file not in texts}
     found = {file: text for file, text in more.items() if text is not None}
     catalog = msgspec.structs.replace(read.catalog, files=dict(sorted({**read.catalog.files, **found}.items())))
     return Read(catalog, in_reading_order([*read.findings, *findings]), read.whole and not findings)
 
 
-def examine_texts(name: str, files: Mapping[str, str], *, prefix: str = "") -> Read:
+def examine_texts(name: str, files: Mapping[str, str], *, prefix: str = "", strict: bool = False) -> Read:
     """As ``examine_catalog``, of texts by path relative to the catalog's root."""
     findings: list[Finding] = []
-    strict = _claims_to_be_strict(files)
+    strict = strict or _claims_to_be_strict(files)
     documents = {
         file: _document(file, files[file], strict, prefix, findings) for file in sorted(filter(_is_yaml, files))
     }
@@ -82,7 +83,7 @@ def examine_texts(name: str, files: Mapping[str, str], *, prefix: str = "") -> R
     catalog = Catalog(
         name=title.text("name", default=name),
         description=title.text("description"),
-        strict=title.flag("strict", default=False),
+        strict=title.flag("strict", default=False) or strict,
         roles=_roles(readable, findings),
         graphs=_graphs(name, readable, findings),
     )
@@ -169,7 +170,8 @@ def _text(root: Path, file: str, prefix: str, findings: list[Finding]) -> str | 
 
 
 def _claims_to_be_strict(files: Mapping[str, str]) -> bool:
-    document, _ = read_yaml("catalog.yaml", files.get("catalog.yaml", ""), repeated="error")
+    said = files.get("catalog.yaml") or files.get("catalog.yml", "")
+    document, _ = read_yaml("catalog.yaml", said, repeated="error")
     return document is not None and isinstance(document.value, dict) and document.value.get("strict") is True
 
 
