@@ -1,0 +1,137 @@
+"""What racks ask for: work that is waited for, results, leases, logs."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from rackwright.api import work
+from rackwright.engine import planning
+from tests.unit.api_world import SERVER, World
+
+ASK = {"incarnation": "me", "capacity": 10}
+
+
+class Rack:
+    """The rack r1 at the api."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.token = world.site()
+
+    def ask(self, what: str, body: dict[str, Any]) -> Any:
+        response = self.world.ask("POST", f"/api/v1/racks/r1/{what}", body, token=self.token)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def request(self, wait: float) -> httpx.Request:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return httpx.Request("POST", f"{SERVER}/api/v1/racks/r1/claims", headers=headers, json={**ASK, "wait": wait})
+
+
+@pytest.fixture
+def rack() -> Iterator[Rack]:
+    world = World()
+    yield Rack(world)
+    world.close()
+
+
+def test_a_claim_without_work_ends_when_its_wait_is_over(rack: Rack) -> None:
+    assert rack.ask("claims", {**ASK, "wait": 0.05}) == {"items": [], "lease": 30.0}
+
+
+def test_a_waiting_claim_gets_work_as_soon_as_there_is_some(rack: Rack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "LOOK_AGAIN", 60.0)
+    waiting = rack.world.start(rack.world._answer(rack.request(wait=50.0)))
+    while not any(channel == "work" for channel, _ in rack.world.news._bells):
+        rack.world.run(asyncio.sleep(0.01))
+    rack.world.apply(bind={"web": ["n1", "n2"]})
+    items = rack.world.run(waiting).json()["items"]
+    assert sorted((item["scope"], item["task"]) for item in items) == [("n1", "install"), ("n2", "install")]
+
+
+def test_a_waiting_claim_ends_at_once_when_the_process_stops(rack: Rack) -> None:
+    waiting = rack.world.start(rack.world._answer(rack.request(wait=50.0)))
+    while not rack.world.news._bells:
+        rack.world.run(asyncio.sleep(0.01))
+    rack.world.call(rack.world.news.stop)
+    assert rack.world.run(waiting).json()["items"] == []
+    assert not rack.world.news._bells
+
+
+def test_nothing_is_claimed_for_a_rack_that_has_hung_up(rack: Rack) -> None:
+    async def scenario() -> list[dict[str, Any]]:
+        said = [{"type": "http.request", "body": b'{"incarnation":"me","capacity":1,"wait":50}', "more_body": False}]
+        sent: list[dict[str, Any]] = []
+        gone = asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            if said:
+                return said.pop()
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http", "method": "POST", "path": "/api/v1/racks/r1/claims", "raw_path": b"", "query_string": b"",
+            "headers": [(b"authorization", f"Bearer {rack.token}".encode())], "root_path": "", "scheme": "http",
+            "server": ("x", 80), "http_version": "1.1",
+        }  # fmt: skip
+        task = asyncio.create_task(rack.world.app(scope, receive, send))
+        while not rack.world.news._bells:
+            await asyncio.sleep(0.01)
+        gone.set()
+        await _apply(rack.world)
+        await task
+        return sent
+
+    sent = rack.world.run(scenario())
+    assert b'"items":[]' in sent[-1]["body"]
+    assert {task["state"] for task in _tasks(rack.world)} == {"todo", "blocked"}
+
+
+def test_results_are_taken_once_and_late_ones_refused(rack: Rack) -> None:
+    rack.world.apply(bind={"web": ["n1"]})
+    (claim,) = rack.ask("claims", {**ASK, "wait": 0})["items"]
+    result = {key: claim[key] for key in ("id", "attempt", "revision")}
+    good = {**result, "outcome": "ok", "facts": {"web.conf": "x"}}
+    verdicts = rack.ask("results", {"incarnation": "me", "items": [good]})["items"]
+    assert [verdict["taken"] for verdict in verdicts] == [True]
+    late = {**good, "attempt": claim["attempt"] - 1}
+    assert [v["taken"] for v in rack.ask("results", {"incarnation": "me", "items": [late]})["items"]] == [False]
+
+
+def test_a_heartbeat_names_what_is_no_longer_the_racks(rack: Rack) -> None:
+    rack.world.apply(bind={"web": ["n1"]})
+    (claim,) = rack.ask("claims", {**ASK, "wait": 0})["items"]
+    mine = [claim["id"], claim["attempt"]]
+    beat = {"incarnation": "me", "working": [mine, [claim["id"], 99]]}
+    assert rack.ask("heartbeat", beat) == {"cancel": [[claim["id"], 99]]}
+
+
+def test_pieces_of_logs_are_kept_once(rack: Rack) -> None:
+    rack.world.apply(bind={"web": ["n1"]})
+    (claim,) = rack.ask("claims", {**ASK, "wait": 0})["items"]
+    data = base64.b64encode(b"\x00line\n").decode()
+    piece = {"id": claim["id"], "attempt": claim["attempt"], "offset": 0, "data": data, "last": True}
+    for _ in range(2):
+        assert rack.ask("logs", {"items": [piece]}) == {}
+    log = rack.world.run(rack.world.store.views.log(claim["id"], attempt=None, offset=0))
+    assert (log.data, log.complete) == (b"\x00line\n", True)
+
+
+async def _apply(world: World) -> None:
+    await planning.request_plan(world.store, "d", {"bind": {"web": ["n1"]}}, apply=True, by="test")
+    while await planning.compute_next(world.store, world.library):
+        pass
+
+
+def _tasks(world: World) -> list[dict[str, Any]]:
+    return list(world.ask("GET", "/api/v1/deployments/d/tasks").json()["items"])
