@@ -183,7 +183,7 @@ def _middle(stage: Stage, total: int, before: int) -> int:
     end = time.monotonic() + PATIENCE
     enough = len(stage.nodes) + SEEDS
     while time.monotonic() < end:
-        done = sum(run["outcome"] == SUCCESS for run in stage.runs(before))
+        done = len([run for run in stage.runs(before) if run["outcome"] == SUCCESS])
         if done >= total:
             break
         if done >= enough:
