@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+
+import msgspec
 
 from rackwright.core import annealing
 from rackwright.core.catalog import Task
@@ -10,7 +12,7 @@ from rackwright.core.errors import Conflict
 from rackwright.core.facts import Fact, FactWrite, check_writer, touches
 from rackwright.core.messages import Result, Results, Verdict, Verdicts
 from rackwright.core.node_task import Neighbourhood, NodeTask, State
-from rackwright.core.ports import Event, Scope, Store, Transaction
+from rackwright.core.ports import Deployment, Event, Scope, Store, Transaction
 from rackwright.engine.library import CatalogLibrary, Shelf
 from rackwright.engine.outcomes import outcomes
 from rackwright.engine.ripple import ripple
@@ -51,43 +53,59 @@ async def take(tx: Transaction, library: CatalogLibrary, rack: int, items: Seque
     below += await tx.reach([item.id for item in items if item.outcome not in GOOD], "descendants")
     near = await tx.lock(set(below))
     rows = [near.rows[item.id] for item in items if item.id in near.rows]
-    shelves = await _shelves(tx, library, rows)
-    scopes = await tx.scopes({row.scope for row in rows})
-    named = await tx.named("node", {name for item in items for name in item.node_facts})
-    verdicts, writes, events = [], [], []
-    for item in items:
-        row = near.rows.get(item.id)
-        if row is None or row.rack != rack:
-            verdicts.append(Verdict(item.id, item.attempt, False, "there is no such node task of this rack"))
-            continue
-        task = shelves[row.deployment].task(row.graph, row.task)
-        judged, put = _judge(row, task, item, named)
+    deployments = await tx.deployments({row.deployment for row in rows})
+    desk = _Desk(
+        rack=rack,
+        now=now,
+        near=near,
+        deployments=deployments,
+        shelves={id: await library.shelf(tx, found.catalog) for id, found in deployments.items()},
+        scopes=await tx.scopes({row.scope for row in rows}),
+        named=await tx.named("node", {name for item in items for name in item.node_facts}),
+    )
+    verdicts = [desk.take(item) for item in items]
+    changed = await tx.put_facts(desk.writes)
+    desk.events += await ripple(tx, library, near, changed)
+    await tx.save(near)
+    desk.events += await outcomes(tx, library, near, rows)
+    await tx.record(desk.events)
+    return Verdicts(verdicts)
+
+
+class _Desk(msgspec.Struct):
+    """Where one batch of results is judged: what is known of it, and what comes of it."""
+
+    rack: int
+    now: float
+    near: Neighbourhood
+    deployments: dict[int, Deployment]
+    shelves: dict[int, Shelf]
+    scopes: dict[int, Scope]
+    named: dict[str, Scope]
+    writes: list[FactWrite] = msgspec.field(default_factory=list)
+    events: list[Event] = msgspec.field(default_factory=list)
+
+    def take(self, item: Result) -> Verdict:
+        """Move the node task of one result; note the facts that it puts and what is to be told."""
+        row = self.near.rows.get(item.id)
+        if row is None or row.rack != self.rack:
+            return Verdict(item.id, item.attempt, False, "there is no such node task of this rack")
+        task, scope = self.shelves[row.deployment].task(row.graph, row.task), self.scopes[row.scope]
+        judged, writes = _judge(row, task, item, self.named)
         ended = annealing.Ended(
             attempt=item.attempt,
             revision=item.revision,
             outcome=judged.outcome,
             reason=judged.reason,
-            alive=scopes[row.scope].alive,
+            alive=scope.alive,
         )
         try:
-            outcome = annealing.finish(near, row, task, ended, now)
+            outcome = annealing.finish(self.near, row, task, ended, self.now)
         except Conflict as late:
-            verdicts.append(Verdict(item.id, item.attempt, False, late.what))
-            continue
-        verdicts.append(Verdict(item.id, item.attempt, True, outcome))
-        writes += put
-        events += _told(row, outcome, judged.reason, scopes)
-    changed = await tx.put_facts(writes)
-    events += await ripple(tx, library, near, changed)
-    await tx.save(near)
-    events += await outcomes(tx, library, near, rows)
-    await tx.record(events)
-    return Verdicts(verdicts)
-
-
-async def _shelves(tx: Transaction, library: CatalogLibrary, rows: Iterable[NodeTask]) -> dict[int, Shelf]:
-    deployments = await tx.deployments({row.deployment for row in rows})
-    return {row.deployment: await library.shelf(tx, deployments[row.deployment].catalog) for row in rows}
+            return Verdict(item.id, item.attempt, False, late.what)
+        self.writes += writes
+        self.events += _told(row, outcome, judged.reason, self.deployments[row.deployment].name, scope)
+        return Verdict(item.id, item.attempt, True, outcome)
 
 
 def _judge(row: NodeTask, task: Task, item: Result, named: dict[str, Scope]) -> tuple[Result, list[FactWrite]]:
@@ -113,8 +131,8 @@ def _declared(path: str, writes: set[str]) -> bool:
     return any(path == write or (touches(write, path) and path.startswith(write)) for write in writes)
 
 
-def _told(row: NodeTask, outcome: str, reason: str, scopes: dict[int, Scope]) -> list[Event]:
+def _told(row: NodeTask, outcome: str, reason: str, deployment: str, scope: Scope) -> list[Event]:
     if outcome not in ("failed", "retried", "tolerated") and row.state is not State.PROPOSED:
         return []
     kind = {"failed": "error", "retried": "retried", "tolerated": "tolerated"}.get(outcome, "proposed")
-    return [Event(kind=kind, text=reason or row.reason, scope=scopes[row.scope].name, task=row.task)]
+    return [Event(kind=kind, text=reason or row.reason, deployment=deployment, scope=scope.name, task=row.task)]
