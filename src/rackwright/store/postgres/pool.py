@@ -32,20 +32,21 @@ class Pool:
     async def open(cls, dsn: str, size: int) -> Pool:
         """Connect once, so that a wrong DSN is told at once. Raises StoreUnavailable."""
         with translated():
-            return cls(
-                await asyncpg.create_pool(
-                    dsn,
-                    min_size=1,
-                    max_size=size,
-                    timeout=CONNECT_TIMEOUT,
-                    statement_cache_size=STATEMENTS,
-                    max_cacheable_statement_size=0,
-                    max_cached_statement_lifetime=0,
-                    server_settings=SETTINGS,
-                    init=prepare,
-                    reset=_tidy,
-                )
+            pool = await asyncpg.create_pool(
+                dsn,
+                min_size=0,
+                max_size=size,
+                timeout=CONNECT_TIMEOUT,
+                statement_cache_size=STATEMENTS,
+                max_cacheable_statement_size=0,
+                max_cached_statement_lifetime=0,
+                server_settings=SETTINGS,
+                init=prepare,
+                reset=_tidy,
             )
+        made = cls(pool)
+        async with made.connection():
+            return made
 
     async def close(self) -> None:
         """Wait for what is being done, then close all connections."""

@@ -38,8 +38,8 @@ async def transaction(connection: Connection) -> AsyncIterator[PostgresTransacti
             await work.send_news()
             await work.run("commit")
     except BaseException:
-        if not work.over and not connection.is_closed():
-            # What went wrong is on its way up already; a connection that cannot even roll back is thrown away.
+        if not work.over:
+            # What went wrong is on its way up already; a connection that is lost has nothing to roll back.
             with contextlib.suppress(RackwrightError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await work.run("rollback")
         raise
