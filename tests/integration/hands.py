@@ -8,6 +8,7 @@ from typing import Any
 
 from rackwright.core.messages import Claim, ClaimRequest, Result, Results, Verdicts
 from rackwright.core.ports import PlanRecord, Store
+from rackwright.core.views import Views
 from rackwright.engine import claims, deployments, intake, machines, planning, timers
 from rackwright.engine.library import CatalogLibrary
 
@@ -28,8 +29,9 @@ def failed(claim: Claim, reason: str = "it broke") -> Result:
 class Hands:
     """Operator, conductor and racks over one store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, views: Views) -> None:
         self.store = store
+        self.views = views
         self.library = CatalogLibrary()
         self.racks: dict[str, int] = {}
         self.ran: list[tuple[str, str]] = []
@@ -45,7 +47,9 @@ class Hands:
         ]
         assert [added.error for added in await machines.add_nodes(self.store, new)] == [""] * nodes
 
-    async def deployment(self, tasks: str, roles: str, name: str = "d", bind: dict[str, list[str]] | None = None) -> None:
+    async def deployment(
+        self, tasks: str, roles: str, name: str = "d", bind: dict[str, list[str]] | None = None
+    ) -> None:
         """A deployment of a catalog of these texts, applied once with these bindings."""
         files = {"catalog.yaml": f"name: {name}\nstrict: true\n", "tasks.yaml": tasks, "roles.yaml": roles}
         await self.library.add(self.store, name, files)

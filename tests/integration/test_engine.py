@@ -9,8 +9,8 @@ import pytest
 
 from rackwright.core.errors import Conflict, NotFound
 from rackwright.core.messages import Claim, Heartbeat, Result
-from rackwright.core.ports import Store
 from rackwright.engine import claims, deployments, machines, planning, timers
+from tests.integration.conftest import AnyStore
 from tests.integration.hands import Hands, failed, ok
 
 ROLES = """
@@ -30,8 +30,8 @@ WEB = {"web": ["n0", "n1"]}
 
 
 @pytest.fixture
-async def hands(store: Store) -> Hands:
-    made = Hands(store)
+async def hands(store: AnyStore) -> Hands:
+    made = Hands(store, store.views)
     await made.site()
     return made
 
@@ -202,7 +202,10 @@ async def test_barriers_hold_back_a_second_wave_until_the_first_is_through(hands
     await machines.add_nodes(hands.store, [machines.NewNode(name=f"m{i}", rack="r0") for i in range(8)])
     nodes = ["n0", "n1", *(f"m{i}" for i in range(8))]
     await hands.deployment(tasks, "- {name: web}", bind={"web": nodes})
-    ran = [task for _, task in await hands.run()]
+    await hands.give(*[ok(claim) for claim in await hands.claim()])
+    (view,) = await hands.views.deployments(names=["d"])
+    assert view.state == "annealing", "what waits behind an open barrier is not stuck"
+    ran = ["first"] * 10 + [task for _, task in await hands.run()]
     assert ran == ["first"] * 10 + ["second"] * 10 + ["between"] * 10 + ["third"] * 10
     await deployments.retry(hands.store, "d", tasks=["first"], nodes=["n1"])
     assert await hands.run() == [("n1", "first")]

@@ -23,8 +23,9 @@ def node_state(counts: Mapping[int, int]) -> str:
     return next((state.word for state in _NODE_ORDER if counts.get(state)), "idle")
 
 
-def deployment_state(counts: Mapping[int, int], *, stuck: int, stopped: bool) -> str:
+def deployment_state(counts: Mapping[int, int], *, stuck: int, stopped: bool, waking: bool) -> str:
     """The state of a deployment. ``stuck`` of those in todo cannot run: their node is gone, held back or in error.
+    ``waking``: a barrier has opened, and some that wait behind it are to be woken in a moment.
 
     It is annealing as long as anything can go on by itself; then an error counts before what waits for a person,
     and that before what is merely blocked.
@@ -35,7 +36,7 @@ def deployment_state(counts: Mapping[int, int], *, stuck: int, stopped: bool) ->
         return "active"
     if stopped:
         return "stopped"
-    if counts.get(State.TRANSITION) or counts.get(State.TODO, 0) > stuck:
+    if waking or counts.get(State.TRANSITION) or counts.get(State.TODO, 0) > stuck:
         return "annealing"
     if counts.get(State.ERROR):
         return "error"

@@ -210,7 +210,16 @@ def _deployment(tables: Tables, deployment: Deployment) -> DeploymentView:
         name=deployment.name,
         catalog=deployment.catalog_name or deployment.catalog,
         parent=tables.name(deployment.parent),
-        state=deployment_state(counts, stuck=sum(_stuck(tables, row) for row in rows), stopped=deployment.stopped),
+        state=deployment_state(
+            counts,
+            stuck=sum(_stuck(tables, row) for row in rows),
+            stopped=deployment.stopped,
+            waking=any(
+                barrier.open and barrier.released < len(barrier.children)
+                for barrier in tables.barriers.values()
+                if barrier.deployment == deployment.id
+            ),
+        ),
         tasks=words(counts),
         members=len(tables.members.get(deployment.id, {})),
         reasons=_reasons(tables, rows),

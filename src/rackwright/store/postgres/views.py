@@ -57,16 +57,19 @@ class PostgresViews:
         """See the port."""
         rows = await self._rows("view_deployments", names)
         counts: dict[int, dict[int, int]] = {row["id"]: {} for row in rows}
-        stuck = dict.fromkeys(counts, 0)
-        for deployment, state, n, held in await self._rows("view_counts", list(counts)):
+        stuck, waking = dict.fromkeys(counts, 0), dict.fromkeys(counts, False)
+        for deployment, state, n, held, wakes in await self._rows("view_counts", list(counts)):
             counts[deployment][state] = n
             stuck[deployment] += held
+            waking[deployment] = wakes
         return [
             DeploymentView(
                 name=row["name"],
                 catalog=row["catalog"],
                 parent=row["parent"],
-                state=deployment_state(counts[row["id"]], stuck=stuck[row["id"]], stopped=row["stopped"]),
+                state=deployment_state(
+                    counts[row["id"]], stuck=stuck[row["id"]], stopped=row["stopped"], waking=waking[row["id"]]
+                ),
                 tasks=words(counts[row["id"]]),
                 members=row["members"],
                 reasons=await self._reasons(row["id"]),

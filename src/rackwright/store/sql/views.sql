@@ -46,12 +46,15 @@ ORDER BY scope.name;
 
 -- name: view_counts
 -- By deployment and state; `stuck` are those that could run but for their scope: gone, held back, or stopped by a
--- critical error.
+-- critical error; `waking`: a barrier has just opened, and what waits behind it is still to be woken.
 SELECT node_task.deployment_id, node_task.state, count(*) AS n,
        count(*) FILTER (WHERE node_task.state = 1 AND (
            NOT scope.alive OR NOT scope.available OR EXISTS (
                SELECT FROM node_task AS stopper
-               WHERE stopper.scope_id = node_task.scope_id AND stopper.state = -1 AND stopper.critical))) AS stuck
+               WHERE stopper.scope_id = node_task.scope_id AND stopper.state = -1 AND stopper.critical))) AS stuck,
+       EXISTS (
+           SELECT FROM barrier
+           WHERE barrier.deployment_id = node_task.deployment_id AND waits = 0 AND released < width) AS waking
 FROM node_task JOIN scope ON scope.id = node_task.scope_id
 WHERE node_task.deployment_id = ANY ($1::bigint[])
 GROUP BY node_task.deployment_id, node_task.state;
