@@ -14,7 +14,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from rackwright.cli import following
+from rackwright.cli import following, patience
 from rackwright.cli.main import COMMANDS, cli
 from tests.unit.api_world import World
 
@@ -352,3 +352,38 @@ def test_every_command_has_help_and_is_where_the_list_says(name: str) -> None:
     assert command.name == name
     result = CliRunner().invoke(cli, [name, "--help"])
     assert (result.exit_code, bool(command.help)) == (0, True)
+
+
+def test_failures_are_told_as_they_happen_and_once(site: World) -> None:
+    site.apply(bind={"web": ["n1"]})
+    site.work("install")
+    lines = site.rackwright("deployment", "commit", "d", "--yes", "--wait").stderr.splitlines()
+    assert lines[0] == "0 to run"
+    assert lines[1].startswith("install on n1 is error: it broke")
+    recap = lines.index("d: error; 0 of 1 ok")
+    assert [line for line in lines[2:recap] if "it broke" in line] == []
+
+
+def test_watching_outlives_a_restart_of_the_api(site: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "_PAUSE", 0.0)
+    site.apply(bind={"web": ["n1"]})
+    site.work()
+    failures = [httpx.Response(503, json={"detail": "the database is away"}) for _ in range(3)]
+    true_answer = site.answer
+    monkeypatch.setattr(site, "answer", lambda request: failures.pop() if failures else true_answer(request))
+    result = site.rackwright("wait", "deployment", "d")
+    assert (result.exit_code, failures) == (0, [])
+
+
+def test_a_log_is_followed_to_its_end_and_no_letter_is_torn(site: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.apply(bind={"web": ["n1"]})
+    site.work()
+    task = site.ask("GET", "/api/v1/deployments/d/tasks?task=install").json()["items"][0]["id"]
+    text = "grün\n".encode()
+    site.run(site.store.views.add_log([(task, 1, 0, text[:3], False)]))
+
+    def grown(_: float) -> None:
+        site.run(site.store.views.add_log([(task, 1, 3, text[3:], True)]))
+
+    monkeypatch.setattr("time.sleep", grown)
+    assert site.rackwright("logs", "-d", "d", "n1", "install", "-f").stdout == "grün\n"

@@ -12,7 +12,7 @@ from rackwright.cli.changes import KEYS, check_keys, read_yaml, resolve_changes
 from rackwright.cli.client import Client
 from rackwright.cli.deployment_apply import carry_out
 from rackwright.cli.examples import examples
-from rackwright.cli.following import Seconds, follow
+from rackwright.cli.following import Follows, waiting
 from rackwright.cli.node import report
 from rackwright.cli.options import consent, operator
 from rackwright.cli.output import Item, say
@@ -31,20 +31,18 @@ from rackwright.core.errors import InvalidInput
 )
 @click.command()
 @click.option("-f", "--file", "path", required=True, type=click.Path(exists=True, dir_okay=False), help="The file.")
-@click.option("--wait", is_flag=True, help="Wait until the deployments rest.")
-@click.option("--timeout", type=Seconds(), help="With --wait: give up (exit 124) after that, like 30m.")
+@waiting
 @consent
 @operator
-def apply(client: Client, *, path: str, wait: bool, timeout: float | None, agree: Callable[[str], None]) -> None:
+def apply(client: Client, *, path: str, follows: Follows, agree: Callable[[str], None]) -> None:
     """Make what a YAML file says true: nodes that are not known are added, deployments are created and planned."""
     spec = check_keys(read_yaml(path), ("nodes", "deployments"), path)
     nodes, deployments = (_items(spec, key, path) for key in ("nodes", "deployments"))
     _add_nodes(client, nodes)
     for deployment in deployments:
         _apply(client, deployment, path, agree)
-    if wait:
-        for deployment in deployments:
-            follow(client, deployment["name"], timeout)
+    for deployment in deployments:
+        follows(client, deployment["name"])
 
 
 def _items(spec: dict[str, Any], key: str, path: str) -> list[Item]:

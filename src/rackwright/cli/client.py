@@ -68,11 +68,6 @@ class Client:
             if line.startswith("data:"):
                 yield json.loads(line[5:])
 
-    def text(self, path: str, **query: Any) -> Iterator[str]:
-        """A text as it comes."""
-        with self._streaming(path, {"Accept": "text/plain"}, query) as response:
-            yield from _guarded(response.iter_text(), self.server)
-
     def _lines(self, path: str, headers: dict[str, str], query: dict[str, Any]) -> Iterator[str]:
         with self._streaming(path, headers, query) as response:
             yield from _guarded(response.iter_lines(), self.server)

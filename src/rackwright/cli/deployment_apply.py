@@ -10,7 +10,7 @@ from rackwright.cli import planning
 from rackwright.cli.changes import Changes, change_options
 from rackwright.cli.client import Client
 from rackwright.cli.examples import examples
-from rackwright.cli.following import Seconds, follow
+from rackwright.cli.following import Follows, waiting
 from rackwright.cli.options import consent, operator, output
 from rackwright.cli.output import Item, Output, say
 from rackwright.cli.plan_text import changes_something, needs_consent, show_plan
@@ -27,8 +27,7 @@ Agree = Callable[[str], None]
 @click.argument("name")
 @change_options
 @click.option("--plan", "plan_id", type=int, metavar="ID", help="Exactly this plan; refused if anything moved since.")
-@click.option("--wait", is_flag=True, help="Wait until the deployment rests, and tell how every node ended.")
-@click.option("--timeout", type=Seconds(), help="With --wait: give up (exit 124) after that, like 30m.")
+@waiting
 @consent
 @output
 @operator
@@ -38,8 +37,7 @@ def apply_(
     name: str,
     changes: Callable[[Client], Changes],
     plan_id: int | None,
-    wait: bool,
-    timeout: float | None,
+    follows: Follows,
     agree: Agree,
     output: Output,
 ) -> None:
@@ -50,9 +48,7 @@ def apply_(
     plan = planning.plan(client, name, wanted) if plan_id is None else planning.read_plan(client, name, plan_id)
     output.item(plan, lambda: show_plan(plan), f"plan/{plan['id']}")
     carry_out(client, plan, agree, exactly=plan_id is not None)
-    if wait:
-        follow(client, name, timeout)
-    elif changes_something(plan["summary"]):
+    if not follows(client, name) and changes_something(plan["summary"]):
         say(f"applied; watch it: rackwright wait deployment {name}")
 
 

@@ -9,6 +9,7 @@ import click
 
 from rackwright.cli.client import Client
 from rackwright.cli.examples import examples
+from rackwright.cli.following import Follows, waiting
 from rackwright.cli.many import each
 from rackwright.cli.options import consent, operator
 from rackwright.cli.output import say
@@ -51,10 +52,12 @@ def resume(client: Client, *, names: tuple[str, ...]) -> None:
 @click.argument("name")
 @click.option("--task", "tasks", multiple=True, help="Only this task; may be repeated.")
 @click.option("--node", "nodes", multiple=True, help="Only on this node; may be repeated.")
+@waiting
 @operator
-def retry(client: Client, *, name: str, tasks: tuple[str, ...], nodes: tuple[str, ...]) -> None:
+def retry(client: Client, *, name: str, tasks: tuple[str, ...], nodes: tuple[str, ...], follows: Follows) -> None:
     """Run failed node tasks again; those that are named also when they are well."""
     say(f"{_count(client, name, 'retry', tasks, nodes)} to run again")
+    follows(client, name)
 
 
 @examples(
@@ -64,14 +67,22 @@ def retry(client: Client, *, name: str, tasks: tuple[str, ...], nodes: tuple[str
 @click.argument("name")
 @click.option("--task", "tasks", multiple=True, help="Only this task; may be repeated.")
 @click.option("--node", "nodes", multiple=True, help="Only on this node; may be repeated.")
+@waiting
 @consent
 @operator
 def commit(
-    client: Client, *, name: str, tasks: tuple[str, ...], nodes: tuple[str, ...], agree: Callable[[str], None]
+    client: Client,
+    *,
+    name: str,
+    tasks: tuple[str, ...],
+    nodes: tuple[str, ...],
+    agree: Callable[[str], None],
+    follows: Follows,
 ) -> None:
     """Agree to proposed node tasks, so that they run. They may be destructive."""
     agree(f"Let the proposed node tasks of {name} run?")
     say(f"{_count(client, name, 'commit', tasks, nodes)} to run")
+    follows(client, name)
 
 
 @click.command()

@@ -11,11 +11,9 @@ from rackwright.cli.client import Client
 from rackwright.cli.examples import examples
 from rackwright.cli.options import operator, output
 from rackwright.cli.output import Column, Item, Output, moment, paint
-from rackwright.core.errors import StoreUnavailable
+from rackwright.cli.patience import patiently
 
 _PAUSE = 1.0
-_PATIENCE = 30
-"""Failed tries in a row, a second apart, before the api counts as gone for good."""
 
 COLUMNS = (
     Column("ID", lambda event: str(event["id"]), wide=True),
@@ -46,16 +44,15 @@ def events(client: Client, *, deployment: str | None, follow: bool, tail: int, o
     last = page["last"]
     for event in page["items"]:
         _line(event, output)
-    failures = 0
+
+    def more() -> None:
+        nonlocal last
+        for event in client.events(last, deployment):
+            last = event["id"]
+            _line(event, output)
+
     while True:
-        try:
-            for event in client.events(last, deployment):
-                last, failures = event["id"], 0
-                _line(event, output)
-        except StoreUnavailable:
-            failures += 1
-            if failures > _PATIENCE:
-                raise
+        patiently(more)
         time.sleep(_PAUSE)
 
 

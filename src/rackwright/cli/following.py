@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar, cast
 
 import click
+import rich.console
+import rich.progress
 
 from rackwright.cli import exits
 from rackwright.cli.client import Client
 from rackwright.cli.kinds import counts
 from rackwright.cli.output import Item, say, table
-from rackwright.core.errors import StoreUnavailable
+from rackwright.cli.patience import patiently
 
 _SETTLE = {"active": 1, "empty": 1, "blocked": 15}
 """A deployment rests when it is found in a state so many times in a row (else 3): gates open a moment after what they
 wait for, and somewhat later when a conductor has to be started again."""
 _PAUSE = 1.0
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-Say = Callable[[Item], None]
+Follows = Callable[[Client, str], bool]
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Seconds(click.ParamType[float]):
@@ -43,8 +48,8 @@ def follow(client: Client, name: str, timeout: float | None) -> None:
     that takes over ``timeout`` seconds; Ctrl-C detaches and lets the work go on."""
     until = None if timeout is None else time.monotonic() + timeout
     try:
-        with _progress() as show:
-            deployment = _until_rest(client, name, until, show)
+        with _progress() as progress:
+            deployment = _until_rest(client, name, until, progress)
     except KeyboardInterrupt:
         say(f"detached; {name} goes on. Watch it again: rackwright wait deployment {name}")
         say(f"stop it: rackwright deployment stop {name}")
@@ -56,6 +61,24 @@ def follow(client: Client, name: str, timeout: float | None) -> None:
     recap(client, deployment)
     if deployment["state"] not in ("active", "empty"):
         raise click.exceptions.Exit(exits.PARTIAL)
+
+
+def waiting(function: F) -> F:
+    """The command may wait for a deployment: it gets ``follows``, a function of client and name that does so if it was
+    asked for, and tells whether it was."""
+
+    @click.option("--wait", is_flag=True, help="Wait until the deployment rests, and tell how every node ended.")
+    @click.option("--timeout", type=Seconds(), help="With --wait: give up (exit 124) after that, like 30m.")
+    @functools.wraps(function)
+    def run(*args: Any, wait: bool, timeout: float | None, **options: Any) -> Any:
+        def follows(client: Client, name: str) -> bool:
+            if wait:
+                follow(client, name, timeout)
+            return wait
+
+        return function(*args, follows=follows, **options)
+
+    return cast(F, run)
 
 
 def at_rest(deployment: Item) -> bool:
@@ -87,59 +110,78 @@ def _word(states: Counter[str]) -> str:
     return "failed" if states["error"] else "blocked"
 
 
-def _until_rest(client: Client, name: str, until: float | None, show: Say) -> Item | None:
-    found, failures = 0, 0
+def _until_rest(client: Client, name: str, until: float | None, progress: _Progress) -> Item | None:
+    found = 0
+    told: set[str] = set()
     while True:
-        try:
-            deployment: Item = client.get(f"/deployments/{name}")
-        except StoreUnavailable:
-            # The api may be on its way back: a restart is no reason to stop watching.
-            failures += 1
-            if failures > 30:
-                raise
-        else:
-            failures = 0
-            show(deployment)
-            found = found + 1 if at_rest(deployment) else 0
-            if found >= _SETTLE.get(deployment["state"], 3):
-                return deployment
+        deployment: Item = patiently(lambda: client.get(f"/deployments/{name}"))
+        for reason in deployment["reasons"]:
+            if " is error: " in reason and reason not in told:
+                told.add(reason)
+                progress.tell(reason)
+        progress.show(deployment)
+        found = found + 1 if at_rest(deployment) else 0
+        if found >= _SETTLE.get(deployment["state"], 3):
+            return deployment
         if until is not None and time.monotonic() >= until:
             return None
         time.sleep(_PAUSE)
 
 
-@contextmanager
-def _progress() -> Iterator[Say]:
-    if sys.stderr.isatty():
-        with _bar() as show:
-            yield show
-        return
-    told = ""
+class _Progress(Protocol):
+    def show(self, deployment: Item) -> None:
+        """How far it is."""
 
-    def show_line(deployment: Item) -> None:
-        nonlocal told
+    def tell(self, text: str) -> None:
+        """Something that has happened."""
+
+
+class _Lines:
+    """Progress where stderr is no terminal: a line whenever something differs."""
+
+    def __init__(self) -> None:
+        self._told = ""
+
+    def show(self, deployment: Item) -> None:
         line = f"{deployment['name']}: {deployment['state']}: {counts(deployment)}"
-        if line != told:
+        if line != self._told:
             say(line)
-            told = line
+            self._told = line
 
-    yield show_line
+    def tell(self, text: str) -> None:
+        say(text)
+
+
+class _Bar:
+    """Progress on a terminal: a bar that goes away at the end."""
+
+    def __init__(self, progress: rich.progress.Progress) -> None:
+        self._progress = progress
+        self._bar = progress.add_task("", total=None)
+
+    def show(self, deployment: Item) -> None:
+        tasks = deployment["tasks"]
+        words = f"{deployment['name']} {deployment['state']}, {tasks.get('transition', 0)} running"
+        if tasks.get("error"):
+            words += f", {tasks['error']} failed"
+        done, total = tasks.get("active", 0), sum(tasks.values())
+        self._progress.update(self._bar, description=words, completed=done, total=total)
+
+    def tell(self, text: str) -> None:
+        self._progress.console.print(text, markup=False, highlight=False)
 
 
 @contextmanager
-def _bar() -> Iterator[Say]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("", total=None)
-
-        def show(deployment: Item) -> None:
-            tasks = deployment["tasks"]
-            words = f"{deployment['name']} {deployment['state']}, {tasks.get('transition', 0)} running"
-            if tasks.get("error"):
-                words += f", {tasks['error']} failed"
-            progress.update(bar, description=words, completed=tasks.get("active", 0), total=sum(tasks.values()))
-
-        yield show
+def _progress() -> Iterator[_Progress]:
+    if not sys.stderr.isatty():
+        yield _Lines()
+        return
+    columns = (
+        rich.progress.TextColumn("{task.description}"),
+        rich.progress.BarColumn(),
+        rich.progress.MofNCompleteColumn(),
+        rich.progress.TimeElapsedColumn(),
+    )
+    console = rich.console.Console(stderr=True)
+    with rich.progress.Progress(*columns, console=console, transient=True) as progress:
+        yield _Bar(progress)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import codecs
+import functools
+import time
+
 import click
 
 from rackwright.cli.client import Client
 from rackwright.cli.examples import examples
 from rackwright.cli.options import operator
+from rackwright.cli.patience import patiently
+
+_PAUSE = 0.5
+"""Seconds between looks at a log that still grows."""
 
 
 @examples(
@@ -21,9 +30,20 @@ from rackwright.cli.options import operator
 @operator
 def logs(client: Client, *, scope: str, task: str, deployment: str, attempt: int | None, follow: bool) -> None:
     """Show all that a TASK said on a NODE (or on a rack or deployment, by its name)."""
-    last = "\n"
-    for piece in client.text("/logs", deployment=deployment, node=scope, task=task, attempt=attempt, follow=follow):
-        click.echo(piece, nl=False)
-        last = piece[-1:] or last
+    which = {"deployment": deployment, "node": scope, "task": task}
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    offset, last = 0, "\n"
+    while True:
+        ask = functools.partial(client.get, "/logs", **which, attempt=attempt, offset=offset)
+        piece = patiently(ask) if follow else ask()
+        text = decode(base64.b64decode(piece["data"]))
+        click.echo(text, nl=False)
+        last = text[-1:] or last
+        moved = piece["next_offset"] > offset
+        attempt, offset = piece["attempt"] or None, piece["next_offset"]
+        if not moved and (piece["complete"] or not follow):
+            break
+        if not moved:
+            time.sleep(_PAUSE)
     if last != "\n":
         click.echo()

@@ -8,6 +8,7 @@ from typing import Any
 from rackwright.cli.client import Client
 from rackwright.cli.exits import ServerProblem
 from rackwright.cli.output import Item
+from rackwright.cli.patience import patiently
 from rackwright.core.errors import Conflict, InvalidInput, RackwrightError
 
 _WAIT = 20.0
@@ -45,7 +46,7 @@ def carry_out(client: Client, id: int) -> Item:
 
 def _settled(client: Client, id: int) -> Item:
     while True:
-        found: Item = client.get(f"/plans/{id}", wait=_WAIT)
+        found: Item = patiently(lambda: client.get(f"/plans/{id}", wait=_WAIT))
         if found["state"] in ("applied", "failed") or (found["state"] == "ready" and not found["apply"]):
             return found
 
