@@ -155,7 +155,7 @@ async def heard(made: World, *channels: str) -> tuple[asyncio.Task[list[tuple[st
     listening = asyncio.Event()
 
     async def collect() -> list[tuple[str, str]]:
-        found = []
+        found: list[tuple[str, str]] = []
         async with made.store.listen(*channels, "plan") as news:
             listening.set()
             async for channel, payload in news:
@@ -218,7 +218,7 @@ async def test_news_tells_of_barriers_events_graphs_and_what_may_go_on(store: An
                 outcome="active",
                 started_at=NOW,
                 ended_at=NOW,
-            )  # fmt: skip
+            )
         )
         await tx.save(near)
     async with store.transaction() as tx:

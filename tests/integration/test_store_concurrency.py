@@ -15,10 +15,12 @@ from rackwright.core.facts import FactWrite
 from rackwright.core.node_task import Barrier, NodeTask, Run, State
 from rackwright.core.ports import Event, Transaction
 from rackwright.store.postgres import PostgresStore
+from rackwright.store.postgres.transaction import PostgresTransaction
+from tests.integration.conftest import AnyStore
 from tests.integration.store_world import NOW, World, world
 
 
-async def again(store: PostgresStore, work: Callable[[Transaction], Awaitable[list[int]]]) -> list[int]:
+async def again(store: AnyStore, work: Callable[[Transaction], Awaitable[list[int]]]) -> list[int]:
     """Run a transaction until it does not get in the way of another."""
     while True:
         try:
@@ -69,7 +71,7 @@ async def complete(made: World, ids: list[int]) -> None:
                     outcome="active",
                     started_at=NOW,
                     ended_at=NOW,
-                )  # fmt: skip
+                )
             )
         await tx.save(near)
         return []
@@ -237,7 +239,7 @@ async def test_a_reader_of_events_misses_nothing_while_others_write(postgres_sto
                         outcome="active",
                         started_at=NOW,
                         ended_at=NOW,
-                    )  # fmt: skip
+                    )
                 ]
                 await tx.save(near)
 
@@ -301,9 +303,9 @@ async def test_a_waiting_lock_sees_the_new_shape_of_the_graph(postgres_store: Po
 
 async def _commit_early(plan: Transaction) -> None:
     """End a transaction before its block does, so that the other one inside the block can go on."""
-    run = getattr(plan, "run")
-    await run("commit")
-    setattr(plan, "over", True)
+    assert isinstance(plan, PostgresTransaction)
+    await plan.run("commit")
+    plan.over = True
 
 
 async def test_the_index_lets_no_second_task_run_on_a_scope(postgres_store: PostgresStore, store_dsn: str) -> None:
@@ -315,9 +317,13 @@ async def test_the_index_lets_no_second_task_run_on_a_scope(postgres_store: Post
             await connection.execute("UPDATE node_task SET state = 2 WHERE id = 2")
     finally:
         await connection.close()
-    with pytest.raises(TryAgain):
+
+    async def start_the_second() -> None:
         async with postgres_store.transaction() as tx:
             near = await tx.lock([2])
             near.rows[2].state = State.TRANSITION
             near.touched.add(2)
             await tx.save(near)
+
+    with pytest.raises(TryAgain):
+        await start_the_second()

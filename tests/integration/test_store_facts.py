@@ -127,10 +127,14 @@ async def test_facts_of_an_unknown_scope_are_refused(store: AnyStore) -> None:
 
 async def test_what_a_transaction_did_is_gone_when_it_raises_or_rolls_back(store: AnyStore) -> None:
     made = await world(store)
-    with pytest.raises(ZeroDivisionError):
+
+    async def fail() -> None:
         async with store.transaction() as tx:
             await tx.put_facts([FactWrite(made.nodes["n1"], "a.x", 1, "t1")])
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
     async with store.transaction() as tx:
         await tx.put_facts([FactWrite(made.nodes["n1"], "a.x", 1, "t1")])
         await tx.rollback()

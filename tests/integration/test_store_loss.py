@@ -45,6 +45,13 @@ async def racks_once_it_is_back(store: PostgresStore) -> list[str]:
                 await asyncio.sleep(0.05)
 
 
+async def add_a_rack_while_the_server_dies(store: PostgresStore, data: Path) -> None:
+    async with store.transaction() as tx:
+        await tx.add_scope(Scope(id=0, kind="rack", name="not kept"))
+        kill(postmaster(data))
+        await asyncio.sleep(0.2)
+
+
 async def test_a_lost_connection_is_told_and_the_next_transaction_works(
     postgres_store: PostgresStore, store_dsn: str
 ) -> None:
@@ -122,10 +129,7 @@ async def test_the_store_survives_kill_9_of_the_server(server: tuple[Path, str])
         async with store.transaction() as tx:
             await tx.add_scope(Scope(id=0, kind="rack", name="kept"))
         with pytest.raises(StoreUnavailable):
-            async with store.transaction() as tx:
-                await tx.add_scope(Scope(id=0, kind="rack", name="not kept"))
-                kill(postmaster(data))
-                await asyncio.sleep(0.2)
+            await add_a_rack_while_the_server_dies(store, data)
         assert await racks_once_it_is_back(store) == ["kept"]
         async with asyncio.timeout(PATIENCE):
             told = asyncio.ensure_future(anext(news))

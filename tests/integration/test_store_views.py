@@ -163,7 +163,7 @@ async def test_events_and_ended_attempts_come_in_one_order(store: AnyStore) -> N
                 reason="exit 1",
                 started_at=NOW,
                 ended_at=NOW + 1,
-            )  # fmt: skip
+            )
         )
         await tx.save(near)
         await tx.record([Event(kind="other", text="elsewhere")])

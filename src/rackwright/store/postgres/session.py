@@ -42,6 +42,7 @@ _GONE = (
     OSError,
     TimeoutError,
 )
+_LOST = ("closed", "closing", "released back to the pool")
 _IN_THE_WAY = (
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
@@ -88,8 +89,9 @@ def _translate(error: Exception) -> RackwrightError | None:
     if isinstance(error, _GONE):
         return StoreUnavailable(f"the database cannot be used: {_said(error)}", mend=MEND)
     if isinstance(error, asyncpg.InterfaceError):
-        # The driver has one class for a lost connection and for wrong use; only the words differ.
-        lost = not isinstance(error, asyncpg.DataError | ValueError) and "clos" in str(error)
+        # The driver has one class for a lost connection and for wrong use; only the words differ. The pool takes a
+        # connection back by itself when it is lost.
+        lost = not isinstance(error, asyncpg.DataError | ValueError) and any(word in str(error) for word in _LOST)
         return StoreUnavailable(f"the database cannot be reached: {_said(error)}", mend=MEND) if lost else None
     if isinstance(error, _IN_THE_WAY) or getattr(error, "constraint_name", None) in _SAFETY_NETS:
         return TryAgain(_said(error))

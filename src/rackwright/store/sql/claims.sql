@@ -6,20 +6,20 @@ SELECT id FROM scope WHERE id = $1 AND kind = 'rack' FOR NO KEY UPDATE;
 
 -- name: claimable
 -- The heaviest node tasks that may run, one per scope, out of a window of those that are ready; the last column is
--- how full the window was. The limit is written out: with LIMIT $n under a generic plan a claim costs 12 ms.
+-- how full the window was. What holds a scope back is asked row by row, not joined, so that the window is read from
+-- the index in its order and no further than needed, whatever the statistics say. The limit is written out: with
+-- LIMIT $n under a generic plan a claim costs 12 ms.
 WITH ready AS MATERIALIZED (
-    SELECT node_task.id, node_task.scope_id, node_task.priority
+    SELECT id, scope_id, priority
     FROM node_task
-    JOIN scope ON scope.id = node_task.scope_id AND scope.alive AND scope.available
-    JOIN deployment ON deployment.id = node_task.deployment_id AND NOT deployment.stopped
-    WHERE node_task.rack_id = $1 AND node_task.state = 1 AND node_task.not_before <= $2
-      AND node_task.scope_id <> ALL ($3::bigint[])
-      AND NOT EXISTS (
-          SELECT FROM node_task AS running WHERE running.scope_id = node_task.scope_id AND running.state = 2)
-      AND NOT EXISTS (
-          SELECT FROM node_task AS stopper
-          WHERE stopper.scope_id = node_task.scope_id AND stopper.state = -1 AND stopper.critical)
-    ORDER BY node_task.priority DESC, node_task.id
+    WHERE rack_id = $1 AND state = 1 AND not_before <= $2 AND scope_id <> ALL ($3::bigint[])
+      AND (SELECT alive AND available FROM scope WHERE scope.id = node_task.scope_id)
+      AND (SELECT NOT stopped FROM deployment WHERE deployment.id = node_task.deployment_id)
+      AND (SELECT id FROM node_task AS running
+           WHERE running.scope_id = node_task.scope_id AND running.state = 2) IS NULL
+      AND (SELECT id FROM node_task AS stopper
+           WHERE stopper.scope_id = node_task.scope_id AND stopper.state = -1 AND stopper.critical LIMIT 1) IS NULL
+    ORDER BY priority DESC, id
     LIMIT :limit
 ), first AS MATERIALIZED (
     SELECT DISTINCT ON (scope_id) id FROM ready ORDER BY scope_id, priority DESC, id

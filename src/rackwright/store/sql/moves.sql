@@ -66,7 +66,8 @@ FOR UPDATE;
 WITH RECURSIVE below (id) AS (
     SELECT unnest($1::bigint[])
     UNION
-    SELECT unnest(barrier.feeds) FROM below JOIN barrier USING (id)
+    SELECT next.id
+    FROM below CROSS JOIN LATERAL (SELECT unnest(feeds) FROM barrier WHERE barrier.id = below.id) AS next (id)
 )
 SELECT id, deployment_id, graph, name, waits, released, feeds
 FROM barrier

@@ -1,0 +1,140 @@
+"""Guards of the hot queries: at 20,000 node tasks PostgreSQL answers each of them from an index."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from rackwright.core.facts import FactWrite
+from rackwright.core.node_task import Barrier, State
+from rackwright.core.ports import Event
+from rackwright.store.postgres import PostgresStore, migrate
+from rackwright.store.postgres.queries import QUERIES
+from rackwright.store.postgres.session import SETTINGS
+from tests.integration.store_world import world
+from tests.postgres import TemplateDatabase
+
+NODES, TASKS = 1000, 20
+
+HOT = {
+    "find_named": "one_of_each",
+    "find_on": "node_task_on",
+    "find_named_on": "one_of_each node_task_on",
+    "slice": "node_task_pkey",
+    "unfinished": "node_task_on",
+    "reach_children": "node_task_pkey",
+    "reach_descendants": "node_task_pkey",
+    "lock_rows": "node_task_pkey",
+    "lock_barriers": "barrier_pkey",
+    "read_barriers": "barrier_pkey",
+    "save_rows": "node_task_pkey",
+    "save_barriers": "barrier_pkey",
+    "wakeable": "barrier_wakeable",
+    "released": "barrier_pkey",
+    "claimable": "node_task_ready",
+    "held": "node_task_running node_task_lease",
+    "expired": "node_task_lease",
+    "extend": "node_task_pkey",
+    "drop_rows": "node_task_pkey",
+    "reshape_rows": "node_task_pkey",
+    "facts": "fact_pkey",
+    "address_owners": "one_address",
+    "view_events": "event_order",
+    "log_pieces": "log_piece_pkey",
+}
+"""Each hot query, and an index that it must use (any of these)."""
+BIG = ("node_task", "fact", "barrier", "event", "log_piece")
+ROW = re.compile(r"Index (?:Only )?Scan(?: Backward)? using (\w+)|Bitmap Index Scan on (\w+)")
+
+
+async def fleet(store: PostgresStore) -> None:
+    """1,000 nodes with 20 tasks in chains, every third one at work, a barrier for each node, and facts, events and logs
+    of the same order."""
+    made = await world(store, NODES)
+    rows, barriers = [], []
+    for number, name in enumerate(made.nodes):
+        first = number * TASKS + 1
+        rack = made.racks["r1" if number % 2 == 0 else "r2"]
+        rows += [
+            made.row(
+                first + step, name, f"t{step}", rack=rack, priority=TASKS - step, waits=min(step, 1),
+                state=State.BLOCKED if step else State.TRANSITION if number % 3 == 0 else State.TODO,
+                children=(first + step + 1,) if step < TASKS - 1 else (), feeds=(number + 1,),
+            )
+            for step in range(TASKS)
+        ]  # fmt: skip
+        barriers.append(Barrier(id=number + 1, deployment=made.deployment, name=name, waits=TASKS, children=(first,)))
+    await made.graph(rows, barriers)
+    async with store.transaction() as tx:
+        nodes = list(made.nodes.values())
+        await tx.put_facts([FactWrite(id, f"a.f{n}", n, "t0") for id in nodes for n in range(TASKS)])
+        await tx.put_facts([FactWrite(id, "desired.address", f"10.{id}", "people") for id in nodes])
+        await tx.record([Event(kind="x", text=str(number)) for number in range(NODES * TASKS)])
+    await store.views.add_log([(id, 1, 0, b"x", True) for id in range(NODES * TASKS)])
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def connection(
+    postgres_dsn: str, template_database: TemplateDatabase
+) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """A connection with the store's settings to a database with a fleet in it."""
+
+    async def build(dsn: str) -> None:
+        await migrate(dsn)
+        store = await PostgresStore.open(dsn)
+        await fleet(store)
+        await store.close()
+
+    name = await template_database("fleet", build)
+    connection = await asyncpg.connect(
+        urlunsplit(urlsplit(postgres_dsn)._replace(path=f"/{name}")), server_settings=SETTINGS
+    )
+    yield connection
+    await connection.close()
+
+
+async def plan_of(connection: asyncpg.Connection[asyncpg.Record], name: str) -> str:
+    """The plan that every call of the query gets: the store's settings ask for the generic one."""
+    statement = QUERIES[name].replace(":limit", "128")
+    count = len((await connection.prepare(statement)).get_parameters())
+    await connection.execute(f"PREPARE guarded AS {statement}")
+    try:
+        values = f"({', '.join(['NULL'] * count)})" if count else ""
+        return "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE guarded{values}"))
+    finally:
+        await connection.execute("DEALLOCATE guarded")
+
+
+@pytest.mark.parametrize(("name", "index"), HOT.items(), ids=HOT.keys())
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_hot_query_uses_its_index(
+    connection: asyncpg.Connection[asyncpg.Record], name: str, index: str
+) -> None:
+    plan = await plan_of(connection, name)
+    for table in BIG:
+        assert f"Seq Scan on {table}" not in plan, plan
+    assert {found for pair in ROW.findall(plan) for found in pair} & set(index.split()), plan
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_claim_stops_as_soon_as_it_has_enough(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    plan = await plan_of(connection, "claimable")
+    ready = plan[plan.index("CTE ready") : plan.index("CTE first")]
+    assert "Sort" not in ready, plan
+    assert "Limit" in ready, plan
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_guard_sees_a_plan_without_an_index(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    undone = connection.transaction()
+    await undone.start()
+    try:
+        await connection.execute("DROP INDEX node_task_ready")
+        assert "node_task_ready" not in await plan_of(connection, "claimable")
+    finally:
+        await undone.rollback()
