@@ -67,7 +67,9 @@ def test_a_wrong_schema_is_told_with_the_place_in_it(schema: dict[str, Any], pla
 
 
 def test_a_right_schema_has_no_fault_and_may_use_definitions() -> None:
-    schema = {"$defs": {"port": {"minimum": 1}}, "properties": {"a": {"$ref": "#/$defs/port", "default": 5}}}
-    assert check_schema(NATS.attributes) == check_schema(schema) == []
-    schema["properties"]["a"]["default"] = 0
-    assert [path for path, _ in check_schema(schema)] == ["properties.a.default"]
+    def schema(default: int) -> dict[str, Any]:
+        attribute = {"$ref": "#/$defs/port", "default": default}
+        return {"$defs": {"port": {"minimum": 1}}, "properties": {"a": attribute}}
+
+    assert check_schema(NATS.attributes) == check_schema(schema(5)) == []
+    assert [path for path, _ in check_schema(schema(0))] == ["properties.a.default"]

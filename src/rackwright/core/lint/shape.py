@@ -32,7 +32,7 @@ def shapes(catalog: Catalog) -> Iterator[Finding]:
         yield from duplicate_ids(graph.tasks)
         for task in graph.tasks:
             yield from _unknown_keys(task, strict=catalog.strict)
-            if catalog.strict and not task.jig and task.type not in without_jig:
+            if catalog.strict and not task.jig and task.type not in ("", *without_jig):
                 message = f"task {task.id}: nothing carries out the type {task.type}"
                 yield Finding("error", "no-jig", task.place("type"), message, "add `jig: script`, or another jig")
             if _runs_nowhere(task):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rackwright.engine.catalogs.attributes import check_schema, validate_attributes
-from rackwright.engine.catalogs.find import find, folders, shipped
+from rackwright.engine.catalogs.installed import find, folders, shipped
 from rackwright.engine.catalogs.linting import lint_catalog, refuse_unsound
 from rackwright.engine.catalogs.read import examine_catalog, examine_texts, read_catalog, read_texts
 from rackwright.engine.catalogs.stack import stack

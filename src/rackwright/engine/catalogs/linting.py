@@ -10,9 +10,9 @@ from rackwright.engine.catalogs.attributes import check_schema
 from rackwright.engine.expressions import Evaluator
 
 
-def lint_catalog(catalog: Catalog) -> tuple[Finding, ...]:
-    """Give everything that is wrong with a catalog, in reading order."""
-    return lint(catalog, check_expression=Evaluator().check, check_schema=check_schema)
+def lint_catalog(catalog: Catalog, evaluator: Evaluator | None = None) -> tuple[Finding, ...]:
+    """Give everything that is wrong with a catalog, in reading order. ``evaluator``: one to be used again."""
+    return lint(catalog, check_expression=(evaluator or Evaluator()).check, check_schema=check_schema)
 
 
 def refuse_unsound(catalog: Catalog) -> None:
