@@ -63,7 +63,7 @@ async def get_plan(call: Call) -> Response:
     services, id = call.services, call.path["id"]
     clock = asyncio.get_running_loop().time
     until = clock() + call.query(PlanQuery).wait
-    with services.news.watch("event") as bell:
+    with services.news.watch("plan", str(id)) as bell:
         while True:
             plan, deployment = await _read(services, id)
             left = until - clock()

@@ -73,7 +73,8 @@ class MoveWork(Work):
             self.tables.runs.append((self.tables.fresh_id(), msgspec.structs.replace(run, reason=plain(run.reason))))
         if near.runs:
             self.tell("event", "")
-        self.tell_racks({row.rack for row in rows if row.state is State.TODO})
+        # The end of an attempt frees its scope for the next node task there, which has been in todo all along.
+        self.tell_racks({row.rack for row in rows if row.state is State.TODO} | {run.rack for run in near.runs})
         if any(barrier.open for barrier in barriers):
             self.tell("barrier", "")
 
