@@ -266,3 +266,9 @@ def test_texts_that_tasks_name_are_kept_and_others_are_not() -> None:
 )
 def test_durations(text: object, seconds: float | None) -> None:
     assert duration(text) == seconds
+
+
+@pytest.mark.parametrize("path", ["../a", "files/../../a", "/etc/a", "", "a\0b"])
+def test_a_path_that_leaves_the_catalog_is_refused(path: str) -> None:
+    (fault,) = faults_of({"tasks.yaml": "[{id: a, type: stage}]", path: "text"})
+    assert "is no path below the catalog's root" in fault

@@ -73,7 +73,8 @@ def examine_catalog(path: Path, *, prefix: str = "", strict: bool = False) -> Re
 
 def examine_texts(name: str, files: Mapping[str, str], *, prefix: str = "", strict: bool = False) -> Read:
     """As ``examine_catalog``, of texts by path relative to the catalog's root."""
-    findings: list[Finding] = []
+    findings = [_no_path(file, prefix) for file in files if not _is_path(file)]
+    files = {file: text for file, text in files.items() if _is_path(file)}
     strict = strict or _claims_to_be_strict(files)
     documents = {
         file: _document(file, files[file], strict, prefix, findings) for file in sorted(filter(_is_yaml, files))
@@ -106,6 +107,17 @@ def _sound(read: Read) -> Catalog:
 
 
 # ---- which file is what
+
+
+def _is_path(file: str) -> bool:
+    """True for a path that stays below the root, wherever the catalog's texts are unpacked."""
+    path = PurePosixPath(file)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in file
+
+
+def _no_path(file: str, prefix: str) -> Finding:
+    message = f"{file!r} is no path below the catalog's root"
+    return Finding("error", "bad-file", Position(f"{prefix}catalog.yaml", 1), message, "name files as scripts/a.sh")
 
 
 def _is_yaml(file: str) -> bool:
