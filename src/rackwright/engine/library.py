@@ -14,9 +14,7 @@ from rackwright.core.errors import NotFound
 from rackwright.core.expansion import has_expression
 from rackwright.core.inputs import defaults_of
 from rackwright.core.ports import Store, Transaction
-from rackwright.engine.catalogs.find import find, shipped
-from rackwright.engine.catalogs.read import read_texts
-from rackwright.engine.catalogs.stack import stack
+from rackwright.engine.catalogs import find, read_texts, refuse_unsound, shipped, stack
 from rackwright.engine.expressions import Evaluator
 
 
@@ -53,7 +51,9 @@ class CatalogLibrary:
         """Read a catalog from texts by path, stack it on what ``name`` means already among the shipped ones and the
         plugins, keep it, and let ``name`` mean it. Gives the digest; raises InvalidInput with every fault."""
         layers = [find(name)] if name in shipped() else []
-        document, digest = _encode(stack([*layers, read_texts(name, files)]))
+        catalog = stack([*layers, read_texts(name, files)])
+        refuse_unsound(catalog)
+        document, digest = _encode(catalog)
         async with store.transaction() as tx:
             await tx.put_catalog(digest, name, document)
         return digest
