@@ -26,7 +26,7 @@ class ClaimWork(Work):
         if capacity <= 0 or await self.value("lock_rack", rack) is None:
             return found
         while len(found) < capacity:
-            statement, window = limited("claimable", max(2 * (capacity - len(found)), SMALLEST_WINDOW))
+            statement, window = limited("claimable", max(capacity - len(found), SMALLEST_WINDOW))
             rows = await self.text_rows(statement, rack, now, [row.scope for row in found])
             found += [records.node_task(row) for row in rows]
             if not rows or rows[0][-1] < window:

@@ -6,19 +6,24 @@ SELECT id FROM scope WHERE id = $1 AND kind = 'rack' FOR NO KEY UPDATE;
 
 -- name: claimable
 -- The heaviest node tasks that may run, one per scope, out of a window of those that are ready; the last column is
--- how full the window was. What holds a scope back is asked row by row, not joined, so that the window is read from
--- the index in its order and no further than needed, whatever the statistics say. The limit is written out: with
--- LIMIT $n under a generic plan a claim costs 12 ms.
+-- how full the window was. What holds a row back is asked row by row, in one CASE: the planner takes a single condition
+-- for true of every second row, reads the index in its order and stops when the window is full. Of a chain of
+-- conditions it would think that hardly a row is left, and would read and sort them all (14 ms instead of 1).
+-- The limit is written out: with LIMIT $n under a generic plan a claim costs 12 ms.
 WITH ready AS MATERIALIZED (
     SELECT id, scope_id, priority
     FROM node_task
-    WHERE rack_id = $1 AND state = 1 AND not_before <= $2 AND scope_id <> ALL ($3::bigint[])
-      AND (SELECT alive AND available FROM scope WHERE scope.id = node_task.scope_id)
-      AND (SELECT NOT stopped FROM deployment WHERE deployment.id = node_task.deployment_id)
-      AND (SELECT id FROM node_task AS running
-           WHERE running.scope_id = node_task.scope_id AND running.state = 2) IS NULL
-      AND (SELECT id FROM node_task AS stopper
-           WHERE stopper.scope_id = node_task.scope_id AND stopper.state = -1 AND stopper.critical LIMIT 1) IS NULL
+    WHERE rack_id = $1 AND state = 1
+      AND CASE
+          WHEN not_before > $2 OR scope_id = ANY ($3::bigint[]) THEN false
+          WHEN (SELECT true FROM node_task AS running
+                WHERE running.scope_id = node_task.scope_id AND running.state = 2) THEN false
+          WHEN (SELECT true FROM node_task AS stopper
+                WHERE stopper.scope_id = node_task.scope_id AND stopper.state = -1 AND stopper.critical
+                LIMIT 1) THEN false
+          ELSE (SELECT alive AND available FROM scope WHERE scope.id = node_task.scope_id)
+              AND (SELECT NOT stopped FROM deployment WHERE deployment.id = node_task.deployment_id)
+          END
     ORDER BY priority DESC, id
     LIMIT :limit
 ), first AS MATERIALIZED (
