@@ -19,7 +19,7 @@ import multiprocessing
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -133,12 +133,16 @@ async def drain_raw(dsn: str, number: int, batch: int) -> int:
     return done
 
 
-def _in_process(work: Callable[[str, int, int], Awaitable[int]], dsn: str, number: int, batch: int, gate: Any) -> int:
+def _in_process(
+    work: Callable[[str, int, int], Coroutine[Any, Any, int]], dsn: str, number: int, batch: int, gate: Any
+) -> int:
     gate.wait()
-    return asyncio.run(work(dsn, number, batch))  # type: ignore[arg-type]
+    return asyncio.run(work(dsn, number, batch))
 
 
-def timed(work: Callable[..., Awaitable[int]], dsn: str, workers: int, batch: int) -> tuple[int, float]:
+def timed(
+    work: Callable[[str, int, int], Coroutine[Any, Any, int]], dsn: str, workers: int, batch: int
+) -> tuple[int, float]:
     """Run the work in every worker at once; gives node tasks done and seconds from the common start."""
     with multiprocessing.Manager() as manager, multiprocessing.Pool(workers) as pool:
         gate = manager.Barrier(workers + 1)

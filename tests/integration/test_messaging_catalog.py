@@ -79,7 +79,8 @@ def machines(tmp_path: Path) -> Machines:
 
 @pytest.fixture
 async def hands(machines: Machines) -> Hands:
-    made = Hands(MemoryStore())
+    store = MemoryStore()
+    made = Hands(store, store.views)
     await made.site(nodes=5, racks=2)
     await deployments.create(made.store, made.library, "d", catalog="messaging")
     await made.apply({"bind": BIND})

@@ -64,7 +64,7 @@ async def compute_next(store: Store, library: CatalogLibrary) -> bool:
             ended = await _compute(tx, library, plan)
             if plan.apply:
                 await tx.set_plan(ended)
-                await tx.record([_applied(ended)])
+                await tx.record([_applied(ended, await _name(tx, plan))])
             else:
                 await tx.rollback()
     except (TryAgain, StoreUnavailable):
@@ -95,7 +95,9 @@ async def _keep(tx: Transaction, ended: PlanRecord) -> None:
     if found.state == "requested":
         await tx.set_plan(ended)
         if ended.state == "failed":
-            await tx.record([Event(kind="plan.failed", text=ended.error, data={"plan": ended.id})])
+            text = f"plan {ended.id}: {ended.error}"
+            name = await _name(tx, ended)
+            await tx.record([Event(kind="plan.failed", text=text, deployment=name, data={"plan": ended.id})])
 
 
 def _failed(plan: PlanRecord, error: RackwrightError) -> PlanRecord:
@@ -104,7 +106,12 @@ def _failed(plan: PlanRecord, error: RackwrightError) -> PlanRecord:
     return msgspec.structs.replace(plan, state="failed", error=text, finished_at=time.time())
 
 
-def _applied(plan: PlanRecord) -> Event:
+async def _name(tx: Transaction, plan: PlanRecord) -> str:
+    return (await tx.deployments([plan.deployment]))[plan.deployment].name
+
+
+def _applied(plan: PlanRecord, deployment: str) -> Event:
     counts = {key: len(plan.summary[key]) for key in ("run", "again", "follow", "commit", "remove")}
     text = ", ".join(f"{count} {key}" for key, count in counts.items())
-    return Event(kind="plan.applied", text=f"plan {plan.id}: {text}", data={"plan": plan.id, **counts})
+    data = {"plan": plan.id, "by": plan.created_by, **counts}
+    return Event(kind="plan.applied", text=f"plan {plan.id}: {text}", deployment=deployment, data=data)
