@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from rackwright.core.facts import Fact, FactWrite
-from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask, Run
+from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask
 
 Reach = Literal["self", "children", "descendants"]
 

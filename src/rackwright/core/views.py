@@ -146,9 +146,10 @@ class Views(Protocol):
         """Plans of a deployment, newest first: the fields of PlanRecord, the deployment by name."""
 
     async def events(self, *, after: int = 0, deployment: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:
-        """Events and ended attempts (kind ``run``) after the one with the id ``after``, in the order in which they became
-        final: ids grow, but not strictly from one to the next. Only what no transaction still open can precede is
-        given, so that a reader that goes on from the last one's id misses nothing. ``after`` -1: the newest ``limit``.
+        """Events and ended attempts (kind ``run``) after the one with the id ``after``, in the order in which they
+        became final: ids grow, but not strictly from one to the next. Only what no transaction still open can precede
+        is given, so that a reader that goes on from the last one's id misses nothing. ``after`` -1: the newest
+        ``limit``.
         """
 
     async def catalogs(self) -> list[dict[str, Any]]:
