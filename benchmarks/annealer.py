@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import uvloop
 
 from rackwright.core.messages import ClaimRequest, Result, Results
 from rackwright.engine import claims, deployments, intake, machines, planning
@@ -137,7 +138,7 @@ def _in_process(
     work: Callable[[str, int, int], Coroutine[Any, Any, int]], dsn: str, number: int, batch: int, gate: Any
 ) -> int:
     gate.wait()
-    return asyncio.run(work(dsn, number, batch))
+    return uvloop.run(work(dsn, number, batch))
 
 
 def timed(

@@ -29,6 +29,12 @@ def run(near: Neighbourhood, row: NodeTask, fingerprint: bytes = b"one") -> None
     finish(near, row)
 
 
+def run_all(near: Neighbourhood, rows: dict[str, NodeTask]) -> None:
+    for row in rows.values():
+        annealing.commit(near, row)
+        run(near, row)
+
+
 def test_a_committed_task_without_parents_is_todo_and_one_with_parents_is_blocked() -> None:
     near, rows = fleet("ab", [("a", "b")])
     annealing.commit(near, rows["a"])
@@ -65,9 +71,7 @@ def test_a_late_result_is_refused_and_changes_nothing() -> None:
 
 def test_an_error_blocks_every_descendant_also_active_ones_but_no_neighbour() -> None:
     near, rows = fleet("abcx", [("a", "b"), ("b", "c")])
-    for row in rows.values():
-        annealing.commit(near, row)
-        run(near, row)
+    run_all(near, rows)
     annealing.retry(near, rows["a"])
     claim(near, rows["a"])
     assert finish(near, rows["a"], "failed") == "failed"
@@ -78,9 +82,7 @@ def test_an_error_blocks_every_descendant_also_active_ones_but_no_neighbour() ->
 
 def test_what_an_error_blocked_runs_again_once_the_parent_is_active() -> None:
     near, rows = fleet("ab", [("a", "b")])
-    for row in rows.values():
-        annealing.commit(near, row)
-        run(near, row)
+    run_all(near, rows)
     annealing.retry(near, rows["a"])
     claim(near, rows["a"])
     finish(near, rows["a"], "failed")
@@ -91,9 +93,7 @@ def test_what_an_error_blocked_runs_again_once_the_parent_is_active() -> None:
 
 def test_running_an_active_parent_again_leaves_its_active_children_alone() -> None:
     near, rows = fleet("ab", [("a", "b")])
-    for row in rows.values():
-        annealing.commit(near, row)
-        run(near, row)
+    run_all(near, rows)
     annealing.retry(near, rows["a"])
     assert (rows["a"].state, rows["b"].state) == (State.TODO, State.ACTIVE)
     run(near, rows["a"])
@@ -113,9 +113,7 @@ def test_same_inputs_are_no_change() -> None:
 
 def test_a_stale_destructive_task_goes_back_to_be_committed() -> None:
     near, rows = fleet("ab", [("a", "b")])
-    for row in rows.values():
-        annealing.commit(near, row)
-        run(near, row)
+    run_all(near, rows)
     destructive = task("a", destructive=True)
     assert annealing.change(near, rows["a"], destructive, fingerprint=b"two", revision=1, reason="size")
     assert rows["a"].state is State.PROPOSED
@@ -128,9 +126,7 @@ def test_a_stale_destructive_task_goes_back_to_be_committed() -> None:
 
 def test_a_destructive_task_that_has_run_is_skipped_when_only_an_error_above_brought_it_back() -> None:
     near, rows = fleet("ab", [("a", "b")])
-    for row in rows.values():
-        annealing.commit(near, row)
-        run(near, row)
+    run_all(near, rows)
     annealing.retry(near, rows["a"])
     claim(near, rows["a"])
     finish(near, rows["a"], "failed")
