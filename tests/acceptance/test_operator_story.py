@@ -95,6 +95,13 @@ def test_a_second_up_with_the_same_data_folder_is_refused(site: Site) -> None:
     assert str(site.data) in ended.stderr
 
 
+def test_a_port_that_is_taken_is_told(site: Site, tmp_path: Path) -> None:
+    port = site.client.server.rpartition(":")[2]
+    ended = site.run("up", "--port", port, code=1, RACKWRIGHT_DATA=str(tmp_path))
+    assert f"127.0.0.1:{port}" in ended.stderr
+    assert "--port" in ended.stderr
+
+
 def test_an_unknown_role_is_refused_with_the_roles_that_there_are(site: Site, steady: list[str]) -> None:
     ended = site.run("deployment", "plan", "web", "--bind", f"pgae={steady[0]}", code=1)
     assert "pgae" in ended.stderr

@@ -44,10 +44,15 @@ async def run(store: Store, library: CatalogLibrary, stop: asyncio.Event) -> Non
 
 
 async def _listen(store: Store, news: list[asyncio.Event]) -> None:
-    async with store.listen("plan", "barrier") as heard:
-        async for _ in heard:
-            for event in news:
-                event.set()
+    while True:
+        try:
+            async with store.listen("plan", "barrier") as heard:
+                async for _ in heard:
+                    for event in news:
+                        event.set()
+        except StoreUnavailable as error:
+            log.warning("the store is away", error=str(error))
+        await asyncio.sleep(POLL)
 
 
 async def _repeat(stop: asyncio.Event, news: asyncio.Event, work: Callable[[], Awaitable[object]]) -> None:
