@@ -191,6 +191,20 @@ async def test_conditions_and_expressions_see_the_inputs(hands: Hands) -> None:
     assert set(await hands.run(jig)) == {("n0", "render"), ("n0", "never")}
 
 
+async def test_a_task_that_its_catalog_no_longer_has_is_an_error_and_stops_nothing_else(hands: Hands) -> None:
+    provision = {"graphs/provision/tasks.yaml": "- {id: p, type: noop, roles: [web]}"}
+    files = {"roles.yaml": ROLES, "tasks.yaml": "- {id: a, type: noop, roles: [web]}"}
+    await hands.library.add(hands.store, "g", files | provision)
+    await deployments.create(hands.store, hands.library, "d", catalog="g")
+    await hands.apply({"bind": WEB, "graph": "provision"})
+    await hands.library.add(hands.store, "g", files)
+    await hands.apply({"catalog": "g"})
+    assert set(await hands.run()) == {("n0", "a"), ("n1", "a")}
+    states = await hands.states()
+    assert states["n0", "p"] == "error"
+    assert states["n0", "a"] == "active"
+
+
 async def test_barriers_hold_back_a_second_wave_until_the_first_is_through(hands: Hands) -> None:
     tasks = """
 - {id: first, type: noop, roles: [web]}

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import structlog
 
-from rackwright.core.errors import RackwrightError, StoreUnavailable
+from rackwright.core.errors import StoreUnavailable, TryAgain
 from rackwright.core.ports import Store
 from rackwright.engine import planning, timers
 from rackwright.engine.library import CatalogLibrary
@@ -82,11 +82,14 @@ async def _sweep(store: Store, library: CatalogLibrary, stop: asyncio.Event) -> 
 
 
 async def _tried(work: Callable[[], Awaitable[object]]) -> bool:
-    """True when there was work. A store that is away is waited for; any other error is told and survived."""
+    """True when there was work. A store that is away is waited for. Any other error is told and survived: the next
+    pass begins anew, and one broken thing must not keep all others from going on."""
     try:
         return bool(await work())
+    except TryAgain:
+        return True
     except StoreUnavailable as error:
         log.warning("the store is away", error=str(error))
-    except RackwrightError as error:
-        log.error("a pass of the annealer failed", error=str(error))
+    except Exception:
+        log.exception("a pass of the annealer failed")
     return False

@@ -12,7 +12,7 @@ from rackwright.core.node_task import Neighbourhood, NodeTask
 from rackwright.core.ports import Store, Transaction
 from rackwright.engine.expressions import Evaluator
 from rackwright.engine.intake import take
-from rackwright.engine.library import CatalogLibrary
+from rackwright.engine.library import GONE, CatalogLibrary
 from rackwright.engine.situations import Situation, situations
 from rackwright.engine.transact import transact
 
@@ -96,6 +96,9 @@ async def _ready(tx: Transaction, rack: int, capacity: int, now: float) -> Neigh
 
 def _prepare(evaluator: Evaluator, row: NodeTask, at: Situation) -> Claim | Result:
     """The claim to be carried out, or, where there is nothing to carry out, its result."""
+    if at.task.type == GONE:
+        reason = f"the catalog {at.shelf.catalog.name} no longer has {row.task} in its graph {row.graph}: plan it again"
+        return _ended(row, "failed", reason)
     if at.inputs.missing:
         return _ended(row, "failed", _missing(at))
     if annealing.skips(row, at.task, at.fingerprint):

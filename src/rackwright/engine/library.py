@@ -17,6 +17,9 @@ from rackwright.core.ports import Store, Transaction
 from rackwright.engine.catalogs import find, read_texts, refuse_unsound, shipped, stack
 from rackwright.engine.expressions import Evaluator
 
+GONE = "gone"
+"""Type of a task that a node task still names and its deployment's catalog no longer has."""
+
 
 class Shelf(msgspec.Struct, frozen=True):
     """A decoded catalog, with what is asked of it again and again."""
@@ -29,11 +32,9 @@ class Shelf(msgspec.Struct, frozen=True):
     """Keys of the tasks whose condition or parameters hold an expression."""
 
     def task(self, graph: str, name: str) -> Task:
-        """The task of a graph; NotFound when the catalog no longer has it."""
-        try:
-            return self.tasks[graph, name]
-        except KeyError:
-            raise NotFound(f"the catalog {self.catalog.name} has no task {name} in its graph {graph}") from None
+        """The task of a graph; one of the type GONE when the catalog no longer has it: its node tasks are in error
+        until the graph is planned again, and keep nothing else from running."""
+        return self.tasks.get((graph, name)) or Task(id=name, type=GONE)
 
 
 class CatalogLibrary:

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import msgspec
+import structlog
 
 from rackwright.core.errors import Conflict, InvalidInput, RackwrightError, StoreUnavailable, TryAgain
 from rackwright.core.ports import Event, PlanRecord, Store, Transaction
@@ -14,6 +15,8 @@ from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.machines import scope_named
 from rackwright.engine.rollout import roll_out
 from rackwright.engine.transact import transact
+
+log = structlog.get_logger()
 
 
 async def request_plan(store: Store, deployment: str, changes: dict[str, Any], *, apply: bool, by: str) -> int:
@@ -69,9 +72,11 @@ async def compute_next(store: Store, library: CatalogLibrary) -> bool:
                 await tx.rollback()
     except (TryAgain, StoreUnavailable):
         raise
-    except RackwrightError as error:
+    except Exception as error:
         if plan is None:
             raise
+        if not isinstance(error, RackwrightError):
+            log.exception("a plan could not be computed", plan=plan.id)
         ended = _failed(plan, error)
     if not plan.apply or ended.state == "failed":
         await transact(store, lambda tx: _keep(tx, ended))
@@ -100,9 +105,11 @@ async def _keep(tx: Transaction, ended: PlanRecord) -> None:
             await tx.record([Event(kind="plan.failed", text=text, deployment=name, data={"plan": ended.id})])
 
 
-def _failed(plan: PlanRecord, error: RackwrightError) -> PlanRecord:
+def _failed(plan: PlanRecord, error: Exception) -> PlanRecord:
+    """The plan with its error; a fault of the product itself ends the plan too, so that it is not tried for ever."""
     faults = error.faults if isinstance(error, InvalidInput) else ()
-    text = "\n".join([str(error), *(f"- {fault}" for fault in faults)])
+    what = str(error) if isinstance(error, RackwrightError) else f"a fault of Rackwright itself: {error!r}"
+    text = "\n".join([what, *(f"- {fault}" for fault in faults)])
     return msgspec.structs.replace(plan, state="failed", error=text, finished_at=time.time())
 
 
