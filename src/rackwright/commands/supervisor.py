@@ -19,7 +19,7 @@ from rackwright.core.errors import StoreUnavailable
 FIRST_PAUSE = 0.25
 """Seconds before the first restart; each further one waits twice as long."""
 LONGEST_PAUSE = 15.0
-STEADY_AFTER = 20.0
+STEADY_AFTER = 5.0
 """Seconds after which a process counts as well again."""
 HOPELESS = 3
 """Deaths before it was ever ready, after which waiting longer makes no sense."""
