@@ -191,6 +191,35 @@ async def test_conditions_and_expressions_see_the_inputs(hands: Hands) -> None:
     assert set(await hands.run(jig)) == {("n0", "render"), ("n0", "never")}
 
 
+async def test_an_edited_script_lets_its_task_run_again(hands: Hands) -> None:
+    task = "- {id: s, type: script, roles: [web], parameters: {script: scripts/s.sh}}\n"
+    files = {"roles.yaml": ROLES, "tasks.yaml": task + "- {id: a, type: noop, roles: [web]}"}
+    await hands.library.add(hands.store, "g", files | {"scripts/s.sh": "#!/bin/sh\ntrue\n"})
+    await deployments.create(hands.store, hands.library, "d", catalog="g")
+    await hands.apply({"bind": {"web": ["n0"]}})
+    await hands.run()
+    await hands.library.add(hands.store, "g", files | {"scripts/s.sh": "#!/bin/sh\necho new\n"})
+    assert await hands.run() == [], "a catalog that was added is used from the next plan on"
+    await hands.apply({"catalog": "g"})
+    assert await hands.run() == [("n0", "s")]
+
+
+async def test_what_belongs_to_the_deployment_stays_with_its_rack_when_a_member_of_another_comes(hands: Hands) -> None:
+    hands.racks["a0"] = await machines.add_rack(hands.store, "a0", b"a" * 32)
+    await machines.add_nodes(hands.store, [machines.NewNode(name="a", rack="a0")])
+    await hands.deployment(TASKS, ROLES, bind={"web": ["n0"]})
+    await hands.run(render)
+    await hands.apply({"bind": {"web": ["a"]}})
+    held = await hands.claim("r0"), await hands.claim("a0")
+    assert all(claim.scope == "a" for claim in held[1])
+    await hands.give(*map(render, held[1]), rack="a0")
+    await hands.run(render)
+    assert set((await hands.states()).values()) == {"active"}
+    async with hands.store.transaction() as tx:
+        near = await tx.lock(await tx.find((await tx.named("deployment", ["d"]))["d"].id, ["gather"], None))
+    assert [row.rack for row in near.rows.values()] == [hands.racks["r0"]]
+
+
 async def test_a_task_that_its_catalog_no_longer_has_is_an_error_and_stops_nothing_else(hands: Hands) -> None:
     provision = {"graphs/provision/tasks.yaml": "- {id: p, type: noop, roles: [web]}"}
     files = {"roles.yaml": ROLES, "tasks.yaml": "- {id: a, type: noop, roles: [web]}"}

@@ -11,7 +11,7 @@ import pytest
 
 from rackwright.core.errors import StoreUnavailable
 from rackwright.store.postgres import PostgresStore, migrate
-from rackwright.store.postgres.migration import migrations
+from rackwright.store.postgres.migration import OLDEST, migrations, refuse_old
 from tests.postgres import FreshDatabase
 
 PROGRAM = """
@@ -69,3 +69,9 @@ async def test_a_migration_that_is_not_the_known_one_is_refused(store_dsn: str) 
     store = await PostgresStore.open(store_dsn)
     assert "is not the one" in (await store.views.ready())[0]
     await store.close()
+
+
+def test_a_server_that_is_too_old_is_refused_with_the_version_that_is_needed() -> None:
+    refuse_old(OLDEST)
+    with pytest.raises(StoreUnavailable, match="PostgreSQL 14; 15 or newer"):
+        refuse_old(14)

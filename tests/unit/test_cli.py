@@ -59,7 +59,7 @@ def test_a_plan_names_what_a_change_makes_run_again_and_which_fact_it_was(site: 
     assert "n2: desired.web.port" in result.stdout
     assert "~ install   on n2   changed: desired.web.port" in result.stdout
     assert "> start   on n2" in result.stdout
-    assert result.stdout.endswith("Plan: 0 to run, 1 to run again, 0 to commit, 0 removed\n")
+    assert result.stdout.endswith("Plan: 0 to run, 1 to run again and 1 that may follow, 0 to commit, 0 removed\n")
 
 
 def test_detailed_exit_codes_tell_changes_from_none(site: World) -> None:

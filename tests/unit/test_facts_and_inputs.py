@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rackwright.core.catalog import Catalog, Read, Role, Task
 from rackwright.core.errors import InvalidInput
 from rackwright.core.facts import PEOPLE, WORLD, check_writer, flatten, lookup, nest, touches
-from rackwright.core.inputs import Surroundings, concerned, defaults_of, fingerprint, resolve
+from rackwright.core.inputs import Surroundings, concerned, defaults_of, digest, fingerprint, resolve
 
 
 def reader(scope: Any = "node", **reads: Read) -> Task:
@@ -102,11 +102,18 @@ def test_fingerprints_differ_with_the_task_the_inputs_and_the_context_and_nothin
     inputs = resolve(task, Surroundings(own={"made.x": {"b": 1, "a": 2}}))
     same = resolve(task, Surroundings(own={"made.x": {"a": 2, "b": 1}, "made.y": 3}))
     other = resolve(task, Surroundings(own={"made.x": {"a": 2, "b": 2}}))
-    assert fingerprint(task, inputs, None) == fingerprint(task, same, None)
-    assert fingerprint(task, inputs, None) != fingerprint(task, other, None)
-    assert fingerprint(task, inputs, None) != fingerprint(task, inputs, {"tags": []})
+    known = digest(task, {})
+    assert fingerprint(known, inputs, None) == fingerprint(known, same, None)
+    assert fingerprint(known, inputs, None) != fingerprint(known, other, None)
+    assert fingerprint(known, inputs, None) != fingerprint(known, inputs, {"tags": []})
     edited = Task(id="t", type="noop", reads=task.reads, parameters={"x": 1})
-    assert fingerprint(task, inputs, None) != fingerprint(edited, inputs, None)
+    assert fingerprint(known, inputs, None) != fingerprint(digest(edited, {}), inputs, None)
+
+
+def test_a_task_differs_when_a_text_that_it_names_differs() -> None:
+    task = Task(id="t", type="script", parameters={"script": "scripts/a.sh"})
+    assert digest(task, {"scripts/a.sh": "one", "scripts/b.sh": "x"}) == digest(task, {"scripts/a.sh": "one"})
+    assert digest(task, {"scripts/a.sh": "one"}) != digest(task, {"scripts/a.sh": "two"})
 
 
 def test_a_change_on_one_node_concerns_that_node_and_whoever_gathers() -> None:

@@ -33,7 +33,9 @@ def show_plan(plan: Item) -> None:
 def last_line(summary: dict[str, Any]) -> str:
     """The plan in numbers."""
     run, again, commit, remove = (len(summary.get(part, [])) for part, _, _ in SYMBOLS)
-    return f"Plan: {run} to run, {again} to run again, {commit} to commit, {remove} removed"
+    follow = len(summary.get("follow", []))
+    follows = f" and {follow} that may follow" if follow else ""
+    return f"Plan: {run} to run, {again} to run again{follows}, {commit} to commit, {remove} removed"
 
 
 def changes_something(summary: dict[str, Any]) -> bool:

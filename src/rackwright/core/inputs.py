@@ -10,6 +10,7 @@ import msgspec
 
 from rackwright.core.catalog import Catalog, Read, Task
 from rackwright.core.facts import lookup, touches
+from rackwright.core.files import named_files
 
 Leaves = Mapping[str, Any]
 """Facts of one scope by path."""
@@ -65,11 +66,17 @@ def resolve(task: Task, around: Surroundings) -> Inputs:
     return Inputs(values, tuple(missing))
 
 
-def fingerprint(task: Task, inputs: Inputs, context: Any) -> bytes:
-    """16 bytes that differ when the task, what it reads or its ``context`` (tags of the node) differ."""
-    said = (inputs.values, inputs.missing, context)
-    body = msgspec.msgpack.encode(said, order="deterministic")
-    return hashlib.blake2b(task.digest + body, digest_size=16).digest()
+def digest(task: Task, files: Mapping[str, str]) -> bytes:
+    """16 bytes that differ when the task differs, or one of the catalog's texts (``files``) that it names."""
+    texts = [(path, files[path]) for path in sorted(named_files(task.parameters)) if path in files]
+    return hashlib.blake2b(task.digest + msgspec.msgpack.encode(texts), digest_size=16).digest()
+
+
+def fingerprint(task: bytes, inputs: Inputs, context: Any) -> bytes:
+    """16 bytes that differ when the task (its ``digest``), what it reads or its ``context`` (tags of the node)
+    differ."""
+    said = (task, inputs.values, inputs.missing, context)
+    return hashlib.blake2b(msgspec.msgpack.encode(said, order="deterministic"), digest_size=16).digest()
 
 
 def concerned(tasks: Collection[Task], scope: str, path: str) -> list[tuple[Task, str]]:

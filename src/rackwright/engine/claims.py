@@ -7,6 +7,7 @@ from typing import Any
 from rackwright.core import annealing
 from rackwright.core.errors import RackwrightError
 from rackwright.core.expansion import has_expression
+from rackwright.core.files import named_files
 from rackwright.core.messages import Claim, ClaimRequest, Heartbeat, HeartbeatAnswer, Result
 from rackwright.core.node_task import Neighbourhood, NodeTask
 from rackwright.core.ports import Store, Transaction
@@ -135,17 +136,9 @@ def _wanted(evaluator: Evaluator, at: Situation, context: dict[str, Any]) -> boo
 
 
 def _files(at: Situation, parameters: Any) -> dict[str, str]:
-    """The catalog's texts that the parameters name, anywhere in them."""
+    """The catalog's texts that the parameters name."""
     files = at.shelf.catalog.files
-    return {text: files[text] for text in _texts(parameters) if text in files} if files else {}
-
-
-def _texts(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    return [text for part in value for text in _texts(part)] if isinstance(value, list | tuple) else []
+    return {path: files[path] for path in named_files(parameters) if path in files} if files else {}
 
 
 def _missing(at: Situation) -> str:

@@ -12,7 +12,8 @@ import msgspec
 from rackwright.core.catalog import Catalog, Task
 from rackwright.core.errors import NotFound
 from rackwright.core.expansion import has_expression
-from rackwright.core.inputs import defaults_of
+from rackwright.core.inputs import defaults_of, digest
+from rackwright.core.lint.finding import did_you_mean
 from rackwright.core.ports import Store, Transaction
 from rackwright.engine.catalogs import find, read_texts, refuse_unsound, shipped, stack
 from rackwright.engine.expressions import Evaluator
@@ -30,6 +31,8 @@ class Shelf(msgspec.Struct, frozen=True):
     defaults: dict[str, Any]
     expressive: frozenset[tuple[str, str]]
     """Keys of the tasks whose condition or parameters hold an expression."""
+    digests: dict[tuple[str, str], bytes]
+    """Of each task with the texts that it names."""
 
     def task(self, graph: str, name: str) -> Task:
         """The task of a graph; one of the type GONE when the catalog no longer has it: its node tasks are in error
@@ -54,23 +57,22 @@ class CatalogLibrary:
         layers = [find(name)] if name in shipped() else []
         catalog = stack([*layers, read_texts(name, files)])
         refuse_unsound(catalog)
-        document, digest = _encode(catalog)
+        document, named = _encode(catalog)
         async with store.transaction() as tx:
-            await tx.put_catalog(digest, name, document)
-        return digest
+            await tx.put_catalog(named, name, document)
+        return named
 
     async def resolve(self, tx: Transaction, name: str) -> str:
         """Digest of the catalog that ``name`` means: the newest that was added, else the shipped one."""
-        digest = await tx.catalog_digest(name)
-        if digest is None:
-            if name not in shipped():
-                known = ", ".join(sorted(shipped()))
-                raise NotFound(
-                    f"there is no catalog {name}", mend=f"add one with `rackwright catalog add`; shipped: {known}"
-                )
-            document, digest = _encode(find(name))
-            await tx.put_catalog(digest, name, document)
-        return digest
+        known = await tx.catalog_digest(name)
+        if known is not None:
+            return known
+        if name not in shipped():
+            mend = did_you_mean(name, shipped()) or "add one with `rackwright catalog add`"
+            raise NotFound(f"there is no catalog {name}", mend=f"{mend}; shipped: {', '.join(sorted(shipped()))}")
+        document, named = _encode(find(name))
+        await tx.put_catalog(named, name, document)
+        return named
 
     async def shelf(self, tx: Transaction, digest: str) -> Shelf:
         """The decoded catalog of a digest."""
@@ -87,4 +89,5 @@ def _encode(catalog: Catalog) -> tuple[bytes, str]:
 def _shelve(catalog: Catalog) -> Shelf:
     tasks = {(graph.type, task.id): task for graph in catalog.graphs.values() for task in graph.tasks}
     expressive = frozenset(key for key, task in tasks.items() if has_expression((task.condition, task.parameters)))
-    return Shelf(catalog, tasks, defaults_of(catalog), expressive)
+    digests = {key: digest(task, catalog.files) for key, task in tasks.items()}
+    return Shelf(catalog, tasks, defaults_of(catalog), expressive, digests)

@@ -107,7 +107,7 @@ async def _reshape(tx: Transaction, library: CatalogLibrary, site: _Site) -> tup
     expansion = expand(site.graph.tasks, members, relations=relations)
     plan = build(expansion, {member.name: member.rack for member in members})
     rows = await tx.graph_rows(site.deployment.id, site.graph.type)
-    places = _places(site, plan)
+    places = _places(site, plan, rows)
     tasks = len(places)
     fresh = await tx.reserve(tasks, len(plan.vertices) - tasks)
     shape = reconcile(plan, rows, places, deployment=site.deployment.id, graph=site.graph.type, fresh=fresh)
@@ -132,12 +132,14 @@ async def _chosen(tx: Transaction, library: CatalogLibrary, site: _Site) -> list
     ]
 
 
-def _places(site: _Site, plan: Plan) -> dict[int, Place]:
-    """Scope and rack of every task vertex. What belongs to the deployment as a whole is carried out by the rack of its
-    first member."""
+def _places(site: _Site, plan: Plan, rows: Sequence[NodeTask]) -> dict[int, Place]:
+    """Scope and rack of every task vertex. What belongs to the deployment as a whole is carried out by the rack that
+    did so before, as long as members stand in it, for state may be kept there; at first by that of the first member."""
     by_name = {member.name: member for member in site.members}
     rack_ids = {name: id for id, name in site.racks.items()}
-    home = next((member.rack for member in site.members if member.rack is not None), None)
+    racks = [member.rack for member in site.members if member.rack is not None]
+    former = next((row.rack for row in rows if row.scope == site.deployment.id), None)
+    home = former if former in racks else next(iter(racks), None)
     places: dict[int, Place] = {}
     for index, vertex in enumerate(plan.vertices):
         if vertex.task is not None:

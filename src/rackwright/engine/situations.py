@@ -119,7 +119,7 @@ def _situation(world: _World, row: NodeTask, task: Task) -> Situation:
         address=around.own.get(ADDRESS),
         inputs=inputs,
         context=context,
-        fingerprint=fingerprint(task, inputs, context),
+        fingerprint=fingerprint(shelf.digests.get((row.graph, row.task), b""), inputs, context),
     )
 
 

@@ -14,6 +14,9 @@ from rackwright.store.postgres.session import CONNECT_TIMEOUT, Connection, trans
 LOCK = 7_225_928_841
 """Key of the advisory lock that makes migrating processes wait for each other."""
 
+OLDEST = 15
+"""The oldest major version of PostgreSQL that the store works on."""
+
 _LEDGER = """
 CREATE TABLE IF NOT EXISTS schema_version (
     version integer PRIMARY KEY,
@@ -51,18 +54,28 @@ async def migrate(dsn: str) -> list[str]:
     """Bring the database to this program's schema; gives the names of what was applied.
 
     Several processes may do so at once. Raises StoreUnavailable when the schema is newer than this program, or when
-    an applied migration is not the one that this program knows.
+    an applied migration is not the one that this program knows, and on a server that is too old.
     """
     with translated():
         connection = await asyncpg.connect(
             dsn, timeout=CONNECT_TIMEOUT, server_settings={"application_name": "rackwright"}
         )
         try:
+            refuse_old(connection.get_server_version().major)
             await connection.execute(f"SELECT pg_advisory_lock({LOCK})")
             await connection.execute(_LEDGER)
             return await _apply(connection, migrations())
         finally:
             await connection.close()
+
+
+def refuse_old(major: int) -> None:
+    """Raise StoreUnavailable for a server of a major version before OLDEST."""
+    if major < OLDEST:
+        raise StoreUnavailable(
+            f"the server is PostgreSQL {major}; {OLDEST} or newer is needed",
+            mend="use a newer server, or none: without a DSN an embedded one is used",
+        )
 
 
 async def _apply(connection: asyncpg.Connection[asyncpg.Record], known: list[Migration]) -> list[str]:
