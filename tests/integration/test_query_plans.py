@@ -39,7 +39,7 @@ HOT = {
     "wakeable": "barrier_wakeable",
     "released": "barrier_pkey",
     "claimable": "node_task_ready",
-    "held": "node_task_running node_task_lease",
+    "held": "node_task_running one_running",
     "expired": "node_task_lease",
     "extend": "node_task_pkey",
     "drop_rows": "node_task_pkey",
@@ -156,3 +156,11 @@ async def test_the_guard_sees_a_plan_without_an_index(connection: asyncpg.Connec
         assert "node_task_ready" not in await plan_of(connection, "claimable")
     finally:
         await undone.rollback()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_whether_a_scope_is_busy_is_asked_of_the_index_by_scope(
+    connection: asyncpg.Connection[asyncpg.Record],
+) -> None:
+    plan = await plan_of(connection, "claimable")
+    assert re.search(r"using one_running on node_task running\b.*\n\s*Index Cond: \(scope_id = ", plan), plan

@@ -64,7 +64,9 @@ def reconcile(
         else:
             shape.before[row.id] = msgspec.structs.replace(row)
             shape.kept.append(row)
-        row.rack, row.priority, row.critical = rack, vertex.priority, vertex.task.critical
+        if row.state is not State.TRANSITION:
+            row.rack = rack
+        row.priority, row.critical = vertex.priority, vertex.task.critical
         near.rows[row.id] = row
         ids.append(row.id)
     shape.removed = list(existing.values())

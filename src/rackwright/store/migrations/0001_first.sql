@@ -96,8 +96,10 @@ CREATE UNIQUE INDEX one_running ON node_task (scope_id) WHERE state = 2;
 CREATE UNIQUE INDEX one_of_each ON node_task (deployment_id, task, scope_id, graph);
 CREATE INDEX node_task_on ON node_task (scope_id);
 CREATE INDEX node_task_ready ON node_task (rack_id, priority DESC, id) WHERE state = 1;
-CREATE INDEX node_task_running ON node_task (rack_id) WHERE state = 2;
-CREATE INDEX node_task_lease ON node_task (lease_until) WHERE state = 2;
+-- The conditions differ from one_running's, so that the planner can take neither of these two for "does something run
+-- on this scope": while few rows run they look as cheap, and would be read to the end for every row of a claim.
+CREATE INDEX node_task_running ON node_task (rack_id) WHERE state = 2 AND rack_id IS NOT NULL;
+CREATE INDEX node_task_lease ON node_task (lease_until) WHERE state = 2 AND lease_until IS NOT NULL;
 CREATE INDEX node_task_stopper ON node_task (scope_id) WHERE state = -1 AND critical;
 
 CREATE SEQUENCE barrier_id;
