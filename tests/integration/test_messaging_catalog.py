@@ -114,6 +114,21 @@ async def test_everything_becomes_active_and_seeds_start_before_followers(hands:
     assert {scope for scope, task in hands.ran[:first_question] if task.endswith("-server")} == {*SEEDS, *FOLLOWERS}
 
 
+async def test_a_seed_that_is_bound_as_a_server_too_runs_one_server_only(machines: Machines) -> None:
+    store = MemoryStore()
+    hands = Hands(store, store.views)
+    await hands.site(nodes=3)
+    await deployments.create(store, hands.library, "d", catalog="messaging")
+    await hands.apply({"bind": {"nats-seed": ["n0"], "nats": ["n0", "n1", "n2"]}})
+    ran = await hands.run(machines.jig)
+    assert {pair for pair in ran if "server" in pair[1]} == {
+        ("n0", "nats-seed-server"),
+        ("n1", "nats-server"),
+        ("n2", "nats-server"),
+    }
+    assert set((await hands.states()).values()) == {"active"}
+
+
 async def test_another_largest_message_concerns_every_server_and_nothing_shared(
     hands: Hands, machines: Machines
 ) -> None:

@@ -54,7 +54,7 @@ class World:
         )
         self.app = build(self.services)
         self._inner = httpx.ASGITransport(self.app, raise_app_exceptions=False)
-        self._listening = asyncio.run_coroutine_threadsafe(self.news.run(), self._loop)
+        asyncio.run_coroutine_threadsafe(self.news.run(), self._loop)
         self.admin, self.reader = tokens.new_token(), tokens.new_token()
         self.run(self.store.views.add_token("boss", tokens.digest(self.admin), "admin"))
         self.run(self.store.views.add_token("eye", tokens.digest(self.reader), "read"))
@@ -63,11 +63,17 @@ class World:
 
     def close(self) -> None:
         """End the loop."""
-        self._listening.cancel()
+        self.run(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
         structlog.reset_defaults()
+
+    async def _end(self) -> None:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something in the loop and give what it gives."""

@@ -31,8 +31,8 @@ class RolesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def list_catalogs(call: Call) -> Response:
-    """Every catalog that was added or used; those shipped with the product appear with their first use."""
-    return whole(await call.services.views.catalogs())
+    """Every catalog that was added, and those that are installed with the product."""
+    return whole(await _all(call.services))
 
 
 async def add_catalog(call: Call) -> Response:
@@ -54,12 +54,23 @@ async def get_catalog(call: Call) -> Response:
 async def list_roles(call: Call) -> Response:
     """Roles by catalog and name."""
     wanted, services = call.query(RolesQuery).catalog, call.services
-    names = [wanted] if wanted is not None else [record["name"] for record in await services.views.catalogs()]
+    names = [wanted] if wanted is not None else [record["name"] for record in await _all(services)]
     roles: list[dict[str, Any]] = []
     for name in names:
         _, catalog = await _find(services, name)
         roles += [_role(name, role) for _, role in sorted(catalog.roles.items())]
     return whole(roles)
+
+
+async def _all(services: Services) -> list[dict[str, Any]]:
+    added = await services.views.catalogs()
+    names = {record["name"] for record in added}
+    installed = [
+        {"name": name, "digest": digest, "created_at": None}
+        for name, digest in services.catalogs.shipped().items()
+        if name not in names
+    ]
+    return sorted([*added, *installed], key=lambda record: str(record["name"]))
 
 
 async def _find(services: Services, name: str) -> tuple[str, Catalog]:

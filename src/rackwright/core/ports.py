@@ -214,8 +214,8 @@ class Transaction(Protocol):
     async def catalog(self, digest: str) -> bytes:
         """The stored catalog document; NotFound when there is none."""
 
-    async def put_catalog(self, digest: str, name: str, document: bytes) -> None:
-        """Keep a catalog document and let ``name`` mean it from now on."""
+    async def put_catalog(self, digest: str, name: str | None, document: bytes) -> None:
+        """Keep a catalog document, and let ``name`` mean it from now on (None: it is found by its digest only)."""
 
     async def catalog_digest(self, name: str) -> str | None:
         """Digest of the catalog that ``name`` means now."""

@@ -12,7 +12,8 @@ import msgspec
 from rackwright.core.catalog import Catalog, Task
 from rackwright.core.errors import NotFound
 from rackwright.core.expansion import has_expression
-from rackwright.core.inputs import defaults_of, digest
+from rackwright.core.inputs import defaults_of
+from rackwright.core.inputs import digest as digest_of
 from rackwright.core.lint.finding import did_you_mean
 from rackwright.core.ports import Store, Transaction
 from rackwright.engine.catalogs import find, read_texts, refuse_unsound, shipped, stack
@@ -45,6 +46,7 @@ class CatalogLibrary:
 
     def __init__(self) -> None:
         self._shelves: dict[str, Shelf] = {}
+        self._shipped: dict[str, tuple[bytes, str]] = {}
 
     @cached_property
     def evaluator(self) -> Evaluator:
@@ -57,22 +59,32 @@ class CatalogLibrary:
         layers = [find(name)] if name in shipped() else []
         catalog = stack([*layers, read_texts(name, files)])
         refuse_unsound(catalog)
-        document, named = _encode(catalog)
+        document, digest = _encode(catalog)
         async with store.transaction() as tx:
-            await tx.put_catalog(named, name, document)
-        return named
+            await tx.put_catalog(digest, name, document)
+        return digest
 
     async def resolve(self, tx: Transaction, name: str) -> str:
-        """Digest of the catalog that ``name`` means: the newest that was added, else the shipped one."""
+        """Digest of the catalog that ``name`` means now: the newest that was added, else the one that this version of
+        the product ships."""
         known = await tx.catalog_digest(name)
         if known is not None:
             return known
         if name not in shipped():
             mend = did_you_mean(name, shipped()) or "add one with `rackwright catalog add`"
             raise NotFound(f"there is no catalog {name}", mend=f"{mend}; shipped: {', '.join(sorted(shipped()))}")
-        document, named = _encode(find(name))
-        await tx.put_catalog(named, name, document)
-        return named
+        document, digest = self._of_this_version(name)
+        await tx.put_catalog(digest, None, document)
+        return digest
+
+    def shipped(self) -> dict[str, str]:
+        """Digests of the catalogs that are installed with this version of the product, by name."""
+        return {name: self._of_this_version(name)[1] for name in shipped()}
+
+    def _of_this_version(self, name: str) -> tuple[bytes, str]:
+        if name not in self._shipped:
+            self._shipped[name] = _encode(find(name))
+        return self._shipped[name]
 
     async def shelf(self, tx: Transaction, digest: str) -> Shelf:
         """The decoded catalog of a digest."""
@@ -89,5 +101,5 @@ def _encode(catalog: Catalog) -> tuple[bytes, str]:
 def _shelve(catalog: Catalog) -> Shelf:
     tasks = {(graph.type, task.id): task for graph in catalog.graphs.values() for task in graph.tasks}
     expressive = frozenset(key for key, task in tasks.items() if has_expression((task.condition, task.parameters)))
-    digests = {key: digest(task, catalog.files) for key, task in tasks.items()}
+    digests = {key: digest_of(task, catalog.files) for key, task in tasks.items()}
     return Shelf(catalog, tasks, defaults_of(catalog), expressive, digests)

@@ -22,10 +22,10 @@ class PlanWork(Work):
             raise unknown("catalog with the digest", digest)
         return self.tables.catalogs[digest]
 
-    async def put_catalog(self, digest: str, name: str, document: bytes) -> None:
+    async def put_catalog(self, digest: str, name: str | None, document: bytes) -> None:
         """See the port."""
         self.tables.catalogs.setdefault(digest, document)
-        if self.tables.catalog_names.get(name, ("", 0.0))[0] != digest:
+        if name is not None and self.tables.catalog_names.get(name, ("", 0.0))[0] != digest:
             self.tables.catalog_names[name] = (digest, time.time())
 
     async def catalog_digest(self, name: str) -> str | None:

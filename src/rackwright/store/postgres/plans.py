@@ -22,10 +22,11 @@ class PlanWork(Work):
             raise unknown("catalog with the digest", digest)
         return bytes(document)
 
-    async def put_catalog(self, digest: str, name: str, document: bytes) -> None:
+    async def put_catalog(self, digest: str, name: str | None, document: bytes) -> None:
         """See the port."""
         await self.run("put_catalog", digest, document)
-        await self.run("name_catalog", name, digest)
+        if name is not None:
+            await self.run("name_catalog", name, digest)
 
     async def catalog_digest(self, name: str) -> str | None:
         """See the port."""
