@@ -67,7 +67,7 @@ async def take(tx: Transaction, library: CatalogLibrary, rack: int, items: Seque
     changed = await tx.put_facts(desk.writes)
     desk.events += await ripple(tx, library, near, changed)
     await tx.save(near)
-    desk.events += await outcomes(tx, library, near, rows)
+    desk.events += await outcomes(tx, library, desk.shelves, near, rows)
     await tx.record(desk.events)
     return Verdicts(verdicts)
 

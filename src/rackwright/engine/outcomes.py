@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rackwright.core.catalog import Graph
 from rackwright.core.facts import FactWrite
 from rackwright.core.node_task import Neighbourhood, NodeTask, State
 from rackwright.core.ports import Event, Transaction
-from rackwright.engine.library import CatalogLibrary
+from rackwright.engine.library import CatalogLibrary, Shelf
 from rackwright.engine.ripple import ripple
 
 WRITER = "outcome"
@@ -16,17 +16,21 @@ WRITER = "outcome"
 
 
 async def outcomes(
-    tx: Transaction, library: CatalogLibrary, near: Neighbourhood, rows: Sequence[NodeTask]
+    tx: Transaction,
+    library: CatalogLibrary,
+    shelves: Mapping[int, Shelf],
+    near: Neighbourhood,
+    rows: Sequence[NodeTask],
 ) -> list[Event]:
     """Write the outcome of those graphs and nodes that the given rows, just saved, have ended: ``success`` once every
-    node task of the node is active, ``error`` as soon as one is in error."""
+    node task of the node is active, ``error`` as soon as one is in error. ``shelves`` are those of the deployments."""
     ended: dict[tuple[int, str], list[NodeTask]] = {}
     for row in rows:
         if row.id in near.touched and row.state in (State.ACTIVE, State.ERROR):
             ended.setdefault((row.deployment, row.graph), []).append(row)
     writes: list[FactWrite] = []
     for (deployment, graph_type), those in ended.items():
-        graph = await _graph(tx, library, deployment, graph_type)
+        graph = shelves[deployment].catalog.graphs.get(graph_type)
         if graph is not None and graph.outcome:
             writes += await _writes(tx, graph, those)
     if not writes:
@@ -36,11 +40,6 @@ async def outcomes(
     events = await ripple(tx, library, after, changed)
     await tx.save(after)
     return events
-
-
-async def _graph(tx: Transaction, library: CatalogLibrary, deployment: int, graph: str) -> Graph | None:
-    found = (await tx.deployments([deployment]))[deployment]
-    return (await library.shelf(tx, found.catalog)).catalog.graphs.get(graph)
 
 
 async def _writes(tx: Transaction, graph: Graph, rows: Sequence[NodeTask]) -> list[FactWrite]:

@@ -37,6 +37,19 @@ class _Site(msgspec.Struct):
     racks: dict[int, str]
     members: list[Membership]
 
+    def names(self) -> dict[int, str]:
+        """Names of everything that node tasks and facts of the deployment stand on, by id."""
+        return {
+            **self.racks,
+            **{member.scope: member.name for member in self.members},
+            **{scope.id: scope.name for scope in self.nodes.values()},
+            self.deployment.id: self.deployment.name,
+        }
+
+    def racks_of_scopes(self) -> dict[int, int | None]:
+        """The rack of each member, and of each rack itself."""
+        return {id: id for id in self.racks} | {member.scope: member.rack for member in self.members}
+
 
 async def roll_out(tx: Transaction, library: CatalogLibrary, deployment: int, changes: Changes) -> dict[str, Any]:
     """Make the changes and fit the graph to them; gives the summary of what will run. New node tasks are committed;
@@ -44,19 +57,21 @@ async def roll_out(tx: Transaction, library: CatalogLibrary, deployment: int, ch
 
     Raises InvalidInput, NotFound or Conflict when the changes cannot be made; nothing is kept then.
     """
-    told = summary.empty()
     before = await tx.memberships(deployment)
     site = await _site(tx, library, deployment, changes, before)
-    _tell_members(told, before, site.members)
     await tx.set_members(deployment, site.members)
     writes = desired(site.shelf.catalog, deployment, changes, site.nodes)
     old = by_scope(await tx.facts({write.scope for write in writes}, {write.path for write in writes}))
     changed = await tx.put_facts(writes)
-    _tell_facts(told, site, changed, old)
     shape, expansion = await _reshape(tx, library, site)
-    told["warnings"] = expansion.warnings
     events = await _refresh(tx, library, site, shape, changed)
-    _tell_rows(told, site, shape)
+    names = site.names()
+    told = {
+        **summary.rows(shape, names, site.racks_of_scopes(), lambda row: site.shelf.task(row.graph, row.task)),
+        "members": summary.members(before, site.members),
+        "facts": summary.facts(changed, old, site.shelf.defaults, names),
+        "warnings": expansion.warnings,
+    }
     await tx.replace_graph(
         deployment,
         changes.graph,
@@ -183,53 +198,3 @@ def _reads_any(site: _Site, row: NodeTask, changed: Sequence[Fact]) -> bool:
 def _why(task: Task, changed: Sequence[Fact]) -> str:
     paths = sorted({fact.path for fact in changed for read in task.reads.values() if touches(read.path, fact.path)})
     return "changed: " + ", ".join(paths) if paths else "its task or the membership has changed"
-
-
-def _tell_members(told: dict[str, Any], before: Sequence[Membership], after: Sequence[Membership]) -> None:
-    had, has = {member.name for member in before}, {member.name for member in after}
-    told["members"] = {"added": sorted(has - had), "removed": sorted(had - has)}
-
-
-def _tell_facts(told: dict[str, Any], site: _Site, changed: Sequence[Fact], old: dict[int, dict[str, Any]]) -> None:
-    names = {scope.id: scope.name for scope in site.nodes.values()}
-    told["facts"] = [
-        {
-            "scope": names.get(fact.scope, site.deployment.name),
-            "path": fact.path,
-            "old": old.get(fact.scope, {}).get(fact.path, site.shelf.defaults.get(fact.path)),
-            "new": fact.value,
-        }
-        for fact in changed
-    ]
-
-
-def _tell_rows(told: dict[str, Any], site: _Site, shape: Shape) -> None:
-    names = {member.scope: member.name for member in site.members} | site.racks
-    names |= {scope.id: scope.name for scope in site.nodes.values()} | {site.deployment.id: site.deployment.name}
-    racks = {member.scope: member.rack for member in site.members} | {id: id for id in site.racks}
-
-    def line(row: NodeTask, why: str) -> summary.Item:
-        return summary.item(names.get(row.scope, str(row.scope)), row, why)
-
-    told["run"] = [line(row, "it has not run yet") for row in shape.inserted]
-    starting = list(shape.inserted)
-    for row in shape.kept:
-        was = shape.before[row.id]
-        if row.state is not was.state and was.state in (State.ACTIVE, State.ERROR):
-            told[summary.kind_of(row)].append(line(row, row.reason))
-            starting.append(row)
-        elif row.revision != was.revision:
-            told["again"].append(line(row, row.reason))
-            starting.append(row)
-    told_of = {row.id for row in starting}
-    pending = [row for row in shape.kept if row.state in (State.TODO, State.BLOCKED) and row.id not in told_of]
-    told["run"] += [line(row, row.reason or "it has not run yet") for row in pending if not row.runs]
-    told["again"] += [line(row, row.reason or "it is still to run") for row in pending if row.runs]
-    found = summary.follow(
-        list(shape.near.rows.values()),
-        [row for row in starting if row.state is not State.PROPOSED],
-        lambda row: site.shelf.task(row.graph, row.task),
-        lambda row: racks.get(row.scope),
-    )
-    told["follow"] = [line(row, f"if {by.task} writes something new") for row, by in found]
-    told["remove"] = [line(row, "it is no longer part of the deployment") for row in shape.removed]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rackwright.core.catalog import Task
+from rackwright.core.facts import Fact
 from rackwright.core.node_task import NodeTask, State
 from rackwright.core.plan import flows
+from rackwright.core.ports import Membership
+from rackwright.engine.reconcile import Shape
 
 Item = dict[str, str]
 """``node``, ``task`` and ``why``."""
+Names = Mapping[int, str]
+"""Names of scopes by id."""
 
 
 def follow(
@@ -47,28 +52,57 @@ def follow(
     return found
 
 
-def item(name: str, row: NodeTask, why: str) -> Item:
-    """One line of a summary."""
-    return {"node": name, "task": row.task, "why": why}
+def members(before: Sequence[Membership], after: Sequence[Membership]) -> dict[str, list[str]]:
+    """Names of the nodes that come and go."""
+    had, has = {member.name for member in before}, {member.name for member in after}
+    return {"added": sorted(has - had), "removed": sorted(had - has)}
 
 
-def empty() -> dict[str, Any]:
-    """A summary of nothing, with every key that a summary has."""
-    return {
-        "run": [],
-        "again": [],
-        "follow": [],
-        "commit": [],
-        "remove": [],
-        "members": {"added": [], "removed": []},
-        "facts": [],
-        "warnings": [],
-    }
+def facts(
+    changed: Sequence[Fact], old: Mapping[int, Mapping[str, Any]], defaults: Mapping[str, Any], names: Names
+) -> list[dict[str, Any]]:
+    """What changes from which value to which; ``old`` holds former facts by scope and path."""
+    return [
+        {
+            "scope": names[fact.scope],
+            "path": fact.path,
+            "old": old.get(fact.scope, {}).get(fact.path, defaults.get(fact.path)),
+            "new": fact.value,
+        }
+        for fact in changed
+    ]
 
 
-def kind_of(row: NodeTask) -> str:
-    """Under which heading a row that moved stands."""
-    return "commit" if row.state is State.PROPOSED else "again"
+def rows(
+    shape: Shape, names: Names, racks: Mapping[int, int | None], task_of: Callable[[NodeTask], Task]
+) -> dict[str, list[Item]]:
+    """What runs (``run``: for the first time, ``again``), what may follow (``follow``), what a person has to commit
+    (``commit``) and what goes (``remove``). ``racks`` gives the rack of each scope."""
+    told: dict[str, list[Item]] = {"run": [], "again": [], "follow": [], "commit": [], "remove": []}
+
+    def tell(part: str, row: NodeTask, why: str) -> None:
+        told[part].append({"node": names.get(row.scope, str(row.scope)), "task": row.task, "why": why})
+
+    for row in shape.inserted:
+        tell("run", row, "it has not run yet")
+    moved = [row for row in shape.kept if _moved(shape.before[row.id], row)]
+    for row in moved:
+        tell("commit" if row.state is State.PROPOSED else "again", row, row.reason)
+    known = {row.id for row in moved}
+    for row in shape.kept:
+        if row.id not in known and row.state in (State.TODO, State.BLOCKED):
+            tell("again" if row.runs else "run", row, row.reason or "it is still to run")
+    starting = [row for row in (*shape.inserted, *moved) if row.state is not State.PROPOSED]
+    for row, by in follow(list(shape.near.rows.values()), starting, task_of, lambda row: racks.get(row.scope)):
+        tell("follow", row, f"if {by.task} writes something new")
+    for row in shape.removed:
+        tell("remove", row, "it is no longer part of the deployment")
+    return told
+
+
+def _moved(was: NodeTask, row: NodeTask) -> bool:
+    """True when the plan lets a row run again that was at rest, or again after the run that is under way."""
+    return (row.state is not was.state and was.state in (State.ACTIVE, State.ERROR)) or row.revision != was.revision
 
 
 def _readers(writer: Task, tasks: Iterable[Task]) -> list[Task]:
