@@ -85,10 +85,7 @@ async def prepare(dsn: str, nodes: int, tasks: int, workers: int) -> float:
     store, library = await PostgresStore.open(dsn), CatalogLibrary()
     for number in range(workers):
         await machines.add_rack(store, f"r{number}", bytes([number]) * 32)
-    async with asyncio.TaskGroup() as group:
-        for part in range(8):
-            new = [machines.NewNode(name=f"n{i}", rack=f"r{i % workers}") for i in range(part, nodes, 8)]
-            group.create_task(machines.add_nodes(store, new))
+    await machines.add_nodes(store, [machines.NewNode(name=f"n{i}", rack=f"r{i % workers}") for i in range(nodes)])
     chain = [f"- {{id: t{i}, type: noop, roles: [x], requires: [{f't{i - 1}' if i else ''}]}}" for i in range(tasks)]
     files = {"tasks.yaml": "\n".join(chain), "roles.yaml": "- {name: x}"}
     await library.add(store, "bench", files)

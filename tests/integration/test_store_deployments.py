@@ -57,6 +57,21 @@ async def test_a_name_can_be_taken_once_per_kind_and_the_transaction_goes_on(sto
             await tx.add_scope(Scope(id=0, kind="node", name="lost", rack=max(made.nodes.values()) + 1000))
 
 
+async def test_many_nodes_are_created_together_or_not_at_all(store: AnyStore) -> None:
+    made = await world(store)
+    async with store.transaction() as tx:
+        ids = await tx.add_nodes([Scope(id=0, kind="node", name=f"m{i}", rack=made.racks["r1"]) for i in range(50)])
+        found = await tx.named("node", [f"m{i}" for i in range(50)])
+    assert [found[f"m{i}"].id for i in range(50)] == ids
+    for names in (["new", "m7"], ["new", "new"]):
+        with pytest.raises(Conflict, match=names[1]):
+            async with store.transaction() as tx:
+                await tx.add_nodes([Scope(id=0, kind="node", name=name) for name in names])
+    async with store.transaction() as tx:
+        assert await tx.named("node", ["new"]) == {}
+        assert await tx.add_nodes([]) == []
+
+
 async def test_deployments_come_with_all_their_ancestors(store: AnyStore) -> None:
     made = await world(store)
     async with store.transaction() as tx:

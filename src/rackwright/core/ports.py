@@ -236,6 +236,10 @@ class Transaction(Protocol):
         """Create a node or rack (``id`` ignored); ``secret`` is the SHA-256 of a rack's token. A name that is taken
         raises Conflict."""
 
+    async def add_nodes(self, nodes: Sequence[Scope]) -> list[int]:
+        """Create many nodes at once (``id`` ignored); gives their ids in order. A name that is taken, or given twice,
+        raises Conflict, and none is created."""
+
     async def add_deployment(self, deployment: Deployment) -> int:
         """Create a deployment (``id`` ignored). A name that is taken raises Conflict."""
 

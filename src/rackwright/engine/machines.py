@@ -38,8 +38,16 @@ class Added(msgspec.Struct, frozen=True):
 
 
 async def add_nodes(store: Store, nodes: Sequence[NewNode]) -> list[Added]:
-    """Make nodes known, each for itself: one that is wrong does not keep out the others."""
-    return [await _add_node(store, node) for node in nodes]
+    """Make nodes known, each for itself: one that is wrong does not keep out the others. Those that nothing speaks
+    against are added by one statement for all."""
+    try:
+        await transact(store, lambda tx: _add(tx, nodes))
+    except (InvalidInput, NotFound, Conflict) as error:
+        if len(nodes) == 1:
+            return [Added(nodes[0].name, str(error))]
+        half = len(nodes) // 2
+        return [*await add_nodes(store, nodes[:half]), *await add_nodes(store, nodes[half:])]
+    return [Added(node.name) for node in nodes]
 
 
 async def add_rack(store: Store, name: str, secret: bytes) -> int:
@@ -88,27 +96,19 @@ async def scope_named(tx: Transaction, kind: str, name: str) -> Scope:
     raise NotFound(f"there is no {kind} {name}", mend=f"did you mean {near[0]}?" if near else f"add the {kind} first")
 
 
-async def _add_node(store: Store, node: NewNode) -> Added:
-    async def work(tx: Transaction) -> None:
-        rack = (await scope_named(tx, "rack", node.rack)).id if node.rack is not None else None
-        scope = Scope(
-            id=0,
-            kind="node",
-            name=_name("node", node.name),
-            rack=rack,
-            labels=node.labels,
-            created_at=time.time(),
-        )
-        address = _address(node.name, node.address)
-        id = await tx.add_scope(scope)
-        if address is not None:
-            await tx.put_facts([FactWrite(id, ADDRESS, address, PEOPLE)])
-
-    try:
-        await transact(store, work)
-    except (InvalidInput, NotFound, Conflict) as error:
-        return Added(node.name, str(error))
-    return Added(node.name)
+async def _add(tx: Transaction, nodes: Sequence[NewNode]) -> None:
+    racks = {name: (await scope_named(tx, "rack", name)).id for name in {node.rack for node in nodes if node.rack}}
+    scopes = [
+        Scope(id=0, kind="node", name=_name("node", node.name), rack=racks.get(node.rack or ""), labels=node.labels)
+        for node in nodes
+    ]
+    addresses = [_address(node.name, node.address) for node in nodes]
+    ids = await tx.add_nodes(scopes)
+    given = [(id, address) for id, address in zip(ids, addresses, strict=True) if address is not None]
+    await tx.put_facts([FactWrite(id, ADDRESS, address, PEOPLE) for id, address in given])
+    if nodes:
+        names = nodes[0].name if len(nodes) == 1 else f"{nodes[0].name} .. {nodes[-1].name} ({len(nodes)})"
+        await tx.record([Event(kind="node.added", text=f"known now: {names}")])
 
 
 async def _deactivate(tx: Transaction, scope: Scope) -> None:

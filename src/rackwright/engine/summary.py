@@ -10,6 +10,7 @@ from rackwright.core.facts import Fact
 from rackwright.core.node_task import NodeTask, State
 from rackwright.core.plan import flows
 from rackwright.core.ports import Membership
+from rackwright.core.resolution import natural
 from rackwright.engine.reconcile import Shape
 
 Item = dict[str, str]
@@ -55,7 +56,7 @@ def follow(
 def members(before: Sequence[Membership], after: Sequence[Membership]) -> dict[str, list[str]]:
     """Names of the nodes that come and go."""
     had, has = {member.name for member in before}, {member.name for member in after}
-    return {"added": sorted(has - had), "removed": sorted(had - has)}
+    return {"added": sorted(has - had, key=natural), "removed": sorted(had - has, key=natural)}
 
 
 def facts(

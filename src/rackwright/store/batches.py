@@ -9,6 +9,7 @@ import msgspec
 
 from rackwright.core.errors import Conflict
 from rackwright.core.facts import FactWrite
+from rackwright.core.ports import Scope
 from rackwright.store.texts import plain, stored
 
 ADDRESS = "desired.address"
@@ -61,3 +62,13 @@ def two_nodes(address: Any, one: str, other: str) -> Conflict:
         f"the address {address} would belong to two nodes: {first} and {second}",
         mend="give one of them another address",
     )
+
+
+def repeated(nodes: Sequence[Scope]) -> str | None:
+    """The first name that is given a second time."""
+    seen: set[str] = set()
+    for node in nodes:
+        if node.name in seen:
+            return node.name
+        seen.add(node.name)
+    return None

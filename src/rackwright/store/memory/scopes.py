@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import msgspec
 
 from rackwright.core.node_task import State
 from rackwright.core.ports import Scope
+from rackwright.store.batches import repeated
 from rackwright.store.memory.work import Work
 from rackwright.store.refusals import busy, name_taken, occupied, unknown
 
@@ -40,6 +41,14 @@ class ScopeWork(Work):
         if secret is not None:
             tables.secrets[id] = secret
         return id
+
+    async def add_nodes(self, nodes: Sequence[Scope]) -> list[int]:
+        """See the port."""
+        taken = next((node.name for node in nodes if self.tables.scope_named("node", node.name)), None)
+        taken = taken or repeated(nodes)
+        if taken is not None:
+            raise name_taken("node", taken)
+        return [await self.add_scope(node) for node in nodes]
 
     async def set_alive(self, scope: int, *, alive: bool | None = None, available: bool | None = None) -> None:
         """See the port."""

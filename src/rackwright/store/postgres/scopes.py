@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from rackwright.core.ports import Scope
+from rackwright.store.batches import repeated
 from rackwright.store.postgres import records
+from rackwright.store.postgres.session import Json, columns
 from rackwright.store.postgres.work import Work
 from rackwright.store.refusals import busy, name_taken, occupied, unknown
 
@@ -33,6 +35,15 @@ class ScopeWork(Work):
         if id is None:
             raise name_taken(scope.kind, scope.name)
         return int(id)
+
+    async def add_nodes(self, nodes: Sequence[Scope]) -> list[int]:
+        """See the port."""
+        rows = [(node.name, node.rack, node.alive, node.available, Json(node.labels)) for node in nodes]
+        ids = {row["name"]: int(row["id"]) for row in await self.rows("add_nodes", *columns(rows, 5))}
+        taken = next((node.name for node in nodes if node.name not in ids), None) or repeated(nodes)
+        if taken is not None:
+            raise name_taken("node", taken)
+        return [ids[node.name] for node in nodes]
 
     async def set_alive(self, scope: int, *, alive: bool | None = None, available: bool | None = None) -> None:
         """See the port."""

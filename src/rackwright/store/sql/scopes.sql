@@ -15,6 +15,12 @@ INSERT INTO scope (kind, name, rack, alive, available, labels, secret) VALUES ($
 ON CONFLICT (kind, name) DO NOTHING
 RETURNING id;
 
+-- name: add_nodes
+INSERT INTO scope (kind, name, rack, alive, available, labels)
+SELECT 'node', * FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::boolean[], $5::jsonb[])
+ON CONFLICT (kind, name) DO NOTHING
+RETURNING name, id;
+
 -- name: set_alive
 UPDATE scope SET alive = coalesce($2, alive), available = coalesce($3, available) WHERE id = $1 RETURNING rack;
 
