@@ -142,3 +142,12 @@ def test_a_catalog_with_several_faults_is_refused_with_all_of_them(site: Site, t
     ended = site.run("catalog", "add", str(tmp_path), "--name", "broken", code=1)
     assert "tasks.yaml:1" in ended.stderr
     assert "tasks.yaml:2" in ended.stderr
+
+
+def test_what_is_unbound_is_stopped_on_its_node_and_nothing_else(site: Site, steady: list[str]) -> None:
+    pids = {node: site.service_pid("web", node) for node in steady}
+    leaves, stays = steady[-1], steady[0]
+    site.run("deployment", "apply", "web", "--unbind", f"page={leaves}", "--yes", "--wait", "--timeout", "60s")
+    eventually(lambda: not is_alive(pids[leaves]), "the service of the node that left has ended")
+    assert is_alive(pids[stays])
+    assert leaves not in {node for node, _ in site.tasks("web")}

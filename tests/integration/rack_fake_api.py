@@ -49,6 +49,7 @@ class FakeApi:
         self.claimed_by: list[str] = []
         """The incarnation of each request for work."""
         self.heartbeats: list[Heartbeat] = []
+        self.drop: list[int] = []
         self.cancel: list[tuple[int, int]] = []
         self.logs: dict[int, bytearray] = defaultdict(bytearray)
         self.last: set[int] = set()
@@ -127,7 +128,7 @@ class FakeApi:
 
     async def _heartbeat(self, body: bytes) -> HeartbeatAnswer:
         self.heartbeats.append(msgspec.json.decode(body, type=Heartbeat))
-        return HeartbeatAnswer(self.cancel)
+        return HeartbeatAnswer(self.cancel, self.drop)
 
     async def _logs(self, body: bytes) -> dict[str, Any]:
         for chunk in msgspec.json.decode(body, type=LogChunks).items:

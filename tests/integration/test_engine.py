@@ -122,6 +122,17 @@ async def test_work_comes_back_when_its_lease_ends(hands: Hands) -> None:
     assert (await hands.states())["n0", claim.task] == "todo"
 
 
+async def test_a_rack_is_told_which_of_the_things_it_keeps_nobody_wants_any_more(hands: Hands) -> None:
+    await hands.deployment(TASKS, ROLES, bind=WEB)
+    kept = {claim.scope: claim.id for claim in await hands.claim()}
+    await hands.give(*[failed(claim) for claim in await hands.claim(incarnation="j")], incarnation="j")
+    beat = Heartbeat("j", [], sorted(kept.values()))
+    assert (await claims.heartbeat(hands.store, hands.racks["r0"], beat, time.time(), 60.0)).drop == []
+    await hands.apply({"unbind": {"web": ["n1"]}})
+    answer = await claims.heartbeat(hands.store, hands.racks["r0"], beat, time.time(), 60.0)
+    assert answer.drop == [kept["n1"]]
+
+
 async def test_a_node_has_one_task_at_a_time(hands: Hands) -> None:
     await hands.deployment(TASKS, ROLES, bind=WEB)
     held = await hands.claim()

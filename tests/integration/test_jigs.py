@@ -260,6 +260,29 @@ class TestService(JigConformance):
         assert len({first, second, third}) == 3
         assert len(processes_below(tmp_path)) == 1
 
+    async def test_a_service_of_a_node_task_that_is_no_more_is_stopped_and_not_started_again(
+        self, jig: ServiceJig, tmp_path: Path
+    ) -> None:
+        await jig.run(make_work(tmp_path, server(free_port()), id=7))
+        assert jig.kept() == [7]
+        await jig.drop([8])
+        assert jig.kept() == [7]
+        await jig.drop([7, 8])
+        assert (jig.kept(), processes_below(tmp_path)) == ([], [])
+        later = ServiceJig(jig.folder)
+        await later.open()
+        assert later.kept() == []
+
+    async def test_a_service_belongs_to_the_node_task_that_wanted_it_last(
+        self, jig: ServiceJig, tmp_path: Path
+    ) -> None:
+        parameters = server(free_port())
+        await jig.run(make_work(tmp_path, parameters, id=7))
+        before = self.pid(jig)
+        await jig.run(make_work(tmp_path, parameters, id=9))
+        await jig.drop([7])
+        assert (jig.kept(), self.pid(jig)) == ([9], before)
+
     async def test_a_killed_service_is_restarted(self, jig: ServiceJig, tmp_path: Path) -> None:
         port = free_port()
         await jig.run(make_work(tmp_path, server(port)))

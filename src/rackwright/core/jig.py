@@ -50,6 +50,12 @@ class Jig(Protocol):
         cancelled it ends every process that the attempt started, then lets the cancellation pass.
         """
 
+    def kept(self) -> list[int]:
+        """Ids of the node tasks for which something is kept running after their ``run`` has ended."""
+
+    async def drop(self, ids: list[int]) -> None:
+        """Stop what is kept for these node tasks: they are no longer part of any deployment."""
+
     async def close(self, grace: float) -> None:
         """Called once, after the last ``run``: stop all that the jig keeps, in at most ``grace`` seconds politely."""
 

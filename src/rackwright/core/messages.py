@@ -89,16 +89,20 @@ class Verdicts(msgspec.Struct, frozen=True):
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
-    """The rack lives and still works on these (id, attempt) pairs."""
+    """The rack lives, still works on these (id, attempt) pairs, and keeps something running for the node tasks of the
+    ids in ``keeping``."""
 
     incarnation: str
     working: list[tuple[int, int]] = []
+    keeping: list[int] = []
 
 
 class HeartbeatAnswer(msgspec.Struct, frozen=True):
-    """``cancel`` lists the (id, attempt) pairs that are no longer the rack's: it ends their processes."""
+    """``cancel`` lists the (id, attempt) pairs that are no longer the rack's: it ends their processes. ``drop`` lists
+    node tasks that are no more: it stops what it keeps for them."""
 
     cancel: list[tuple[int, int]] = []
+    drop: list[int] = []
 
 
 class LogChunk(msgspec.Struct, frozen=True, kw_only=True):

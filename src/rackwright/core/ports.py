@@ -112,6 +112,9 @@ class Transaction(Protocol):
     ) -> list[int]:
         """Ids of the node tasks of a deployment: of these tasks, on these scopes, in this state; None: of any."""
 
+    async def existing(self, ids: Collection[int]) -> set[int]:
+        """Those of the ids that are node tasks."""
+
     async def slice(self, after: int, limit: int) -> list[int]:
         """The next ``limit`` ids of node tasks above ``after``, of any deployment."""
 

@@ -30,11 +30,14 @@ async def claim(
 
 
 async def heartbeat(store: Store, rack: int, beat: Heartbeat, now: float, lease: float) -> HeartbeatAnswer:
-    """Prolong the leases of what the process works on; gives what is no longer its own."""
+    """Prolong the leases of what the process works on. Gives what is no longer its own, and those node tasks that it
+    keeps something running for and that are no more."""
 
     async def work(tx: Transaction) -> HeartbeatAnswer:
         await tx.seen(rack, now)
-        return HeartbeatAnswer(await tx.extend(rack, beat.incarnation, beat.working, now + lease))
+        lost = await tx.extend(rack, beat.incarnation, beat.working, now + lease)
+        known = await tx.existing(beat.keeping) if beat.keeping else set()
+        return HeartbeatAnswer(lost, [id for id in beat.keeping if id not in known])
 
     return await transact(store, work)
 

@@ -48,6 +48,14 @@ class Workshop:
         """Let the jigs stop all that they keep."""
         await asyncio.gather(*(jig.close(grace) for jig in self.jigs.values()))
 
+    def kept(self) -> list[int]:
+        """Ids of the node tasks for which a jig keeps something running."""
+        return sorted(id for jig in self.jigs.values() for id in jig.kept())
+
+    async def drop(self, ids: list[int]) -> None:
+        """Let the jigs stop what they keep for these node tasks."""
+        await asyncio.gather(*(jig.drop(ids) for jig in self.jigs.values()))
+
     async def attempt(self, claim: Claim, log_path: str) -> Result:
         """Carry out one claim. Every way to fail becomes a result; only a cancellation passes."""
         with structlog.contextvars.bound_contextvars(node=claim.scope, task=claim.task, attempt=claim.attempt):

@@ -1,23 +1,43 @@
-"""Keeps the lease: tells the api again and again that the rack lives and what it works on."""
+"""Keeps the lease: tells the api again and again that the rack lives, what it works on, and what it keeps running."""
 
 from __future__ import annotations
 
 import asyncio
 
-from rackwright.core.messages import Heartbeat
+import structlog
+
+from rackwright.core.messages import Heartbeat, HeartbeatAnswer
+from rackwright.rack.attempt import Workshop
 from rackwright.rack.claims import ClaimsLoop
 from rackwright.rack.client import RackClient, patiently
 
 per_lease = 3
 """Heartbeats in the time of one lease: two may get lost."""
 
+log = structlog.get_logger()
 
-async def keep_lease(client: RackClient, claims: ClaimsLoop) -> None:
-    """Send heartbeats for ever, and end the attempts that the api says are no longer this rack's."""
+
+async def keep_lease(client: RackClient, claims: ClaimsLoop, workshop: Workshop) -> None:
+    """Send heartbeats for ever; end the attempts that the api says are no longer this rack's, and stop what is kept for
+    node tasks that are no more."""
+
+    async def beat() -> HeartbeatAnswer:
+        return await client.heartbeat(
+            Heartbeat(incarnation=claims.incarnation, working=claims.working(), keeping=workshop.kept())
+        )
+
+    dropping: asyncio.Task[None] | None = None
     await claims.leased.wait()
     while True:
         await asyncio.sleep(claims.lease / per_lease)
-        answer = await patiently(
-            "heartbeat", lambda: client.heartbeat(Heartbeat(incarnation=claims.incarnation, working=claims.working()))
-        )
+        answer = await patiently("heartbeat", beat)
         claims.cancel(answer.cancel, "the api says that it is no longer this rack's")
+        if answer.drop and (dropping is None or dropping.done()):
+            # Beside the heartbeats: a polite stop may take longer than the lease.
+            dropping = asyncio.create_task(workshop.drop(answer.drop))
+            dropping.add_done_callback(_tell)
+
+
+def _tell(dropping: asyncio.Task[None]) -> None:
+    if not dropping.cancelled() and dropping.exception() is not None:
+        log.error("what nobody wants could not be stopped; it is tried again", exc_info=dropping.exception())

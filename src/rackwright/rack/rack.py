@@ -90,7 +90,7 @@ class Rack:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.results.run())
             group.create_task(self.logs.run())
-            group.create_task(keep_lease(self.client, self.claims))
+            group.create_task(keep_lease(self.client, self.claims, self.workshop))
 
     async def _claim(self) -> None:
         # The first claim of a new incarnation gives back what the former one held: so its results go first.

@@ -41,5 +41,12 @@ class NoopJig:
             raise Retryable(given.retry)
         return Outcome(facts=given.facts, node_facts=given.node_facts)
 
+    def kept(self) -> list[int]:
+        """Nothing is kept."""
+        return []
+
+    async def drop(self, ids: list[int]) -> None:
+        """There is nothing to stop."""
+
     async def close(self, grace: float) -> None:
         """Nothing is ever kept."""

@@ -81,6 +81,13 @@ class ScriptJig:
         _judge(code, left, capture, work)
         return read_output(os.path.join(work.folder, "output"))
 
+    def kept(self) -> list[int]:
+        """Nothing is kept."""
+        return []
+
+    async def drop(self, ids: list[int]) -> None:
+        """There is nothing to stop."""
+
     async def close(self, grace: float) -> None:
         """Nothing is kept: every script ends within its ``run``."""
 

@@ -10,6 +10,7 @@ import asyncio
 import glob
 import os
 import shutil
+from collections import defaultdict
 
 import msgspec
 import structlog
@@ -40,6 +41,8 @@ class ServiceJig:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self._services: dict[str, Supervised] = {}
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """One at a time may change a service: a claim, or the news that nobody wants it."""
 
     async def open(self) -> None:
         """Take over the services of a former process of this rack; start those that run no more."""
@@ -59,6 +62,23 @@ class ServiceJig:
         claim = work.claim
         names = (claim.deployment, claim.scope, claim.task)
         folder = os.path.join(self.folder, *(folder_name(name) for name in names))
+        async with self._turns[folder]:
+            return await self._bring(folder, given, work)
+
+    def kept(self) -> list[int]:
+        """The node tasks whose services are kept."""
+        return [service.record.node_task for service in self._services.values() if service.record.node_task]
+
+    async def drop(self, ids: list[int]) -> None:
+        """Stop and forget the services of these node tasks."""
+        for folder, service in list(self._services.items()):
+            if service.record.node_task in ids:
+                async with self._turns[folder]:
+                    if self._services.get(folder) is service and service.record.node_task in ids:
+                        log.info("service dropped: no deployment wants it", folder=folder)
+                        await self._remove(folder)
+
+    async def _bring(self, folder: str, given: ServiceParameters, work: Work) -> Outcome:
         if given.state == "stopped":
             await self._remove(folder)
             say(work.log, "stopped")
@@ -67,6 +87,7 @@ class ServiceJig:
         service = self._services.get(folder)
         if service is not None and service.pid is not None and service.record.spec.digest == spec.digest:
             say(work.log, f"nothing changed; it runs as process {service.pid}")
+            service.belong_to(work.claim.id)
             await _until_ready(service, check, work)
         else:
             await self._start(folder, spec, check, work)
@@ -86,7 +107,7 @@ class ServiceJig:
         shutil.rmtree(files, ignore_errors=True)
         os.makedirs(files, mode=0o700)
         surroundings.write_files(work.claim.files, files)
-        service = self._services[folder] = Supervised(folder, Record(spec))
+        service = self._services[folder] = Supervised(folder, Record(spec, node_task=work.claim.id))
         since = service.log_size
         await service.begin()
         try:

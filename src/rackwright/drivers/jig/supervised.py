@@ -47,10 +47,12 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What the disk knows of a service: what shall run, and the process that did so last."""
+    """What the disk knows of a service: what shall run, the process that did so last, and for whom."""
 
     spec: Spec
     identity: Identity | None = None
+    node_task: int = 0
+    """Id of the node task that wanted it last."""
 
 
 class Supervised:
@@ -120,6 +122,12 @@ class Supervised:
             self._process = None
             self._write(None)
 
+    def belong_to(self, node_task: int) -> None:
+        """Note which node task wants it from now on."""
+        if self.record.node_task != node_task:
+            self.record = msgspec.structs.replace(self.record, node_task=node_task)
+            self._save()
+
     def forget(self) -> None:
         """Remove its record, so that no later rack starts it; its log stays for people."""
         os.unlink(os.path.join(self.folder, "service.json"))
@@ -173,7 +181,10 @@ class Supervised:
         self._process = None
 
     def _write(self, identity: Identity | None) -> None:
-        self.record = Record(self.record.spec, identity)
+        self.record = msgspec.structs.replace(self.record, identity=identity)
+        self._save()
+
+    def _save(self) -> None:
         path = os.path.join(self.folder, "service.json")
         write_private(f"{path}.new", msgspec.json.encode(self.record).decode())
         os.replace(f"{path}.new", path)

@@ -29,6 +29,10 @@ class MoveWork(Work):
             and (state is None or row.state == state)
         ]
 
+    async def existing(self, ids: Collection[int]) -> set[int]:
+        """See the port."""
+        return {id for id in ids if id in self.tables.rows}
+
     async def slice(self, after: int, limit: int) -> list[int]:
         """See the port."""
         return sorted(id for id in self.tables.rows if id > after)[:limit]

@@ -27,6 +27,10 @@ class MoveWork(Work):
         query = "find" + ("_named" if named else "") + ("_on" if placed else "")
         return [row[0] for row in await self.rows(query, deployment, state, *named, *placed)]
 
+    async def existing(self, ids: Collection[int]) -> set[int]:
+        """See the port."""
+        return {row[0] for row in await self.rows("existing", list(ids))}
+
     async def slice(self, after: int, limit: int) -> list[int]:
         """See the port."""
         statement, _ = limited("slice", limit)

@@ -20,6 +20,9 @@ WHERE deployment_id = $1 AND state = coalesce($2::smallint, state) AND task = AN
   AND scope_id = ANY ($4::bigint[])
 ORDER BY id;
 
+-- name: existing
+SELECT id FROM node_task WHERE id = ANY ($1::bigint[]);
+
 -- name: slice
 SELECT id FROM node_task WHERE id > $1 ORDER BY id LIMIT :limit;
 
