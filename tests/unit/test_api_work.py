@@ -112,8 +112,8 @@ def test_a_heartbeat_names_what_is_no_longer_the_racks(rack: Rack) -> None:
     rack.world.apply(bind={"web": ["n1"]})
     (claim,) = rack.ask("claims", {**ASK, "wait": 0})["items"]
     mine = [claim["id"], claim["attempt"]]
-    beat = {"incarnation": "me", "working": [mine, [claim["id"], 99]]}
-    assert rack.ask("heartbeat", beat) == {"cancel": [[claim["id"], 99]]}
+    beat = {"incarnation": "me", "working": [mine, [claim["id"], 99]], "keeping": [claim["id"], 98]}
+    assert rack.ask("heartbeat", beat) == {"cancel": [[claim["id"], 99]], "drop": [98]}
 
 
 def test_pieces_of_logs_are_kept_once(rack: Rack) -> None:
