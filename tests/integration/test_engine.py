@@ -10,6 +10,7 @@ import pytest
 from rackwright.core.errors import Conflict, NotFound
 from rackwright.core.messages import Claim, Heartbeat, Result
 from rackwright.engine import claims, deployments, machines, planning, timers
+from rackwright.engine.ripple import reach_out
 from tests.integration.conftest import AnyStore
 from tests.integration.hands import Hands, failed, ok
 
@@ -156,6 +157,44 @@ async def test_what_a_task_writes_without_saying_so_is_its_error(hands: Hands) -
     await hands.deployment(TASKS, ROLES, bind={"web": ["n0"]})
     await hands.run(lambda claim: ok(claim, **{"other.fact": 1}) if claim.task == "paint" else render(claim))
     assert (await hands.states())["n0", "paint"] == "error"
+
+
+async def test_a_racks_task_writes_on_members_in_its_own_rack_and_nowhere_else(hands: Hands) -> None:
+    hands.racks["r1"] = await machines.add_rack(hands.store, "r1", b"1" * 32)
+    new = [machines.NewNode(name="far", rack="r1"), machines.NewNode(name="free", rack="r0")]
+    await machines.add_nodes(hands.store, new)
+    tasks = '- {id: serve, type: noop, scope: rack, roles: [web], writes: ["nodes:served"]}'
+    await hands.deployment(tasks, ROLES, bind={"web": ["n0", "far"]})
+    for name, state in (("far", "error"), ("free", "error"), ("n0", "active")):
+        (claim,) = await hands.claim("r0")
+        values = {name: {"served": 1}}
+        await hands.give(Result(id=claim.id, attempt=claim.attempt, revision=0, outcome="ok", node_facts=values))
+        assert (await hands.states())["r0", "serve"] == state, name
+        await deployments.retry(hands.store, "d")
+
+
+async def test_a_barrier_that_was_only_read_counts_as_it_is_once_it_is_locked(hands: Hands) -> None:
+    """A row that waits at a barrier and then one that feeds it: what was read before the lock must not be written."""
+    tasks = """
+- {id: first, type: noop, roles: [web]}
+- {id: second, type: noop, roles: [web], cross-depends: [{name: first}]}
+"""
+    await machines.add_nodes(hands.store, [machines.NewNode(name=f"m{i}", rack="r0") for i in range(4)])
+    await hands.deployment(tasks, "- {name: web}", bind={"web": ["n0", *(f"m{i}" for i in range(4))]})
+    async with hands.store.transaction() as tx:
+        deployment = (await tx.named("deployment", ["d"]))["d"].id
+        feeding = await tx.find(deployment, ["first"], None)
+        near = await tx.lock(await tx.find(deployment, ["second"], None))
+        (barrier,) = near.barriers.values()
+        barrier.waits = 99
+        await reach_out(tx, near, feeding)
+        assert near.barriers[barrier.id].waits == 5
+        near.barriers[barrier.id].waits = 4
+        near.touched_barriers.add(barrier.id)
+        near.rows = {id: row for id, row in near.rows.items() if id not in feeding}
+        await reach_out(tx, near, feeding)
+        assert near.barriers[barrier.id].waits == 4
+        await tx.rollback()
 
 
 async def test_a_read_that_nobody_answers_is_an_error_with_the_names(hands: Hands) -> None:

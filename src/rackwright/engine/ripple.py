@@ -49,14 +49,17 @@ async def refresh(
 
 
 async def reach_out(tx: Transaction, near: Neighbourhood, ids: Collection[int]) -> None:
-    """Lock these rows with their children, and join them to the neighbourhood."""
+    """Lock these rows with their children, and join them to the neighbourhood.
+
+    A barrier that was only read as a gate until now may be locked as fed by a new row: then what was read under the
+    lock counts. One that was changed here is locked already, and newer than what the store has.
+    """
     missing = [id for id in await tx.reach(ids, "children") if id not in near.rows]
     if not missing:
         return
     found = await tx.lock(missing)
     near.rows.update(found.rows)
-    for id, barrier in found.barriers.items():
-        near.barriers.setdefault(id, barrier)
+    near.barriers.update({id: found.barriers[id] for id in found.barriers if id not in near.touched_barriers})
 
 
 async def readers(tx: Transaction, library: CatalogLibrary, changed: Sequence[Fact]) -> dict[str, list[int]]:
