@@ -127,6 +127,15 @@ def test_pieces_of_logs_are_kept_once(rack: Rack) -> None:
     assert (log.data, log.complete) == (b"\x00line\n", True)
 
 
+def test_a_rack_writes_no_logs_of_what_is_not_its_own(rack: Rack) -> None:
+    rack.world.apply(bind={"web": ["n1"]})
+    (claim,) = rack.ask("claims", {**ASK, "wait": 0})["items"]
+    piece = {"id": claim["id"] + 1000, "attempt": 1, "offset": 0, "data": "eA==", "last": True}
+    assert rack.ask("logs", {"items": [piece]}) == {}
+    log = rack.world.run(rack.world.store.views.log(claim["id"] + 1000, attempt=1, offset=0))
+    assert log.data == b""
+
+
 async def _apply(world: World) -> None:
     await planning.request_plan(world.store, "d", {"bind": {"web": ["n1"]}}, apply=True, by="test")
     while await planning.compute_next(world.store, world.library):

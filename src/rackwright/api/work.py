@@ -51,10 +51,11 @@ async def heartbeat(call: Call) -> Response:
 
 
 async def logs(call: Call) -> Response:
-    """Keep pieces of logs; a piece that comes again changes nothing."""
+    """Keep pieces of the logs of the rack's own node tasks; a piece that comes again changes nothing."""
     chunks = await call.body(LogChunks)
     await call.services.views.add_log(
-        [(chunk.id, chunk.attempt, chunk.offset, chunk.data, chunk.last) for chunk in chunks.items]
+        [(chunk.id, chunk.attempt, chunk.offset, chunk.data, chunk.last) for chunk in chunks.items],
+        rack=call.caller.rack,
     )
     return reply({})
 

@@ -9,10 +9,10 @@ import msgspec
 from rackwright.core import annealing
 from rackwright.core.catalog import Task
 from rackwright.core.errors import Conflict
-from rackwright.core.facts import Fact, FactWrite, check_writer, touches
+from rackwright.core.facts import Fact, FactWrite, check_writer
 from rackwright.core.messages import Result, Results, Verdict, Verdicts
 from rackwright.core.node_task import Neighbourhood, NodeTask, State
-from rackwright.core.ports import Deployment, Event, Scope, Store, Transaction
+from rackwright.core.ports import Deployment, Event, Membership, Scope, Store, Transaction
 from rackwright.engine.library import CatalogLibrary, Shelf
 from rackwright.engine.outcomes import outcomes
 from rackwright.engine.ripple import ripple
@@ -61,7 +61,7 @@ async def take(tx: Transaction, library: CatalogLibrary, rack: int, items: Seque
         deployments=deployments,
         shelves={id: await library.shelf(tx, found.catalog) for id, found in deployments.items()},
         scopes=await tx.scopes({row.scope for row in rows}),
-        named=await tx.named("node", {name for item in items for name in item.node_facts}),
+        members=await _members(tx, near, items),
     )
     verdicts = [desk.take(item) for item in items]
     changed = await tx.put_facts(desk.writes)
@@ -81,7 +81,7 @@ class _Desk(msgspec.Struct):
     deployments: dict[int, Deployment]
     shelves: dict[int, Shelf]
     scopes: dict[int, Scope]
-    named: dict[str, Scope]
+    members: dict[int, list[Membership]]
     writes: list[FactWrite] = msgspec.field(default_factory=list)
     events: list[Event] = msgspec.field(default_factory=list)
 
@@ -91,7 +91,7 @@ class _Desk(msgspec.Struct):
         if row is None or row.rack != self.rack:
             return Verdict(item.id, item.attempt, False, "there is no such node task of this rack")
         task, scope = self.shelves[row.deployment].task(row.graph, row.task), self.scopes[row.scope]
-        judged, writes = _judge(row, task, item, self.named)
+        judged, writes = _judge(row, task, item, self.members.get(row.deployment, []))
         ended = annealing.Ended(
             attempt=item.attempt,
             revision=item.revision,
@@ -108,13 +108,21 @@ class _Desk(msgspec.Struct):
         return Verdict(item.id, item.attempt, True, outcome)
 
 
-def _judge(row: NodeTask, task: Task, item: Result, named: dict[str, Scope]) -> tuple[Result, list[FactWrite]]:
-    """What the result puts, and the result itself; it is a failure when it writes what the task does not declare."""
+async def _members(tx: Transaction, near: Neighbourhood, items: Sequence[Result]) -> dict[int, list[Membership]]:
+    """The members of those deployments whose results put facts per node."""
+    deployments = {near.rows[item.id].deployment for item in items if item.node_facts and item.id in near.rows}
+    return {id: await tx.memberships(id) for id in deployments}
+
+
+def _judge(row: NodeTask, task: Task, item: Result, members: Sequence[Membership]) -> tuple[Result, list[FactWrite]]:
+    """What the result puts, and the result itself; it is a failure when it writes what the task does not declare, or on
+    a node that is no member, or that stands in another rack than the one the task works on."""
+    nodes = {member.name: member.scope for member in members if task.scope != "rack" or member.rack == row.scope}
     own = {write.path for write in task.writes if write.scope != "nodes"}
     others = {write.path for write in task.writes if write.scope == "nodes"}
     strange = [path for path in item.facts if not _declared(path, own)]
     strange += [path for facts in item.node_facts.values() for path in facts if not _declared(path, others)]
-    strange += [f"node {name}" for name in item.node_facts if name not in named]
+    strange += [f"node {name}" for name in item.node_facts if name not in nodes]
     if strange and item.outcome == "ok":
         reason = f"{task.id} wrote {', '.join(sorted(set(strange)))}, which it does not declare; add it to its writes"
         return Result(id=item.id, attempt=item.attempt, revision=item.revision, outcome="failed", reason=reason), []
@@ -123,12 +131,12 @@ def _judge(row: NodeTask, task: Task, item: Result, named: dict[str, Scope]) -> 
     writer = f"task {task.id}"
     put = [FactWrite(row.scope, path, value, writer) for path, value in item.facts.items()]
     for name, facts in item.node_facts.items():
-        put += [FactWrite(named[name].id, path, value, writer) for path, value in facts.items()]
+        put += [FactWrite(nodes[name], path, value, writer) for path, value in facts.items()]
     return item, put
 
 
 def _declared(path: str, writes: set[str]) -> bool:
-    return any(path == write or (touches(write, path) and path.startswith(write)) for write in writes)
+    return any(path == write or path.startswith(f"{write}.") for write in writes)
 
 
 def _told(row: NodeTask, outcome: str, reason: str, deployment: str, scope: Scope) -> list[Event]:

@@ -126,9 +126,12 @@ class MemoryViews:
             for name, (digest, created_at) in sorted(self._committed().catalog_names.items())
         ]
 
-    async def add_log(self, pieces: list[tuple[int, int, int, bytes, bool]]) -> None:
+    async def add_log(self, pieces: list[tuple[int, int, int, bytes, bool]], *, rack: int | None = None) -> None:
         """See the port."""
+        rows = self._committed().rows
         for node_task, attempt, start, data, last in pieces:
+            if rack is not None and (node_task not in rows or rows[node_task].rack != rack):
+                continue
             self._logs.setdefault((node_task, attempt), {}).setdefault(start, (data, last))
 
     async def log(self, node_task: int, *, attempt: int | None, offset: int, limit: int = 1 << 20) -> LogView:

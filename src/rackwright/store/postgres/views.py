@@ -147,10 +147,10 @@ class PostgresViews:
         """See the port."""
         return [dict(row) for row in await self._rows("view_catalogs")]
 
-    async def add_log(self, pieces: list[tuple[int, int, int, bytes, bool]]) -> None:
+    async def add_log(self, pieces: list[tuple[int, int, int, bytes, bool]], *, rack: int | None = None) -> None:
         """See the port."""
         if pieces:
-            await self._rows("add_log", *columns(pieces, 5))
+            await self._rows("add_log", *columns(pieces, 5), rack)
 
     async def log(self, node_task: int, *, attempt: int | None, offset: int, limit: int = 1 << 20) -> LogView:
         """See the port."""

@@ -166,7 +166,10 @@ SELECT name, digest, changed_at AS created_at FROM catalog_name ORDER BY name;
 
 -- name: add_log
 INSERT INTO log_piece (node_task, attempt, start, data, last)
-SELECT * FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::bytea[], $5::boolean[])
+SELECT new.*
+FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::bytea[], $5::boolean[])
+    AS new (node_task, attempt, start, data, last)
+WHERE $6::bigint IS NULL OR (SELECT rack_id = $6 FROM node_task WHERE node_task.id = new.node_task)
 ON CONFLICT (node_task, attempt, start) DO NOTHING;
 
 -- name: newest_log
