@@ -35,6 +35,18 @@ def run_all(near: Neighbourhood, rows: dict[str, NodeTask]) -> None:
         run(near, row)
 
 
+def through_an_error_above() -> dict[str, NodeTask]:
+    """A parent and a child that were active, and a parent that failed and is active again."""
+    near, rows = fleet("ab", [("a", "b")])
+    run_all(near, rows)
+    annealing.retry(near, rows["a"])
+    claim(near, rows["a"])
+    finish(near, rows["a"], "failed")
+    annealing.retry(near, rows["a"])
+    run(near, rows["a"])
+    return rows
+
+
 def test_a_committed_task_without_parents_is_todo_and_one_with_parents_is_blocked() -> None:
     near, rows = fleet("ab", [("a", "b")])
     annealing.commit(near, rows["a"])
@@ -81,13 +93,7 @@ def test_an_error_blocks_every_descendant_also_active_ones_but_no_neighbour() ->
 
 
 def test_what_an_error_blocked_runs_again_once_the_parent_is_active() -> None:
-    near, rows = fleet("ab", [("a", "b")])
-    run_all(near, rows)
-    annealing.retry(near, rows["a"])
-    claim(near, rows["a"])
-    finish(near, rows["a"], "failed")
-    annealing.retry(near, rows["a"])
-    run(near, rows["a"])
+    rows = through_an_error_above()
     assert rows["b"].state is State.TODO
 
 
@@ -125,13 +131,7 @@ def test_a_stale_destructive_task_goes_back_to_be_committed() -> None:
 
 
 def test_a_destructive_task_that_has_run_is_skipped_when_only_an_error_above_brought_it_back() -> None:
-    near, rows = fleet("ab", [("a", "b")])
-    run_all(near, rows)
-    annealing.retry(near, rows["a"])
-    claim(near, rows["a"])
-    finish(near, rows["a"], "failed")
-    annealing.retry(near, rows["a"])
-    run(near, rows["a"])
+    rows = through_an_error_above()
     assert rows["b"].state is State.TODO
     assert annealing.skips(rows["b"], task("b", destructive=True), b"one")
     assert not annealing.skips(rows["b"], task("b"), b"one")

@@ -6,9 +6,26 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
+
+from rackwright.core.errors import InvalidInput
+
+
+def write_text(text: str, file: Path | None) -> None:
+    """Write to a file, or without one to stdout. Raises InvalidInput when the file does not take it."""
+    if file is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(
+            f"it cannot be written: {error.strerror}", where=str(file), mend="name a file in a folder that takes it"
+        ) from error
+
 
 FORMATS = ("table", "wide", "json", "yaml", "jsonl", "name")
 Item = dict[str, Any]

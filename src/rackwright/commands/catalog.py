@@ -12,9 +12,9 @@ import msgspec
 
 from rackwright.cli.drawing import picture, role_named, to_dot, to_svg
 from rackwright.cli.examples import examples
-from rackwright.cli.output import Output, compact, fields, say, table
+from rackwright.cli.output import Output, compact, fields, say, table, write_text
 from rackwright.core.catalog import Catalog, Role, Selector, Task
-from rackwright.core.errors import InvalidInput, NotFound
+from rackwright.core.errors import NotFound
 from rackwright.core.lint.finding import Finding, did_you_mean, in_reading_order
 from rackwright.core.resolution import selector_of
 from rackwright.core.task_graph import task_graph
@@ -98,16 +98,9 @@ def graph(*, catalog: str, kind: str | None, role: str | None, form: str, file: 
     title = f"{found.name}: {kind}{f', {role}' if role else ''}"
     drawn = picture(title, tasks, role=chosen)
     text = to_svg(drawn) if form == "svg" else to_dot(drawn)
-    if file is None:
-        click.echo(text, nl=False)
-        return
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InvalidInput(
-            f"it cannot be written: {error.strerror}", where=str(file), mend="name another file"
-        ) from error
-    say(f"{file}: {_plural(len(drawn.tasks), 'task')}, {_plural(len(drawn.arrows), 'line')}")
+    write_text(text, file)
+    if file is not None:
+        say(f"{file}: {_plural(len(drawn.tasks), 'task')}, {_plural(len(drawn.arrows), 'line')}")
 
 
 def examine(catalogs: Sequence[str], *, strict: bool = False) -> tuple[Catalog, tuple[Finding, ...]]:

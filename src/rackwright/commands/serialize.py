@@ -12,6 +12,7 @@ import click
 import msgspec
 import yaml
 
+from rackwright.cli.output import write_text
 from rackwright.core.catalog import Catalog
 from rackwright.core.errors import InvalidInput, RackwrightError
 from rackwright.core.resolution import MASTER, RACK_PREFIX, Member
@@ -56,7 +57,7 @@ def serialize(
     """
     try:
         graph = _serialized(read_catalog(folder), nodes_file, state_file, wanted, master_ip)
-        _write(_WRITERS[form](graph), output)
+        write_text(_WRITERS[form](graph), output)
     except RackwrightError as error:
         faults = error.faults[1:] if isinstance(error, InvalidInput) else ()
         raise click.ClickException("\n".join([str(error), *faults])) from error
@@ -143,15 +144,3 @@ _WRITERS: dict[str, Callable[[SerializedGraph], str]] = {
     "json": lambda graph: json.dumps(_own_form(graph), indent=2) + "\n",
     "yaml": lambda graph: str(yaml.dump(_own_form(graph), Dumper=_DUMPER, sort_keys=False)),
 }
-
-
-def _write(text: str, output: Path | None) -> None:
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InvalidInput(
-            f"cannot be written: {error.strerror}", where=str(output), mend="name a file in a folder that takes it"
-        ) from error
