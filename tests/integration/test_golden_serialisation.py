@@ -14,7 +14,9 @@ from click.testing import CliRunner, Result
 
 from rackwright.commands.serialize import serialize as command
 from rackwright.core.catalog import Task
-from rackwright.core.expansion import Member, expand, references
+from rackwright.core.expansion import references
+from rackwright.core.linking import expand
+from rackwright.core.resolution import Member
 from rackwright.engine.catalogs.read import read_catalog
 from rackwright.engine.expressions import Evaluator, expressions_in
 from rackwright.engine.serialization import (
@@ -206,13 +208,14 @@ def test_two_thousand_nodes_share_their_relations(tasks: tuple[Task, ...]) -> No
     members = [Member("1", tuple(f"primary-{tag}" for tag in controllers)), Member("2", controllers)]
     members += [Member(str(number), (roles[number % 20],)) for number in range(3, 2001)]
     expansion = expand(tasks, members, relations=lambda task, node: ((), ()))
-    targets = [t for i in expansion.instances.values() for t in (*i.requires, *i.required_for)]
-    wide = {id(target.nodes) for target in targets if len(target.nodes) > 2}
-    assert len(expansion.instances) > 100_000
-    assert len(targets) < 12 * len(expansion.instances)
+    links = [links for placement in expansion.placements.values() for links in placement.links]
+    targets = [target for some in links for target in (*some.requires, *some.required_for)]
+    wide = {id(target.where) for target in targets if isinstance(target.where, tuple) and len(target.where) > 2}
+    assert expansion.count > 100_000
+    assert len(targets) < 12 * len(tasks)
     assert len(wide) < len(tasks)
-    compute = next(i for i in expansion.instances.values() if i.task.id == "top-role-compute" and i.node == "3")
-    assert compute.requires or compute.required_for
+    compute = expansion.instances["3", "top-role-compute"]
+    assert compute.links.requires or compute.links.required_for
     assert ("3", "top-role-compute") not in references(compute, "requires")
 
 

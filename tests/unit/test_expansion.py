@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 from typing import Any
 
 import pytest
@@ -11,16 +12,10 @@ from hypothesis import strategies as st
 
 from rackwright.core.catalog import Task
 from rackwright.core.errors import InvalidInput
-from rackwright.core.expansion import (
-    Expansion,
-    FaultToleranceGroup,
-    Member,
-    NodeId,
-    expand,
-    has_expression,
-    references,
-    tolerance_of,
-)
+from rackwright.core.expansion import Expansion, FaultToleranceGroup, has_expression, nodes_of, references, tolerance_of
+from rackwright.core.linking import expand
+from rackwright.core.relations import relations
+from rackwright.core.resolution import Member, NodeId
 
 MEMBERS = (Member("1", ("ctl",), "a"), Member("2", ("cmp",), "a"), Member("10", ("cmp",), "b"))
 
@@ -194,10 +189,11 @@ def test_all_to_all_costs_one_tuple_and_not_a_square_of_edges() -> None:
         _task("b", cross_depends=({"name": "a"},), cross_depended_by=({"name": "c", "role": ["cmp"]},)),
     ]
     expansion = expand([*tasks, _task("c", cross_depends=({"name": "a", "role": "cmp"},))], members)
-    targets = [t for i in expansion.instances.values() for t in (*i.requires, *i.required_for)]
-    assert len(expansion.instances) == 6000
+    targets = [t for i in expansion for t in (*i.links.requires, *i.links.required_for)]
+    assert expansion.count == 6000
     assert len(targets) == 6000
-    assert len({id(target.nodes) for target in targets}) == 2
+    assert len({id(target.where) for target in targets}) == 1
+    assert [len(placement.links) for placement in expansion.placements.values()] == [1, 1, 1]
 
 
 # ---- against a naive reading: every instance looks at every instance
@@ -302,4 +298,24 @@ def test_expansion_agrees_with_a_naive_reading_of_the_rules(tasks: list[Task], m
         after = _naive_edges(task, node, task.required_for, task.cross_depended_by, there, members)
         assert set(references(instance, "requires")) == before
         assert set(references(instance, "required_for")) == after
-        assert all(target.nodes for target in (*instance.requires, *instance.required_for))
+        assert all(nodes_of(target, instance) for target in (*instance.links.requires, *instance.links.required_for))
+
+
+@settings(max_examples=200, deadline=None)
+@given(_catalogs(), _members)
+def test_the_few_relations_say_the_same_as_all_edges(tasks: list[Task], members: list[Member]) -> None:
+    expansion = expand(tasks, members)
+    edges = set()
+    for instance in expansion:
+        own = (instance.task.id, instance.node)
+        edges |= {(before, own) for before in references(instance, "requires")}
+        edges |= {(own, after) for after in references(instance, "required_for")}
+    said = set()
+    for relation in relations(expansion):
+        before = [(relation.before.task, node) for node in relation.before.nodes]
+        after = [(relation.after.task, node) for node in relation.after.nodes]
+        pairs = zip(before, after, strict=True) if relation.each else product(before, after)
+        drawn = {(one, other) for one, other in pairs if one != other}
+        assert relation.edges <= max(len(drawn), len(before) + len(after))
+        said |= drawn
+    assert said == edges

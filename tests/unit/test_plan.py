@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from rackwright.core.catalog import Read, Task, Write
 from rackwright.core.errors import Conflict, InvalidInput
-from rackwright.core.expansion import Member, expand, references
+from rackwright.core.expansion import references
+from rackwright.core.linking import expand
 from rackwright.core.node_task import NodeTask, State
 from rackwright.core.plan import Plan, build
+from rackwright.core.resolution import Member
 from rackwright.engine.reconcile import Shape, reconcile
 from tests.unit.fleets import validate
 

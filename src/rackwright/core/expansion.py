@@ -1,41 +1,33 @@
 """A catalog's tasks on a deployment's nodes: every instance, and what each must follow.
 
-The rules are those of Fuel's serialiser, written for size: a relation to many nodes is resolved once and shared by all
-instances that have it, so the work grows with the number of instances and not with the number of edges.
+The rules are those of Fuel's serialiser, written for size. Nothing is kept per instance: a task has one tuple of
+places, shared with all tasks that stand on the same ones, and its relations are kept once for each *kind* of place
+(places on which the same tasks stand) and each value of its computed relations. A relation to the own node, the own
+rack or the deployment is relative; one to many nodes holds one shared tuple of them. So the work grows with the number
+of instances, not with the number of edges, and an instance costs a few bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import enum
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
 
-from rackwright.core.catalog import Selector, Task
+from rackwright.core.catalog import Task
 from rackwright.core.errors import InvalidInput
 from rackwright.core.resolution import (
     EVERYONE,
-    RACK_PREFIX,
     Member,
     NodeId,
     Resolution,
-    matching,
     natural,
+    rack_id,
     selector_of,
 )
-
-__all__ = [
-    "Expansion",
-    "FaultToleranceGroup",
-    "Instance",
-    "Member",
-    "NodeId",
-    "Target",
-    "expand",
-    "has_expression",
-    "references",
-    "tolerance_of",
-]
 
 EXPRESSION_KEY = "yaql_exp"
 """The key that makes a mapping an expression."""
@@ -44,26 +36,56 @@ Relations = Callable[[Task, NodeId], tuple[Any, Any]]
 """Gives the evaluated ``cross_depends`` and ``cross_depended_by`` of a task at a place."""
 
 
+class Near(enum.Enum):
+    """A place seen from another one."""
+
+    HERE = "here"
+    RACK = "rack"
+    """The rack in which the node stands."""
+    DEPLOYMENT = "deployment"
+
+
 class Target(msgspec.Struct, frozen=True):
     """One end of a relation: a task, at these places.
 
-    ``nodes`` holds only places where the task has an instance, in natural order. The tuple is shared between all
-    instances with the same relation, so it may hold the reader's own pair (own task, own node): that is no edge.
-    Targets of one task may overlap when two relations mean the same nodes.
+    Far ones hold only places where the task has an instance, in natural order. The tuple is shared by all that have
+    the same relation, so it may hold the reader's own pair (own task, own node): that is no edge. Targets of one task
+    may overlap when two relations mean the same nodes.
     """
 
     task: str
+    where: Near | tuple[NodeId, ...]
+
+
+class Links(msgspec.Struct, frozen=True):
+    """What an instance must follow, and what must follow it."""
+
+    requires: tuple[Target, ...] = ()
+    required_for: tuple[Target, ...] = ()
+
+
+class Placement(msgspec.Struct):
+    """A task with all its places, in natural order. ``links[linked[i]]`` are the relations of the i-th.
+
+    ``skipped`` ones are not carried out, but keep their place in the order.
+    """
+
+    task: Task
     nodes: tuple[NodeId, ...]
+    skipped: bool
+    links: list[Links]
+    linked: array[int]
 
 
-class Instance(msgspec.Struct):
-    """A task at one place. ``skipped`` ones are not carried out, but keep their place in the order."""
+class Instance(msgspec.Struct, frozen=True):
+    """A task at one place, made when it is asked for."""
 
     task: Task
     node: NodeId
     skipped: bool
-    requires: tuple[Target, ...] = ()
-    required_for: tuple[Target, ...] = ()
+    links: Links
+    rack: NodeId
+    """The place of the rack in which the node stands."""
 
 
 class FaultToleranceGroup(msgspec.Struct, frozen=True):
@@ -74,43 +96,117 @@ class FaultToleranceGroup(msgspec.Struct, frozen=True):
     fault_tolerance: int
 
 
-class Expansion(msgspec.Struct):
-    """All instances by (node, task), in the order of the catalog and then of the nodes."""
+class Expansion:
+    """Every task with its places, in the order of the catalog, and the fault-tolerance groups."""
 
-    instances: dict[tuple[NodeId, str], Instance]
-    groups: list[FaultToleranceGroup]
-    warnings: list[str]
+    def __init__(
+        self, placements: Sequence[Placement], groups: list[FaultToleranceGroup], resolution: Resolution
+    ) -> None:
+        self.placements = {placement.task.id: placement for placement in placements}
+        self.groups = groups
+        self.warnings: list[str] = []
+        self._resolution = resolution
+
+    @property
+    def count(self) -> int:
+        """How many instances there are."""
+        return sum(len(placement.nodes) for placement in self.placements.values())
+
+    def rack(self, node: NodeId) -> NodeId:
+        """Give the place of the rack in which a node stands; None for all else."""
+        name = self._resolution.rack_of(node)
+        return None if name is None else rack_id(name)
+
+    def __iter__(self) -> Iterator[Instance]:
+        """Give every instance, in the order of the catalog and then of the nodes."""
+        for placement in self.placements.values():
+            for node, link in zip(placement.nodes, placement.linked, strict=True):
+                yield Instance(placement.task, node, placement.skipped, placement.links[link], self.rack(node))
+
+    @cached_property
+    def instances(self) -> dict[tuple[NodeId, str], Instance]:
+        """All instances by (node, task): for looking at single ones. A large fleet is better read by placements."""
+        return {(instance.node, instance.task.id): instance for instance in self}
 
 
-def expand(tasks: Sequence[Task], members: Sequence[Member], *, relations: Relations | None = None) -> Expansion:
-    """Put every task where it belongs and resolve what it must follow.
+class Places:
+    """Where the tasks of a graph stand."""
 
-    ``relations`` is asked for tasks whose relations hold an expression; without it those relations are left out, with
-    a warning. Names that nothing answers to are left out too, with a warning. Raises InvalidInput for a group that
-    adds an unknown task, a wrong regex, or a relation of a wrong form.
-    """
-    warnings: dict[str, None] = {}
-    resolution = Resolution(members)
-    expansion = Expansion(instances={}, groups=[], warnings=[])
-    for node, task in _placements(tasks, resolution, expansion.groups, warnings):
-        present = expansion.instances.get((node, task.id))
-        if present is None or task.type not in (present.task.type, "skipped"):
-            expansion.instances[node, task.id] = Instance(task=task, node=node, skipped=_never_runs(task))
-    linker = _Linker(tasks, expansion.instances, resolution, warnings)
-    for instance in expansion.instances.values():
-        depends, depended_by = _cross_relations(instance, relations, warnings)
-        instance.requires = linker.targets(instance, instance.task.requires, depends)
-        instance.required_for = linker.targets(instance, instance.task.required_for, depended_by)
-    expansion.warnings.extend(warnings)
-    return expansion
+    def __init__(self, tasks: Sequence[Task], resolution: Resolution, warnings: dict[str, None]) -> None:
+        self.resolution = resolution
+        self.groups: list[FaultToleranceGroup] = []
+        self._warnings = warnings
+        self._by_id = {task.id: task for task in tasks}
+        self._same: dict[tuple[NodeId, ...], tuple[NodeId, ...]] = {}
+        own = {task.id: self._own(task) for task in tasks if task.type != "group"}
+        for task in tasks:
+            if task.type == "group":
+                self._add_group(task, own)
+        self.of = {name: self._same.setdefault(nodes, nodes) for name, nodes in own.items() if nodes}
+        """By task; equal tuples are one object."""
+
+    def _own(self, task: Task) -> tuple[NodeId, ...]:
+        if task.type == "stage":
+            return (None,)
+        selector = selector_of(task)
+        if selector is not None:
+            return self._meant(task, self.resolution.nodes(selector))
+        if task.scope == "deployment":
+            return (None,)
+        if task.scope == "rack":
+            return self.resolution.racks(self.resolution.nodes(EVERYONE))
+        self._warnings[f"the task {task.id} names no tags, roles or groups: it runs nowhere"] = None
+        return ()
+
+    def _meant(self, task: Task, nodes: tuple[str, ...]) -> tuple[NodeId, ...]:
+        """Give where a task works when its selector means these nodes."""
+        if task.type == "stage" or task.scope == "deployment":
+            return (None,) if nodes else ()
+        return self.resolution.racks(nodes) if task.scope == "rack" else nodes
+
+    def _add_group(self, group: Task, own: dict[str, tuple[NodeId, ...]]) -> None:
+        nodes = self.resolution.nodes(selector_of(group) or ())
+        if not nodes:
+            return
+        for name in group.tasks:
+            if name not in self._by_id:
+                raise InvalidInput(
+                    f"the group {group.id} adds the task {name}, which does not exist",
+                    where=str(group.source),
+                    mend="correct the name, or add the task",
+                )
+            if name in own:
+                own[name] = _merged(own[name], self._meant(self._by_id[name], nodes))
+        self.groups.append(FaultToleranceGroup(group.id, nodes, self._tolerance(group, len(nodes))))
+
+    def _tolerance(self, group: Task, total: int) -> int:
+        try:
+            return tolerance_of(group.fault_tolerance, total)
+        except ValueError:
+            said = f"the group {group.id}: fault_tolerance {group.fault_tolerance!r} is no number: any may fail"
+            self._warnings[said] = None
+            return total + 1
+
+
+def places_of(tasks: Sequence[Task], members: Sequence[Member]) -> dict[str, tuple[NodeId, ...]]:
+    """Give the places of every task that has any, by its id, in the order of the catalog; equal ones are one tuple.
+    Raises InvalidInput as ``expand`` does."""
+    return Places(tasks, Resolution(members), {}).of
 
 
 def references(instance: Instance, which: Literal["requires", "required_for"]) -> list[tuple[str, NodeId]]:
     """Give every edge of one instance as (task, node), sorted, each once, without the instance itself."""
-    targets = instance.requires if which == "requires" else instance.required_for
-    pairs = {(target.task, node) for target in targets for node in target.nodes}
+    targets = instance.links.requires if which == "requires" else instance.links.required_for
+    pairs = {(target.task, node) for target in targets for node in nodes_of(target, instance)}
     pairs.discard((instance.task.id, instance.node))
     return sorted(pairs, key=lambda pair: (pair[0], natural(pair[1])))
+
+
+def nodes_of(target: Target, instance: Instance) -> tuple[NodeId, ...]:
+    """Give the places that a target means as seen from an instance."""
+    if isinstance(target.where, tuple):
+        return target.where
+    return ({Near.HERE: instance.node, Near.RACK: instance.rack, Near.DEPLOYMENT: None}[target.where],)
 
 
 def has_expression(template: Any) -> bool:
@@ -134,198 +230,8 @@ def tolerance_of(value: int | str | None, total: int) -> int:
     return allowed if allowed >= 0 else max(0, total + allowed)
 
 
-def _never_runs(task: Task) -> bool:
-    return task.type == "skipped" or task.condition is False
-
-
-def _placements(
-    tasks: Sequence[Task], resolution: Resolution, groups: list[FaultToleranceGroup], warnings: dict[str, None]
-) -> Iterator[tuple[NodeId, Task]]:
-    """Give every (place, task): first the tasks' own, then those that groups add; note the groups."""
-    by_id = {task.id: task for task in tasks}
-    for task in tasks:
-        if task.type != "group":
-            for node in _own_places(task, resolution, warnings):
-                yield node, task
-    for group in (task for task in tasks if task.type == "group"):
-        nodes = resolution.nodes(selector_of(group) or ())
-        if not nodes:
-            continue
-        for name in group.tasks:
-            if name not in by_id:
-                raise InvalidInput(
-                    f"the group {group.id} adds the task {name}, which does not exist",
-                    where=str(group.source),
-                    mend="correct the name, or add the task",
-                )
-            for node in _places(by_id[name], nodes, resolution):
-                yield node, by_id[name]
-        groups.append(_fault_tolerance(group, nodes, warnings))
-
-
-def _own_places(task: Task, resolution: Resolution, warnings: dict[str, None]) -> tuple[NodeId, ...]:
-    if task.type == "stage":
-        return (None,)
-    selector = selector_of(task)
-    if selector is None:
-        if task.scope == "deployment":
-            return (None,)
-        if task.scope == "rack":
-            return resolution.racks(resolution.nodes(EVERYONE))
-        warnings[f"the task {task.id} names no tags, roles or groups: it runs nowhere"] = None
-        return ()
-    return _places(task, resolution.nodes(selector), resolution)
-
-
-def _places(task: Task, nodes: tuple[str, ...], resolution: Resolution) -> tuple[NodeId, ...]:
-    """Give where a task works when its selector means these nodes."""
-    if task.type == "stage" or task.scope == "deployment":
-        return (None,) if nodes else ()
-    return resolution.racks(nodes) if task.scope == "rack" else nodes
-
-
-def _fault_tolerance(group: Task, nodes: tuple[str, ...], warnings: dict[str, None]) -> FaultToleranceGroup:
-    try:
-        allowed = tolerance_of(group.fault_tolerance, len(nodes))
-    except ValueError:
-        warnings[f"the group {group.id}: fault_tolerance {group.fault_tolerance!r} is no number: any may fail"] = None
-        allowed = len(nodes) + 1
-    return FaultToleranceGroup(name=group.id, node_ids=nodes, fault_tolerance=allowed)
-
-
-def _cross_relations(
-    instance: Instance, relations: Relations | None, warnings: dict[str, None]
-) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
-    """Give the entries of both cross relations of one instance, evaluated."""
-    task = instance.task
-    depends, depended_by = task.cross_depends, task.cross_depended_by
-    if has_expression(depends) or has_expression(depended_by):
-        if relations is None:
-            warnings[f"the task {task.id} computes its relations: they are not in this graph"] = None
-            return [], []
-        depends, depended_by = relations(task, instance.node)
-    return _entries(task, depends), _entries(task, depended_by)
-
-
-def _entries(task: Task, value: Any) -> list[Mapping[str, Any]]:
-    """Give the relations in ``value``: one mapping, or lists of them; what is empty says nothing. An expression in a
-    list may itself have given a list."""
-    if isinstance(value, list | tuple):
-        return [entry for inner in value for entry in _entries(task, inner)]
-    if value and not isinstance(value, Mapping):
-        raise _wrong_relation(task, value)
-    return [value] if value else []
-
-
-def _wrong_relation(task: Task, entry: Any) -> InvalidInput:
-    return InvalidInput(
-        f"the task {task.id} has a cross relation of a wrong form: {entry!r}",
-        where=str(task.source),
-        mend="write {name: <task or /regex/>, role: <role, list, self or null>, policy: all | any}",
-    )
-
-
-class _Linker:
-    """Resolves relations to targets; keeps what it found by relation."""
-
-    def __init__(
-        self,
-        tasks: Sequence[Task],
-        instances: Mapping[tuple[NodeId, str], Instance],
-        resolution: Resolution,
-        warnings: dict[str, None],
-    ) -> None:
-        self._instances = instances
-        self._resolution = resolution
-        self._warnings = warnings
-        self._known = {task.id for task in tasks}
-        self._places: dict[str, list[NodeId]] = {}
-        for node, name in instances:
-            self._places.setdefault(name, []).append(node)
-        for places in self._places.values():
-            places.sort(key=natural)
-        self._names: dict[str, tuple[str, ...]] = {}
-        self._single: dict[tuple[str, NodeId], Target] = {}
-        self._many: dict[Target, Target] = {}
-        self._shared: dict[tuple[str, Selector, bool], tuple[Target, ...]] = {}
-
-    def targets(
-        self, instance: Instance, names: Iterable[str], cross: Iterable[Mapping[str, Any]]
-    ) -> tuple[Target, ...]:
-        """Give all targets of one side of an instance, each once."""
-        near = self._near(instance.node)
-        found = [target for name in names for target in self._at(instance.task, name, near)]
-        found.extend(target for entry in cross for target in self._cross(instance, entry))
-        # Equal targets are one object: comparing objects spares comparing long tuples, instance by instance.
-        return tuple({id(target): target for target in found}.values())
-
-    def _near(self, node: NodeId) -> tuple[NodeId, ...]:
-        """Give the places that a plain name may mean: the own one, the own rack, the deployment."""
-        return (None,) if node is None else (*self._at_home(node), None)
-
-    def _at_home(self, node: NodeId) -> tuple[NodeId, ...]:
-        rack = self._resolution.rack_of(node)
-        return (node,) if rack is None else (node, RACK_PREFIX + rack)
-
-    def _at(self, task: Task, name: str, places: Iterable[NodeId]) -> Iterator[Target]:
-        for found in self._matches(task, name):
-            for place in places:
-                if (place, found) in self._instances:
-                    yield self._one(found, place)
-
-    def _one(self, name: str, place: NodeId) -> Target:
-        target = self._single.get((name, place))
-        if target is None:
-            target = self._single[name, place] = Target(task=name, nodes=(place,))
-        return target
-
-    def _matches(self, task: Task, name: str) -> tuple[str, ...]:
-        """Give the tasks with instances that a name or regex means; warn when no task of the catalog is called so."""
-        found = self._names.get(name)
-        if found is None:
-            found = self._names[name] = matching(name, self._places)
-            if not found and not matching(name, self._known):
-                self._warnings[f"the task {task.id} names {name}, which no task is called: nothing is waited for"] = (
-                    None
-                )
-        return found
-
-    def _cross(self, instance: Instance, entry: Mapping[str, Any]) -> Iterable[Target]:
-        task = instance.task
-        if not isinstance(entry.get("name"), str):
-            raise _wrong_relation(task, entry)
-        whom = next((entry[key] for key in ("tags", "role", "roles") if key in entry), EVERYONE)
-        if whom is None:
-            return self._at(task, entry["name"], (None,))
-        if whom == "self":
-            return self._at(task, entry["name"], self._at_home(instance.node))
-        if isinstance(whom, list | tuple | set | frozenset):
-            whom = tuple(map(str, whom))
-        elif not isinstance(whom, str):
-            self._warnings[f"the task {task.id}: {whom!r} is neither a role nor a list of roles: it means nobody"] = (
-                None
-            )
-            return ()
-        return self._far(task, entry["name"], whom, entry.get("policy") == "any")
-
-    def _far(self, task: Task, name: str, whom: Selector, only_one: bool) -> tuple[Target, ...]:
-        """Give the targets on selected nodes and their racks; with ``only_one`` those at the lowest place that has
-        one."""
-        known = self._shared.get((name, whom, only_one))
-        if known is not None:
-            return known
-        nodes = self._resolution.nodes(whom)
-        wanted: set[NodeId] = {*nodes, *self._resolution.racks(nodes)}
-        places = {found: tuple(p for p in self._places[found] if p in wanted) for found in self._matches(task, name)}
-        if only_one:
-            lowest = min((place for some in places.values() for place in some), key=natural, default=None)
-            places = {found: (lowest,) for found, some in places.items() if lowest in some}
-        targets = tuple(self._group(found, some) for found, some in places.items() if some)
-        self._shared[name, whom, only_one] = targets
-        return targets
-
-    def _group(self, name: str, places: tuple[NodeId, ...]) -> Target:
-        if len(places) == 1:
-            return self._one(name, places[0])
-        target = Target(task=name, nodes=places)
-        return self._many.setdefault(target, target)
+def _merged(one: tuple[NodeId, ...], other: tuple[NodeId, ...]) -> tuple[NodeId, ...]:
+    """Give both sets of places as one, in natural order."""
+    if one is other or not other:
+        return one
+    return tuple(sorted({*one, *other}, key=natural))

@@ -7,23 +7,18 @@ barrier already. What a task reads of what another writes is an edge too, so an 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from rackwright.core.catalog import Read, Task, Write
+from rackwright.core.catalog import Task
 from rackwright.core.errors import InvalidInput
-from rackwright.core.expansion import Expansion, Instance, NodeId
-from rackwright.core.facts import touches
+from rackwright.core.expansion import Expansion
+from rackwright.core.relations import Racks, Relation, Side, flow, relations
+from rackwright.core.resolution import NodeId
 
 Key = tuple[NodeId, str]
 """A vertex by name: node (None: the deployment, ``rack:<name>``: a rack) and task."""
-
-Racks = Mapping[NodeId, str | None]
-"""The rack's name of each member node."""
-
-FAN_OUT = 64
-"""A parent of more children than this gets a barrier, so that its end is not one huge update."""
 
 
 class Vertex(msgspec.Struct):
@@ -53,106 +48,47 @@ def build(expansion: Expansion, racks: Racks) -> Plan:
     Raises InvalidInput that names the path when the tasks wait for each other in a ring.
     """
     draft = _Draft(expansion)
-    for parents, children in (*_relations(expansion), *_flows(expansion, racks)):
-        draft.relate(parents, children)
+    for relation in (*relations(expansion), *flow(expansion, racks)):
+        draft.relate(relation)
     return _ordered(draft.vertices)
 
 
 class _Draft:
-    """Vertices under construction."""
+    """Vertices under construction: those of one task follow each other, in the order of its places."""
 
     def __init__(self, expansion: Expansion) -> None:
         self.vertices: list[Vertex] = []
-        self.index: dict[Key, int] = {}
-        for key, instance in expansion.instances.items():
-            stage = instance.task.type == "stage"
-            self.index[key] = self._add(key, None if stage else instance.task)
+        self._index: dict[str, dict[NodeId, int]] = {}
+        for placement in expansion.placements.values():
+            first = len(self.vertices)
+            task = None if placement.task.type == "stage" else placement.task
+            self._index[placement.task.id] = {node: first + i for i, node in enumerate(placement.nodes)}
+            self.vertices += [Vertex((node, placement.task.id), task) for node in placement.nodes]
 
-    def relate(self, parents: Sequence[Key], children: Sequence[Key]) -> None:
-        """Let every child wait for every parent, itself left out."""
-        above = [self.index[key] for key in parents]
-        below = [self.index[key] for key in children]
-        overlap = set(above) & set(below)
-        product = len(above) * len(below)
-        if overlap or (product <= len(above) + len(below) and len(below) <= FAN_OUT):
+    def relate(self, relation: Relation) -> None:
+        """Let the places of one side wait for those of the other, none for itself."""
+        above, below = self._vertices(relation.before), self._vertices(relation.after)
+        if relation.each:
+            for parent, child in zip(above, below, strict=True):
+                self._edges(parent, (child,))
+        elif relation.gathers:
+            barrier = len(self.vertices)
+            self.vertices.append(Vertex((None, f"{relation.before.task} > {relation.after.task}"), None))
+            for parent in above:
+                self._edges(parent, (barrier,))
+            self._edges(barrier, below)
+        else:
             for parent in above:
                 self._edges(parent, (child for child in below if child != parent))
-            return
-        barrier = self._barrier(parents, children)
-        for parent in above:
-            self._edges(parent, (barrier,))
-        self._edges(barrier, below)
 
-    def _barrier(self, parents: Sequence[Key], children: Sequence[Key]) -> int:
-        name = f"{'|'.join(sorted({key[1] for key in parents}))} > {'|'.join(sorted({key[1] for key in children}))}"
-        return self._add((None, name), None)
-
-    def _add(self, key: Key, task: Task | None) -> int:
-        self.vertices.append(Vertex(key, task))
-        return len(self.vertices) - 1
+    def _vertices(self, side: Side) -> Sequence[int]:
+        index = self._index[side.task]
+        return [index[node] for node in side.nodes]
 
     def _edges(self, parent: int, children: Iterable[int]) -> None:
         for child in children:
             self.vertices[parent].below.add(child)
             self.vertices[child].above.add(parent)
-
-
-def _relations(expansion: Expansion) -> Iterable[tuple[Sequence[Key], Sequence[Key]]]:
-    """Every relation once, as (parents, children): instances that share a target are gathered first. A target's nodes
-    are one object for all that share the relation, so its identity tells relations apart at no cost."""
-    gathered: dict[tuple[str, bool, str, int], tuple[tuple[NodeId, ...], list[Key]]] = {}
-    for key, instance in expansion.instances.items():
-        for requires, targets in ((True, instance.requires), (False, instance.required_for)):
-            for target in targets:
-                relation = (instance.task.id, requires, target.task, id(target.nodes))
-                gathered.setdefault(relation, (target.nodes, []))[1].append(key)
-    for (_, requires, task, _), (nodes, keys) in gathered.items():
-        others = [(node, task) for node in nodes]
-        yield (others, keys) if requires else (keys, others)
-
-
-def _flows(expansion: Expansion, racks: Racks) -> Iterable[tuple[Sequence[Key], Sequence[Key]]]:
-    """Edges from the writers of facts to their readers."""
-    by_task: dict[str, list[Instance]] = {}
-    for instance in expansion.instances.values():
-        by_task.setdefault(instance.task.id, []).append(instance)
-    tasks = {name: instances[0].task for name, instances in by_task.items()}
-    writers = [task for task in tasks.values() if task.writes]
-    for reader in tasks.values():
-        for writer in writers:
-            if writer is not reader and any(
-                flows(write, read) for write in writer.writes for read in reader.reads.values()
-            ):
-                yield from _flow(writer, by_task[writer.id], reader, by_task[reader.id], racks)
-
-
-def flows(write: Write, read: Read) -> bool:
-    """True when a task may see by ``read`` what another puts by ``write``."""
-    if not touches(read.path, write.path):
-        return False
-    written = "node" if write.scope == "nodes" else write.scope
-    seen = "node" if read.scope == "nodes" else read.scope
-    return written == seen
-
-
-def _flow(
-    writer: Task, writers: Sequence[Instance], reader: Task, readers: Sequence[Instance], racks: Racks
-) -> Iterable[tuple[Sequence[Key], Sequence[Key]]]:
-    """Pair writers and readers that share a place: the same node, the same rack, or the whole deployment."""
-
-    def place(task: Task, node: NodeId) -> object:
-        if "deployment" in (writer.scope, reader.scope):
-            return None
-        if writer.scope == reader.scope:
-            return node
-        return node if task.scope == "rack" else f"rack:{racks.get(node)}"
-
-    places: dict[object, tuple[list[Key], list[Key]]] = {}
-    for instance in writers:
-        places.setdefault(place(writer, instance.node), ([], []))[0].append((instance.node, writer.id))
-    for instance in readers:
-        places.setdefault(place(reader, instance.node), ([], []))[1].append((instance.node, reader.id))
-    yield from ((above, below) for above, below in places.values() if above and below)
 
 
 def _ordered(vertices: list[Vertex]) -> Plan:

@@ -17,8 +17,9 @@ import msgspec
 from rackwright.core.catalog import Graph, Role, Selector, Task
 from rackwright.core.digraph import knots, shortest_cycle
 from rackwright.core.errors import InvalidInput
-from rackwright.core.expansion import Expansion, Instance, expand
-from rackwright.core.plan import flows
+from rackwright.core.expansion import Expansion, Instance, references
+from rackwright.core.linking import expand
+from rackwright.core.relations import flows
 from rackwright.core.resolution import (
     EVERYONE,
     MASTER,
@@ -89,8 +90,8 @@ def task_graph(graph: Graph, roles: Mapping[str, Role]) -> TaskGraph:
         near = place in (own, None) or own is None
         pair = (before, after)
         kinds[pair] = "same" if near and kinds.get(pair, "same") == "same" else "cross"
-    for node, name in expansion.instances:
-        places[name].add(node)
+    for name, placement in expansion.placements.items():
+        places[name].update(placement.nodes)
     for pair in _between_groups(tasks):
         kinds.setdefault(pair, "same")
     for (_, before), (_, after) in _facts(expansion, resolution):
@@ -130,21 +131,19 @@ def _cycles_on(tasks: Sequence[Task], members: Sequence[Member]) -> list[tuple[s
 
 def _relations(expansion: Expansion) -> Iterator[tuple[_Vertex, _Vertex]]:
     """Every edge between instances that a relation makes, as (before, after)."""
-    for instance in expansion.instances.values():
+    for instance in expansion:
         own = (instance.node, instance.task.id)
-        for before in _pairs(instance.requires):
-            if before != own:
-                yield before, own
-        for after in _pairs(instance.required_for):
-            if after != own:
-                yield own, after
+        for name, node in references(instance, "requires"):
+            yield (node, name), own
+        for name, node in references(instance, "required_for"):
+            yield own, (node, name)
 
 
 def _facts(expansion: Expansion, resolution: Resolution) -> Iterator[tuple[_Vertex, _Vertex]]:
     """Every edge from the writer of a fact to its reader, as (before, after): on one node, in one rack, or anywhere
     when one of the two works on the whole deployment."""
     by_task: dict[str, list[Instance]] = {}
-    for instance in expansion.instances.values():
+    for instance in expansion:
         by_task.setdefault(instance.task.id, []).append(instance)
     tasks = [instances[0].task for instances in by_task.values()]
     for writer, reader in product((task for task in tasks if task.writes), (task for task in tasks if task.reads)):
@@ -169,10 +168,6 @@ def _between_groups(tasks: Sequence[Task]) -> Iterator[tuple[str, str]]:
             yield from ((before, group.id) for before in matching(name, names))
         for name in group.required_for:
             yield from ((group.id, after) for after in matching(name, names))
-
-
-def _pairs(targets: Iterable[Any]) -> Iterator[_Vertex]:
-    return ((node, target.task) for target in targets for node in target.nodes)
 
 
 # ---- the fleets

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from rackwright.core.expansion import NodeId
+from rackwright.core.resolution import NodeId
 from rackwright.engine.serialization import Serialized, SerializedGraph
 
 NOWHERE = "null"

@@ -10,12 +10,13 @@ import msgspec
 
 from rackwright.core.catalog import Graph, Task
 from rackwright.core.errors import InvalidInput, NotFound
-from rackwright.core.expansion import Expansion, NodeId, expand
+from rackwright.core.expansion import Expansion
 from rackwright.core.facts import Fact, nest, touches
+from rackwright.core.linking import expand
 from rackwright.core.node_task import Neighbourhood, NodeTask, State
 from rackwright.core.plan import Plan, build
 from rackwright.core.ports import Deployment, Event, Membership, Scope, Transaction
-from rackwright.core.resolution import RACK_PREFIX, Member
+from rackwright.core.resolution import RACK_PREFIX, Member, NodeId
 from rackwright.engine import summary
 from rackwright.engine.changes import Changes, desired, rebind
 from rackwright.engine.library import CatalogLibrary, Shelf

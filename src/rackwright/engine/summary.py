@@ -8,8 +8,8 @@ from typing import Any
 from rackwright.core.catalog import Task
 from rackwright.core.facts import Fact
 from rackwright.core.node_task import NodeTask, State
-from rackwright.core.plan import flows
 from rackwright.core.ports import Membership
+from rackwright.core.relations import flows
 from rackwright.core.resolution import natural
 from rackwright.engine.reconcile import Shape
 

@@ -13,8 +13,9 @@ import msgspec
 
 from rackwright.core.catalog import Graph, Task
 from rackwright.core.errors import InvalidInput, NotFound
-from rackwright.core.expansion import Expansion, FaultToleranceGroup, Instance, NodeId, expand, references
-from rackwright.core.resolution import MASTER, Member
+from rackwright.core.expansion import Expansion, FaultToleranceGroup, Instance, references
+from rackwright.core.linking import expand
+from rackwright.core.resolution import MASTER, Member, NodeId
 from rackwright.engine.expressions import Attributes, Context, Evaluator
 
 WITHOUT_OLD_STATE = ("group", "stage", "skipped")
@@ -139,8 +140,8 @@ class Serialization:
         return Context(common=self._common, node=_own_part(self._state.new, node), old=before)
 
     def _serialized(self, expansion: Expansion, warnings: list[str], progress: Progress) -> Iterator[Serialized]:
-        total = len(expansion.instances)
-        for done, instance in enumerate(expansion.instances.values(), start=1):
+        total = expansion.count
+        for done, instance in enumerate(expansion, start=1):
             yield self._evaluate(instance, warnings)
             progress(done, total)
 
