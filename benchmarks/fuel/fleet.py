@@ -59,15 +59,22 @@ def tasks(data: Path = DATA) -> tuple[Task, ...]:
 def build(nodes: int, scenario: Scenario = "initial", data: Path = DATA) -> Fleet:
     """Make a fleet; its nodes are called ``1`` to ``nodes``."""
     draft = _Draft(nodes, data)
-    new = _snapshot(draft.common(draft.members), draft.nodes)
+    new = Snapshot(draft.common(draft.members), draft.nodes)
     old = _before(draft) if scenario == "delta" else new if scenario == "redeploy" else None
     return Fleet(draft.members, State(new=new, old=old))
+
+
+def size_of(state: State) -> int:
+    """Bytes of the JSON of a state; what old and new share counts once."""
+    snapshots = [state.new, *([state.old] if state.old else [])]
+    parts = {id(part): part for snapshot in snapshots for part in (snapshot.common, *snapshot.nodes.values())}
+    return sum(len(memoryview(part)) for part in parts.values())
 
 
 def _before(draft: _Draft) -> Snapshot:
     """What the scenario ``delta`` found: the last node missing, another host name."""
     common = draft.common(draft.members[:-1], hostname="before.test")
-    return _snapshot(common, {uid: part for uid, part in draft.nodes.items() if uid != draft.members[-1].name})
+    return Snapshot(common, {uid: part for uid, part in draft.nodes.items() if uid != draft.members[-1].name})
 
 
 class _Draft:
@@ -85,16 +92,16 @@ class _Draft:
         self._controller = next(entry for entry in entries if "controller" in entry["node_roles"][0])
         self._other = next(entry for entry in entries if entry["node_roles"] == ["compute"])
 
-    def common(self, members: Sequence[Member], hostname: str | None = None) -> bytes:
+    def common(self, members: Sequence[Member], hostname: str | None = None) -> msgspec.Raw:
         """Give what all nodes share, when the fleet is these members; with ``hostname`` another public host name."""
         base = self._base
         common = {key: value for key, value in base.items() if key not in _OF_A_NODE}
         common["cluster"] = {key: base["cluster"][key] for key in ("id", "name", "fuel_version", "status", "mode")}
         common["release"] = {key: base["release"].get(key) for key in ("name", "version", "operating_system")}
         common["use_cinder"] = True
-        entries = {f"node-{member.name}": msgspec.Raw(_json(self._entry(member))) for member in members}
+        entries = {f"node-{member.name}": _json(self._entry(member)) for member in members}
         common["network_metadata"] = {"nodes": entries, "vips": base["network_metadata"]["vips"]}
-        common["nodes"] = [msgspec.Raw(_json(row)) for member in members for row in _rows(member)]
+        common["nodes"] = [_json(row) for member in members for row in _rows(member)]
         if hostname is not None:
             common["public_ssl"] = {**common["public_ssl"], "hostname": hostname}
         return _json(common)
@@ -201,9 +208,5 @@ def _yaml(path: Path) -> Any:
     return yaml.load(path.read_bytes(), Loader=yaml.CSafeLoader)
 
 
-_json = msgspec.json.encode
-
-
-def _snapshot(common: bytes, nodes: Mapping[str, bytes]) -> Snapshot:
-    decode = msgspec.json.decode
-    return Snapshot(common=decode(common), nodes={uid: decode(part) for uid, part in nodes.items()})
+def _json(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
