@@ -30,6 +30,8 @@ COMMANDS = {
     "serialize": Lazy("rackwright.commands.serialize:serialize", "Evaluate a catalog for nodes, without a server."),
     "api": Lazy("rackwright.commands.api:api", "Run the api."),
     "conductor": Lazy("rackwright.commands.conductor:conductor", "Run a conductor."),
+    "serializer": Lazy("rackwright.commands.serializer:serializer", "Run a worker that shares the serialisation."),
+    "dask": Lazy("rackwright.commands.dask:dask", "Run a Dask scheduler; make its certificates."),
     "postgres": Lazy("rackwright.commands.postgres:postgres", "Run the embedded PostgreSQL."),
 }
 

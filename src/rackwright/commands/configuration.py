@@ -17,9 +17,13 @@ import msgspec
 
 from rackwright.cli.settings import data_folder
 from rackwright.core.errors import InvalidInput
+from rackwright.engine.serialization.policy import PolicySettings
 
 FILE = "rackwright.toml"
 DEFAULT_PORT = 8420
+DASK = "dask"
+"""The folder in the data folder with certificates, and the address of the scheduler that runs."""
+ADDRESS = "address"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +48,8 @@ class ApiSetting:
 @dataclass(frozen=True, kw_only=True)
 class UpSetting:
     """Everything on one machine: the folder of all its data, the database (as above), the number of conductors, the
-    racks by name, and where the api listens."""
+    racks by name, where the api listens; and whether a Dask scheduler runs too, where it listens (port 0: any), and
+    with how many workers."""
 
     data: Path
     dsn: str = ""
@@ -52,6 +57,10 @@ class UpSetting:
     racks: tuple[str, ...] = ("r1",)
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
+    dask: bool = False
+    dask_workers: int = 2
+    dask_host: str = "127.0.0.1"
+    dask_port: int = 0
 
     @property
     def server(self) -> str:
@@ -60,7 +69,24 @@ class UpSetting:
         return f"http://{host}:{self.port}"
 
 
-_Setting = TypeVar("_Setting", ApiSetting, ConductorSetting, UpSetting)
+@dataclass(frozen=True, kw_only=True)
+class SerializerSetting:
+    """A worker for serialisation: the scheduler (empty: the one of the data folder), the folder of certificates (empty:
+    the data folder's), its node and the node's status or the file that holds it, whether it is a control host, how many
+    processes, and the address on which it listens (empty: the one from which it reaches the scheduler)."""
+
+    data: Path
+    node: str
+    scheduler: str = ""
+    certificates: str = ""
+    status: str = ""
+    status_file: str = ""
+    control: bool = False
+    workers: int = 1
+    listen: str = ""
+
+
+_Setting = TypeVar("_Setting", ApiSetting, ConductorSetting, SerializerSetting, UpSetting)
 
 
 def read_setting(
@@ -68,7 +94,30 @@ def read_setting(
 ) -> _Setting:
     """The setting of a process. Options that are None were not given. Raises InvalidInput that names the place."""
     data = Path(options.get("data") or data_folder(environment)).resolve()
-    file = data / FILE
+    return kind(**{**_given(kind, table, options, environment, data / FILE), "data": data})
+
+
+def read_policy(options: Mapping[str, Any], environment: Mapping[str, str]) -> PolicySettings:
+    """How serialisation is shared out: the table ``[serialization]``. A scheduler that is not named is the one that
+    `rackwright up --dask` runs on the same data folder, if it runs."""
+    data = Path(options.get("data") or data_folder(environment)).resolve()
+    given = _given(PolicySettings, "serialization", options, environment, data / FILE)
+    found = {"scheduler": own_scheduler(data), "certificates": data / DASK}
+    return PolicySettings(**{**found, **given})
+
+
+def own_scheduler(data: Path) -> str:
+    """The address of the Dask scheduler that runs on this data folder; empty when none does."""
+    try:
+        return (data / DASK / ADDRESS).read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _given(
+    kind: type[Any], table: str, options: Mapping[str, Any], environment: Mapping[str, str], file: Path
+) -> dict[str, Any]:
+    """Read the fields of a setting that are given anywhere."""
     said = _table(file, table)
     given: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
@@ -86,7 +135,7 @@ def read_setting(
     if unknown:
         known = ", ".join(field.name for field in dataclasses.fields(kind))
         raise InvalidInput(f"no such setting: {unknown[0]}", where=f"{file}, [{table}]", mend=f"settings: {known}")
-    return kind(**{**given, "data": data})
+    return given
 
 
 def _table(file: Path, name: str) -> dict[str, Any]:
@@ -104,7 +153,7 @@ def _table(file: Path, name: str) -> dict[str, Any]:
 def _converted(value: Any, field: dataclasses.Field[Any], where: str) -> Any:
     if field.name == "racks" and isinstance(value, str):
         value = [name.strip() for name in value.split(",") if name.strip()]
-    kinds: dict[str, Any] = {"Path": Path, "str": str, "int": int, "tuple[str, ...]": tuple[str, ...]}
+    kinds: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "tuple[str, ...]": tuple[str, ...]}
     try:
         if field.type == "Path":
             return Path(value)

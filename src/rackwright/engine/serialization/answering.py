@@ -1,0 +1,81 @@
+"""The program of a process that answers chunks, and the way of speaking with it.
+
+Both directions carry frames: one byte of kind, eight bytes of length (big endian), the data. The process says ``HELLO``
+with the folder of the package that it runs. Then it is given a ``SETUP``, which holds until the next one, and
+``CHUNK``s; to each chunk it gives one ``ANSWER``, or a ``FAULT`` with the words of the error. It ends with its input.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import struct
+import sys
+import traceback
+from collections.abc import Callable
+from typing import IO, TypeAlias
+
+import rackwright
+
+HELLO, SETUP, CHUNK, ANSWER, FAULT = b"h", b"s", b"c", b"a", b"f"
+Answering: TypeAlias = Callable[[bytes, bytes], bytes]
+"""What computes: takes a setup and a chunk, gives the answer."""
+
+_HEAD = struct.Struct(">cQ")
+
+
+def main() -> None:
+    """Answer what comes on stdin, by the function that the first argument names (``module:function``)."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # It ends with its input: a chunk that its starter wants to see finished is finished.
+        signal.signal(number, signal.SIG_IGN)
+    # What the function prints shall not be taken for an answer.
+    with os.fdopen(os.dup(1), "wb") as answers, os.fdopen(os.dup(0), "rb") as questions:
+        os.dup2(2, 1)
+        answering = find(sys.argv[1])
+        write_frame(answers, HELLO, os.path.dirname(rackwright.__file__).encode())
+        serve(answering, questions, answers)
+
+
+def find(name: str) -> Answering:
+    """Import what ``module:function`` names."""
+    module, _, attribute = name.partition(":")
+    found: Answering = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def serve(answering: Answering, questions: IO[bytes], answers: IO[bytes]) -> None:
+    """Answer until the questions end."""
+    setup = b""
+    while (frame := read_frame(questions)) is not None:
+        kind, data = frame
+        if kind == SETUP:
+            setup = data
+        else:
+            write_frame(answers, *_answered(answering, setup, data))
+
+
+def _answered(answering: Answering, setup: bytes, chunk: bytes) -> tuple[bytes, bytes]:
+    try:
+        return ANSWER, answering(setup, chunk)
+    except Exception as error:
+        traceback.print_exc()
+        return FAULT, f"{type(error).__name__}: {error}".encode()
+
+
+def write_frame(stream: IO[bytes], kind: bytes, data: bytes) -> None:
+    """Write one frame. Raises OSError when nobody reads."""
+    stream.write(_HEAD.pack(kind, len(data)))
+    stream.write(data)
+    stream.flush()
+
+
+def read_frame(stream: IO[bytes]) -> tuple[bytes, bytes] | None:
+    """Read one frame: its kind and data; None at the end, also at an end within a frame."""
+    head = stream.read(_HEAD.size)
+    if len(head) < _HEAD.size:
+        return None
+    kind, length = _HEAD.unpack(head)
+    data = stream.read(length)
+    return (kind, data) if len(data) == length else None

@@ -1,0 +1,114 @@
+"""A worker's side: it keeps archives, and has chunks answered by processes that run the code of an archive.
+
+What a worker's own installation holds does not matter for an answer: it only hands bytes on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rackwright.core.errors import InvalidInput, RackwrightError
+from rackwright.engine.serialization.dask.admission import Registration
+from rackwright.engine.serialization.dask.archive import Unpacked, fingerprint, unpack
+from rackwright.engine.serialization.processes import Answerer, Died, Work
+
+ANSWER, LACKING, LEAVING, DIED, FAULT = "answer", "lacking", "leaving", "died", "fault"
+"""How a chunk came back: with its answer; the archive is not here; the worker is about to end; its process died; the
+function failed."""
+
+_MOST_ARCHIVES = 4
+_MOST_PROCESSES = 2
+
+
+class Desk:
+    """What one worker keeps: the newest archives, and for each code of theirs a process."""
+
+    def __init__(self, folder: Path, registration: Registration) -> None:
+        self.registration = registration
+        self._folder = folder
+        self._archives: OrderedDict[str, Unpacked] = OrderedDict()
+        self._answerers: OrderedDict[Path, Answerer] = OrderedDict()
+        self._at_work = threading.Lock()
+
+    def told(self, _: object = None) -> dict[str, Any]:
+        """Give the registration as plain data, for a heartbeat."""
+        told: dict[str, Any] = msgspec.to_builtins(self.registration)
+        return told
+
+    def lacks(self, name: str) -> bool:
+        """Whether the archive is not here."""
+        return name not in self._archives
+
+    def keep(self, name: str, data: bytes) -> None:
+        """Keep an archive. Raises InvalidInput when the bytes are not those of its name."""
+        if fingerprint(data) != name:
+            raise InvalidInput("an archive arrived damaged", where=name, mend="run it again")
+        self._archives[name] = unpack(data, self._folder)
+        while len(self._archives) > _MOST_ARCHIVES:
+            self._archives.popitem(last=False)
+
+    def answer(self, name: str, chunk: bytes) -> tuple[str, bytes]:
+        """Have a chunk answered by the code and with the setup of an archive; says how it came back."""
+        archive = self._archives.get(name)
+        if self.registration.leaving:
+            return LEAVING, b""
+        if archive is None:
+            return LACKING, b""
+        with self._at_work:
+            try:
+                return ANSWER, self._answerer(archive).ask(archive.setup, chunk)
+            except Died as death:
+                self._answerers.pop(archive.code).close()
+                return DIED, str(death).encode()
+            except RackwrightError as error:
+                return FAULT, str(error).encode()
+
+    def leave(self) -> None:
+        """Take no more chunks."""
+        self.registration = msgspec.structs.replace(self.registration, leaving=True)
+
+    def close(self) -> None:
+        """End all processes. A chunk that is being answered dies."""
+        for answerer in list(self._answerers.values()):
+            answerer.kill()
+        with self._at_work:
+            for answerer in self._answerers.values():
+                answerer.close()
+            self._answerers.clear()
+
+    def _answerer(self, archive: Unpacked) -> Answerer:
+        answerer = self._answerers.get(archive.code)
+        if answerer is None:
+            answerer = self._answerers[archive.code] = Answerer(Work(archive.function), archive.code)
+        self._answerers.move_to_end(archive.code)
+        while len(self._answerers) > _MOST_PROCESSES:
+            self._answerers.popitem(last=False)[1].close()
+        return answerer
+
+
+_desks: list[Desk] = []
+
+
+def open_desk(desk: Desk) -> None:
+    """Make this the desk of the process; what clients send goes there."""
+    _desks[:] = [desk]
+
+
+def answer_chunk(name: str, chunk: bytes) -> tuple[str, bytes]:
+    """Answer a chunk at the worker that calls this: ``Desk.answer``."""
+    return _desks[0].answer(name, chunk)
+
+
+def lacks_archive(name: str) -> bool:
+    """Whether the worker that calls this lacks an archive."""
+    return _desks[0].lacks(name)
+
+
+def keep_archive(name: str, data: bytes) -> None:
+    """Keep an archive at the worker that calls this."""
+    _desks[0].keep(name, data)

@@ -1,0 +1,238 @@
+"""A client's way to the scheduler: a thread with an event loop, from which all that happens comes as events."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Collection, Coroutine
+from concurrent.futures import CancelledError
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from rackwright.engine.serialization.dask.admission import Registration, registrations
+from rackwright.engine.serialization.dask.archive import Archive
+from rackwright.engine.serialization.dask.certificates import check_address, security
+from rackwright.engine.serialization.dask.desk import FAULT, LACKING, answer_chunk, keep_archive, lacks_archive
+from rackwright.engine.serialization.dask.library import configure
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+LOOK = 0.25
+"""Seconds between two looks at the scheduler's workers."""
+CONNECTING = 3.0
+"""Seconds that one attempt to connect may take."""
+LOST, UNPLACED = "lost", "unplaced"
+"""How a chunk came back, besides the ways of a desk: the scheduler was lost; the worker could not be reached."""
+_TRIES = 5
+"""How often an archive is sent to a worker that loses it again."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The workers that the scheduler knows now, by address."""
+
+    workers: dict[str, Registration | None]
+
+
+@dataclass(frozen=True)
+class Unreachable:
+    """The scheduler cannot be reached: why; ``refused`` when trying again makes no sense."""
+
+    why: str
+    refused: bool = False
+
+
+@dataclass(frozen=True)
+class Returned:
+    """A chunk came back: its ticket, how, and the answer or words."""
+
+    ticket: int
+    how: str
+    data: bytes
+
+
+Event: TypeAlias = Seen | Unreachable | Returned
+
+
+class Link:
+    """The way to a scheduler. To be used as a context; then ``send``, and ``hear`` what happens."""
+
+    def __init__(self, address: str, certificates: Path, archive: Archive) -> None:
+        check_address(address)
+        self._address = address
+        self._security = security(certificates, "client")
+        self._archive = archive
+        self._client: Client | None = None
+        self._events: SimpleQueue[Event] = SimpleQueue()
+        self._tickets = itertools.count()
+        self._attempts: dict[int, asyncio.Task[None]] = {}
+        self._supplies: dict[str, asyncio.Task[None]] = {}
+        self._loop = asyncio.new_event_loop()
+        self._over = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="serialisation", daemon=True)
+
+    def __enter__(self) -> Link:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join()
+
+    def hear(self, wait: float) -> Event | None:
+        """Give the next thing that happened; None when nothing does within ``wait`` seconds."""
+        try:
+            return self._events.get(timeout=wait) if wait else self._events.get_nowait()
+        except Empty:
+            return None
+
+    def send(self, worker: str, chunk: bytes) -> int:
+        """Send a chunk to the worker at an address, and the archive before it when the worker lacks it. Gives the
+        ticket under which it comes back."""
+        ticket = next(self._tickets)
+        self._loop.call_soon_threadsafe(self._begin, ticket, worker, chunk)
+        return ticket
+
+    def drop(self, ticket: int) -> None:
+        """Forget a chunk that was sent: its worker is gone."""
+        self._loop.call_soon_threadsafe(self._cancel, ticket)
+
+    def _begin(self, ticket: int, worker: str, chunk: bytes) -> None:
+        attempt = self._attempts[ticket] = self._loop.create_task(self._attempt(ticket, worker, chunk))
+        attempt.add_done_callback(lambda _: self._attempts.pop(ticket, None))
+
+    def _cancel(self, ticket: int) -> None:
+        if ticket in self._attempts:
+            self._attempts[ticket].cancel()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._until_over(self._keep_connected()))
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        finally:
+            self._loop.close()
+
+    async def _until_over(self, work: Coroutine[None, None, None]) -> None:
+        """Do the work until the link is closed; then leave nothing that runs."""
+        working, over = asyncio.ensure_future(work), asyncio.ensure_future(self._over.wait())
+        await asyncio.wait({working, over}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (working, over, *self._attempts.values(), *self._supplies.values()):
+            task.cancel()
+        await asyncio.gather(working, over, *self._attempts.values(), *self._supplies.values(), return_exceptions=True)
+
+    async def _keep_connected(self) -> None:
+        """Look at the workers again and again; connect anew when the scheduler was lost."""
+        while True:
+            try:
+                await self._connected()
+            except Exception as error:
+                self._supplies.clear()
+                self._events.put(Unreachable(_words(error), _is_refusal(error)))
+            await asyncio.sleep(LOOK)
+
+    async def _connected(self) -> None:
+        from distributed import Client
+
+        configure()
+        async with Client(
+            self._address, security=self._security, asynchronous=True, timeout=CONNECTING, set_as_default=False
+        ) as client:
+            self._client = client
+            try:
+                while True:
+                    known = await asyncio.wait_for(client.scheduler.identity(), CONNECTING)
+                    self._forget_all_but(known["workers"])
+                    self._events.put(Seen(registrations(known["workers"])))
+                    await asyncio.sleep(LOOK)
+            finally:
+                self._client = None
+
+    def _forget_all_but(self, workers: Collection[str]) -> None:
+        for worker in [worker for worker in self._supplies if worker not in workers]:
+            self._supplies.pop(worker).cancel()
+
+    async def _attempt(self, ticket: int, worker: str, chunk: bytes) -> None:
+        """Bring a chunk to a worker and its answer back."""
+        try:
+            for _ in range(_TRIES):
+                await self._supplied(worker)
+                how, data = await self._answered(ticket, worker, chunk)
+                if how != LACKING:
+                    break
+                self._supplies.pop(worker, None)
+            self._events.put(Returned(ticket, how, data))
+        except Exception as error:
+            how = FAULT if not _is_loss(error) else UNPLACED if self._is_connected() else LOST
+            self._events.put(Returned(ticket, how, _words(error).encode()))
+
+    async def _supplied(self, worker: str) -> None:
+        """Wait until a worker has the archive; however many chunks wait for it, it is sent once."""
+        supply = self._supplies.get(worker)
+        if supply is None:
+            supply = self._supplies[worker] = self._loop.create_task(self._supply(worker))
+        try:
+            await asyncio.shield(supply)
+        except Exception:
+            self._supplies.pop(worker, None)
+            raise
+
+    async def _supply(self, worker: str) -> None:
+        client, archive = self._reached(), self._archive
+        lacks = await client.run(lacks_archive, archive.fingerprint, workers=[worker])
+        if lacks[worker]:
+            await client.run(keep_archive, archive.fingerprint, archive.data, workers=[worker])
+
+    async def _answered(self, ticket: int, worker: str, chunk: bytes) -> tuple[str, bytes]:
+        future = self._reached().submit(
+            answer_chunk,
+            self._archive.fingerprint,
+            chunk,
+            key=f"serialisation-{self._archive.fingerprint}-{id(self):x}-{ticket}",
+            workers=[worker],
+            allow_other_workers=False,
+            pure=False,
+        )
+        try:
+            how, data = await future
+            return how, data
+        finally:
+            with suppress(Exception):
+                future.release()
+
+    def _is_connected(self) -> bool:
+        return self._client is not None and self._client.status == "running"
+
+    def _reached(self) -> Client:
+        if self._client is None:
+            raise ConnectionError("the scheduler is not connected")
+        return self._client
+
+
+def _is_loss(error: Exception) -> bool:
+    """Whether an error tells that a worker or the scheduler was lost, and not that the work failed."""
+    from distributed import KilledWorker
+
+    return isinstance(error, OSError | KilledWorker | CancelledError | TimeoutError)
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether the other side does not want to speak with us, or we not with it."""
+    from distributed.comm.core import FatalCommClosedError
+
+    causes: Any = error
+    while causes is not None:
+        if isinstance(causes, FatalCommClosedError):
+            return True
+        causes = causes.__cause__ or causes.__context__
+    return False
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__
