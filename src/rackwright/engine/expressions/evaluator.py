@@ -53,7 +53,7 @@ class Evaluator:
 
     def evaluate(self, expression: str, context: Context, *, where: str = "") -> Any:
         """Give the value of an expression as plain data. Raises InvalidInput with ``where``, expression and fault."""
-        statement = self._parse(expression, where)
+        statement = self.parse(expression, where)
         names = self._functions.create_child_context()
         names["$"] = names["$%new"] = context.new
         names["$%old"] = context.old
@@ -71,7 +71,7 @@ class Evaluator:
     def check(self, expression: str) -> str | None:
         """Give what is wrong with an expression before any data is known: its syntax or an unknown function."""
         try:
-            statement = self._parse(expression, "")
+            statement = self.parse(expression, "")
         except InvalidInput as error:
             return error.what
         names = set(_functions_in(statement.expression))
@@ -111,7 +111,8 @@ class Evaluator:
             place = ", ".join(part for part in (where, error.where) if part)
             raise InvalidInput(error.what, where=place, mend=error.mend) from error
 
-    def _parse(self, expression: Any, where: str) -> Any:
+    def parse(self, expression: Any, where: str = "") -> Any:
+        """Give the parsed expression: its ``expression`` is the tree. Raises InvalidInput that shows the fault."""
         statement = self._parsed.get(expression) if isinstance(expression, str) else None
         if statement is not None:
             return statement

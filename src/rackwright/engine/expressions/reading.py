@@ -76,6 +76,10 @@ class Layers:
             heads[key] = merged(common, value)
         return heads[key]
 
+    def get(self, key: str, default: Any) -> Any:
+        """Give the value of a first key, or the default."""
+        return self.head(key) if key in self._own else self._common.get(key, default)
+
     def find(self, path: Path) -> tuple[int, Any]:
         """Walk down and give how many keys were found and where the walk ended."""
         if not path:
@@ -99,7 +103,7 @@ class Place:
     of their own: nothing is old there, not even what is common.
     """
 
-    __slots__ = ("_answers", "common", "frozen", "new_data", "node", "old_data", "shared")
+    __slots__ = ("_answers", "common", "frozen", "new_data", "node", "old_common", "old_data", "old_node", "shared")
 
     def __init__(
         self,
@@ -113,7 +117,9 @@ class Place:
         self.node = node
         self.shared = shared
         self.new_data = Layers(common, node)
-        self.old_data = Layers(_NO_DATA, _NO_DATA) if old_node is None else Layers(old_common or _NO_DATA, old_node)
+        self.old_common = _NO_DATA if old_node is None or old_common is None else old_common
+        self.old_node = _NO_DATA if old_node is None else old_node
+        self.old_data = Layers(self.old_common, self.old_node)
         self.frozen: Any = None
         """The same data for the yaql engine, made when an expression first needs the engine here."""
         self._answers: dict[Reading, Hashable] = {}
@@ -145,8 +151,7 @@ class Place:
             return self.new_data.find(path)
         if root == "old":
             return self.old_data.find(path)
-        part = self.node if root == "node" else self.common
-        return Layers(_NO_DATA, part).find(path) if path else (0, part)
+        return Layers(_NO_DATA, self.node if root == "node" else self.common).find(path)
 
     def _changed(self, path: Path) -> Hashable:
         new, old = self.new_data.find(path), self.old_data.find(path)
