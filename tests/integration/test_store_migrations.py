@@ -50,8 +50,8 @@ async def test_a_store_without_its_schema_is_not_ready_and_says_so(fresh_databas
             await store.views.racks()
         await migrate(dsn)
         assert await store.views.ready() == []
-        await execute(dsn, "DELETE FROM schema_version")
-        assert await store.views.ready() == ["migrations are missing: first"]
+        await execute(dsn, "DELETE FROM schema_version WHERE version = 2")
+        assert await store.views.ready() == ["migrations are missing: recorded_reads"]
     finally:
         await store.close()
 

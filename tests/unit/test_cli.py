@@ -145,7 +145,7 @@ def test_ctrl_c_detaches_and_says_how_to_come_back(site: World, monkeypatch: pyt
         ("get nodse", 2, "Did you mean node"),
         ("gte nodes", 2, "Did you mean get?"),
         ("get tasks", 2, "-d NAME"),
-        ("deployment plan d --set port=1", 2, "ROLE.ATTRIBUTE"),
+        ("deployment plan d --set port=1", 1, "no role port"),
         ("deployment apply d --wait --timeout soon", 2, "30m"),
         ("get node n9", 3, "no node is called 'n9'"),
         ("deployment status dd", 3, "did you mean d?"),

@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 from rackwright.core.catalog import Catalog, Read, Role, Task
 from rackwright.core.errors import InvalidInput
 from rackwright.core.facts import PEOPLE, WORLD, check_writer, flatten, lookup, nest, touches
-from rackwright.core.inputs import Surroundings, concerned, defaults_of, digest, fingerprint, resolve
+from rackwright.core.inputs import (
+    Inputs,
+    Surroundings,
+    concerned,
+    data,
+    defaults_of,
+    derive,
+    digest,
+    fingerprint,
+    fingerprints,
+    resolve,
+)
 
 
 def reader(scope: Any = "node", **reads: Read) -> Task:
@@ -97,17 +108,21 @@ def test_a_task_of_the_deployment_gathers_from_members_with_a_tag() -> None:
     assert seen(task, nodes=nodes) == {"seeds": {"n1": "127.0.0.1"}}
 
 
-def test_fingerprints_differ_with_the_task_the_inputs_and_the_context_and_nothing_else() -> None:
+def print_of(known: bytes, inputs: Inputs) -> bytes:
+    return fingerprint(known, fingerprints(inputs.places), inputs.missing)
+
+
+def test_fingerprints_differ_with_the_task_and_what_it_reads_and_nothing_else() -> None:
     task = reader(x=Read("made.x"))
     inputs = resolve(task, Surroundings(own={"made.x": {"b": 1, "a": 2}}))
     same = resolve(task, Surroundings(own={"made.x": {"a": 2, "b": 1}, "made.y": 3}))
     other = resolve(task, Surroundings(own={"made.x": {"a": 2, "b": 2}}))
     known = digest(task, {})
-    assert fingerprint(known, inputs, None) == fingerprint(known, same, None)
-    assert fingerprint(known, inputs, None) != fingerprint(known, other, None)
-    assert fingerprint(known, inputs, None) != fingerprint(known, inputs, {"tags": []})
+    assert print_of(known, inputs) == print_of(known, same)
+    assert print_of(known, inputs) != print_of(known, other)
+    assert print_of(known, inputs) != print_of(known, resolve(task, Surroundings(own={})))
     edited = Task(id="t", type="noop", reads=task.reads, parameters={"x": 1})
-    assert fingerprint(known, inputs, None) != fingerprint(digest(edited, {}), inputs, None)
+    assert print_of(known, inputs) != print_of(digest(edited, {}), inputs)
 
 
 def test_a_task_differs_when_a_text_that_it_names_differs() -> None:
@@ -138,3 +153,64 @@ def test_defaults_of_roles_are_facts() -> None:
     assert defaults_of(Catalog(name="c", roles={"nats": Role(name="nats", attributes=schema)})) == {
         "desired.nats.port": 4222
     }
+
+
+def derived(*paths: str, scope: Any = "node", **reads: Read) -> Task:
+    bare = reader(scope, **reads)
+    return reader(scope, **reads, **derive(bare, [tuple(path.split(".")) if path else () for path in paths]))
+
+
+def test_a_path_in_an_expression_is_an_optional_read_of_what_is_desired() -> None:
+    assert derived("debug", "nova.cores").reads == {
+        "$.debug": Read("desired.debug", optional=True),
+        "$.nova.cores": Read("desired.nova.cores", optional=True),
+    }
+    assert derived("debug", scope="rack").reads["$.debug"].scope == "deployment"
+
+
+def test_a_read_is_derived_once_and_only_for_what_nothing_else_gives() -> None:
+    task = derived("nova", "nova.cores", "node.name", "rack", "uid", "roles", "port", "port.x", port=Read("made.port"))
+    assert sorted(task.reads) == ["$.nova", "port"]
+
+
+def test_the_whole_is_the_inputs_of_a_task_that_declares_some_and_else_everything_desired() -> None:
+    assert sorted(derived("", "a", port=Read("made.port")).reads) == ["port"]
+    assert derived("", "a").reads == {"$": Read("desired", optional=True)}
+
+
+def test_what_a_derived_read_finds_stands_at_its_path_and_what_it_does_not_find_is_absent() -> None:
+    task = derived("nova.cores", "nova.gone", "debug", "far.away")
+    around = Surroundings(
+        own={"desired.nova.cores": 4}, deployments=[{"desired.nova": {"cores": 2}, "desired.debug": 0}]
+    )
+    inputs = resolve(task, around)
+    assert (inputs.values, inputs.missing) == ({}, ())
+    assert data(inputs.places, itself=False) == {"nova": {"cores": 4}, "debug": 0}
+
+
+def test_a_path_that_ends_early_at_a_list_gives_the_list() -> None:
+    inputs = resolve(derived("nodes.name", "nodes.ip"), Surroundings(own={"desired.nodes": [{"name": "a"}]}))
+    assert data(inputs.places, itself=False) == {"nodes": [{"name": "a"}]}
+    assert resolve(derived("a.b.c"), Surroundings(own={"desired.a": {"b": {}}})).places == {}
+
+
+def test_the_whole_is_every_desired_value_from_the_nearest() -> None:
+    around = Surroundings(own={"desired.a.x": 1, "made.y": 2}, deployments=[{"desired.a.x": 0, "desired.b": [3]}])
+    node = {"name": "n1", "tags": ["web"]}
+    whole = data({**resolve(derived(""), around).places, "node": node}, itself=True)
+    assert whole == {
+        "a": {"x": 1}, "b": [3], "node": node, "uid": "n1", "name": "n1", "fqdn": "n1", "roles": ["web"],
+    }  # fmt: skip
+
+
+@given(st.dictionaries(paths, st.integers(), max_size=6), st.lists(paths, max_size=4), paths, st.integers())
+def test_a_change_that_expressions_see_is_one_that_concerns_the_task(
+    facts: dict[str, int], read: list[str], path: str, value: int
+) -> None:
+    task = derived(*read)
+    before, after = (
+        resolve(task, Surroundings(own={f"desired.{key}": v for key, v in leaves.items()})).places
+        for leaves in (facts, {**facts, path: value})
+    )
+    if before != after:
+        assert concerned([task], "node", f"desired.{path}") == [(task, "own")]

@@ -118,19 +118,23 @@ def _names(nodes: Any) -> list[str]:
     return [name for name in nodes.split(",") if name] if isinstance(nodes, str) else list(nodes)
 
 
-def _attributes(given: Iterable[str]) -> dict[str, dict[str, Any]]:
-    values: dict[str, dict[str, Any]] = {}
+def _attributes(given: Iterable[str]) -> dict[str, Any]:
+    """Values by role and attribute, of a catalog that is not strict also by section and key, or by section alone."""
+    values: dict[str, Any] = {}
     for text in given:
         key, value = split_pair(text, "--set")
         role, dot, attribute = key.partition(".")
-        if not role or not dot or not attribute:
+        if not role or (dot and not attribute):
             raise click.UsageError(f"--set takes ROLE.ATTRIBUTE=VALUE, not {text!r}")
-        values.setdefault(role, {})[attribute] = json_or_text(value)
+        if dot:
+            values[role] = _merged(values.get(role), {attribute: json_or_text(value)}, levels=1)
+        else:
+            values[role] = json_or_text(value)
     return values
 
 
-def _node_attributes(given: Iterable[str]) -> dict[str, dict[str, dict[str, Any]]]:
-    values: dict[str, dict[str, dict[str, Any]]] = {}
+def _node_attributes(given: Iterable[str]) -> dict[str, dict[str, Any]]:
+    values: dict[str, dict[str, Any]] = {}
     for text in given:
         node, colon, rest = text.partition(":")
         if not node or not colon:
@@ -139,9 +143,9 @@ def _node_attributes(given: Iterable[str]) -> dict[str, dict[str, dict[str, Any]
     return values
 
 
-def _merged(old: dict[str, Any], new: dict[str, Any], levels: int) -> dict[str, Any]:
-    """Both mappings; below ``levels`` levels values are replaced whole, also where they are mappings."""
-    both = dict(old)
-    for key, value in new.items():
-        both[key] = _merged(both.get(key, {}), value, levels - 1) if levels > 1 else value
-    return both
+def _merged(old: Any, new: Any, levels: int) -> Any:
+    """Both mappings; below ``levels`` levels values are replaced whole, also where they are mappings. A plain value
+    replaces a mapping, and a mapping a plain value."""
+    if levels == 0 or not isinstance(old, dict) or not isinstance(new, dict):
+        return new
+    return {**old, **{key: _merged(old.get(key), value, levels - 1) for key, value in new.items()}}

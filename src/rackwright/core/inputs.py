@@ -1,19 +1,31 @@
-"""What a node task sees: its reads resolved over the facts, and the fingerprint of it all."""
+"""What a node task sees: its reads resolved over the facts, and the fingerprint of it all.
+
+A task says what it reads, or its expressions do: a path ``$.a.b`` in one is an optional read of the fact
+``desired.a.b``. Everything read has a *place* in ``$``, the data that expressions see: its alias, or its path.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from rackwright.core.catalog import Catalog, Read, Task
+from rackwright.core.catalog import Catalog, Read, ScopeKind, Task
 from rackwright.core.facts import lookup, touches
 from rackwright.core.files import named_files
 
 Leaves = Mapping[str, Any]
 """Facts of one scope by path."""
+Path = tuple[str, ...]
+"""Keys from ``$`` downwards; () is the whole."""
+WHOLE = "$"
+"""Place of the whole; a derived read has the alias ``$`` or ``$.a.b``, which no declared one can have."""
+SURROUNDINGS = ("node", "deployment", "rack")
+"""What every expression sees without a read."""
+ITSELF = ("uid", "roles", "name", "fqdn")
+"""What the expressions of a task with derived reads see of the node itself."""
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,10 +43,16 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inputs(msgspec.Struct, frozen=True):
-    """Values by alias, and the paths of required facts that are not there."""
+    """Values by alias, the paths of required facts that are not there, and what derived reads found, by place."""
 
     values: dict[str, Any]
     missing: tuple[str, ...] = ()
+    found: dict[str, Any] = {}
+
+    @property
+    def places(self) -> dict[str, Any]:
+        """Everything that was read, by place."""
+        return {**self.found, **self.values}
 
 
 def defaults_of(catalog: Catalog) -> dict[str, Any]:
@@ -47,23 +65,63 @@ def defaults_of(catalog: Catalog) -> dict[str, Any]:
     }
 
 
+def derive(task: Task, paths: Iterable[Path]) -> dict[str, Read]:
+    """The reads that a task does not declare, for the paths under ``$`` that its expressions read.
+
+    What is an alias of the task, or there without a read (SURROUNDINGS, ITSELF), needs none. The whole of ``$`` is the
+    inputs of a task that declares any, and everything desired for one that does not.
+    """
+    scope: ScopeKind = "node" if task.scope == "node" else "deployment"
+    known = {*task.reads, *SURROUNDINGS, *ITSELF}
+    wanted = {path for path in paths if not path or path[0] not in known}
+    if () in wanted:
+        return {} if task.reads else {WHOLE: Read("desired", scope, optional=True)}
+    shortest = sorted(path for path in wanted if not any(path[:end] in wanted for end in range(1, len(path))))
+    return {".".join((WHOLE, *path)): Read(".".join(("desired", *path)), scope, optional=True) for path in shortest}
+
+
 def resolve(task: Task, around: Surroundings) -> Inputs:
     """Resolve every read of the task.
 
     ``desired.*`` is inherited, the nearest wins: the node, its deployment, the deployment's ancestors, the role's
-    default. Everything else is looked up on the scope that the read names and nowhere else.
+    default. Everything else is looked up on the scope that the read names and nowhere else. A derived read that finds
+    nothing leaves no trace: its place is absent, not null.
     """
-    values: dict[str, Any] = {}
+    inputs = Inputs({})
     missing: list[str] = []
+    seen: dict[tuple[str, bool], Leaves] = {}
     for alias, read in task.reads.items():
         if read.scope == "nodes":
-            values[alias] = _gather(read, around)
+            inputs.values[alias] = _gather(read, around)
             continue
-        found, value = lookup(_visible(read, task, around), read.path)
+        sight = (read.scope, (read.path + ".").startswith("desired."))
+        if sight not in seen:
+            seen[sight] = _visible(read, task, around)
+        if alias.startswith(WHOLE):
+            inputs.found.update(_place(seen[sight], alias, read.path))
+            continue
+        found, value = lookup(seen[sight], read.path)
         if not found and not read.optional:
             missing.append(str(read))
-        values[alias] = value
-    return Inputs(values, tuple(missing))
+        inputs.values[alias] = value
+    return Inputs(inputs.values, tuple(missing), inputs.found)
+
+
+def data(places: Mapping[str, Any], *, itself: bool) -> dict[str, Any]:
+    """What expressions see as ``$``: everything read at its place. With ``itself`` also what the node is: ``uid``,
+    ``name`` and ``fqdn`` are its name, ``roles`` are its tags."""
+    tree: dict[str, Any] = dict(places.get(WHOLE, {}))
+    node = places.get("node")
+    if itself and isinstance(node, dict):
+        tree |= dict.fromkeys(("uid", "name", "fqdn"), node["name"]) | {"roles": node["tags"]}
+    for place in sorted(places.keys() - {WHOLE}):
+        _plant(tree, place, places[place])
+    return tree
+
+
+def fingerprints(places: Mapping[str, Any]) -> dict[str, str]:
+    """The fingerprint (32 hexadecimal digits) of every value that was read, by place."""
+    return {place: _hash(value).hex() for place, value in places.items()}
 
 
 def digest(task: Task, files: Mapping[str, str]) -> bytes:
@@ -72,11 +130,9 @@ def digest(task: Task, files: Mapping[str, str]) -> bytes:
     return hashlib.blake2b(task.digest + msgspec.msgpack.encode(texts), digest_size=16).digest()
 
 
-def fingerprint(task: bytes, inputs: Inputs, context: Any) -> bytes:
-    """16 bytes that differ when the task (its ``digest``), what it reads or its ``context`` (tags of the node)
-    differ."""
-    said = (task, inputs.values, inputs.missing, context)
-    return hashlib.blake2b(msgspec.msgpack.encode(said, order="deterministic"), digest_size=16).digest()
+def fingerprint(task: bytes, reads: Mapping[str, str], missing: Sequence[str] = ()) -> bytes:
+    """16 bytes that differ when the task (its ``digest``), what it reads (``fingerprints``) or what it lacks differ."""
+    return _hash((task, reads, missing))
 
 
 def concerned(tasks: Collection[Task], scope: str, path: str) -> list[tuple[Task, str]]:
@@ -91,6 +147,10 @@ def concerned(tasks: Collection[Task], scope: str, path: str) -> list[tuple[Task
                 found.append((task, reach))
                 break
     return found
+
+
+def _hash(value: Any) -> bytes:
+    return hashlib.blake2b(msgspec.msgpack.encode(value, order="deterministic"), digest_size=16).digest()
 
 
 def _reached(task: Task, read: Read, scope: str) -> str | None:
@@ -122,6 +182,32 @@ def _inherited(around: Surroundings, own: Leaves) -> Leaves:
         seen.update(_desired(leaves))
     seen.update(_desired(own))
     return seen
+
+
+def _place(leaves: Leaves, alias: str, path: str) -> dict[str, Any]:
+    """What a derived read finds, by its place; nothing where there is nothing. Where its way ends early, at something
+    that is no mapping (a list, whose items may have the key), this is what the expression has to see."""
+    found, value = lookup(leaves, path)
+    place = alias.removeprefix(WHOLE + ".")
+    if found:
+        return {place: value}
+    parts = path.split(".")
+    above = next((end for end in range(len(parts) - 1, 1, -1) if ".".join(parts[:end]) in leaves), 0)
+    value = leaves[".".join(parts[:above])] if above else {}
+    while isinstance(value, dict) and above < len(parts):
+        value = value.get(parts[above], {})
+        above += 1
+    return {} if isinstance(value, dict) else {".".join(parts[1:above]): value}
+
+
+def _plant(tree: dict[str, Any], place: str, value: Any) -> None:
+    *parents, last = place.split(".")
+    for part in parents:
+        inner = tree.setdefault(part, {})
+        if not isinstance(inner, dict):
+            return
+        tree = inner
+    tree[last] = value
 
 
 def _gather(read: Read, around: Surroundings) -> dict[str, Any]:

@@ -75,6 +75,24 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     at: float = 0.0
 
 
+class NotedReads(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt that is carried out has read: fingerprints by place (see ``inputs.fingerprints``), and by
+    fingerprint the values that its expressions may want back as old data."""
+
+    node_task: int
+    attempt: int
+    reads: dict[str, str]
+    values: dict[str, Any] = {}
+
+
+class KeptReads(msgspec.Struct, frozen=True):
+    """What the last attempt that ended well has read, by place. ``newest`` is False when another one has begun since
+    and not ended well: nobody knows what it left behind."""
+
+    reads: dict[str, str]
+    newest: bool
+
+
 PlanState = Literal["requested", "ready", "applied", "failed"]
 
 
@@ -111,6 +129,25 @@ class Transaction(Protocol):
         self, deployment: int, tasks: Collection[str] | None, scopes: Collection[int] | None, state: int | None = None
     ) -> list[int]:
         """Ids of the node tasks of a deployment: of these tasks, on these scopes, in this state; None: of any."""
+
+    async def note_reads(self, noted: Sequence[NotedReads]) -> None:
+        """Note what new attempts have read, in place of what the attempts before them did."""
+
+    async def keep_reads(self, attempts: Collection[tuple[int, int]]) -> None:
+        """What these (node task, attempt) pairs have read is what counts from now on: they ended well. Pairs of which
+        nothing is noted, or of which another attempt is, change nothing."""
+
+    async def kept_reads(self, ids: Collection[int]) -> dict[int, KeptReads]:
+        """What these node tasks had read when they last ended well; those of which nothing is kept are left out."""
+
+    async def read_values(self, fingerprints: Collection[str]) -> dict[str, Any]:
+        """Values that node tasks have read, by fingerprint; those that are not kept are left out."""
+
+    async def forget_reads(self, ids: Collection[int]) -> None:
+        """Nothing is known any more of what these node tasks have read."""
+
+    async def drop_values(self) -> int:
+        """Drop the values that no node task refers to; gives how many. New notes wait as long as it takes."""
 
     async def existing(self, ids: Collection[int]) -> set[int]:
         """Those of the ids that are node tasks."""

@@ -14,8 +14,9 @@ from rackwright.core.ports import Membership, Scope
 from rackwright.core.resolution import tags_of
 from rackwright.engine.catalogs.attributes import validate_attributes
 
-Attributes = dict[str, dict[str, Any]]
-"""Values by role and attribute; None takes the person's own value back."""
+Attributes = dict[str, Any]
+"""Values by role and attribute; None takes the person's own value back. For a catalog that is not strict also data by
+section and key, for sections that are no roles; there a section may be a plain value, too."""
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,7 +80,10 @@ def _primaries(members: Sequence[Membership]) -> dict[str, str]:
 
 
 def desired(catalog: Catalog, deployment: int, changes: Changes, nodes: dict[str, Scope]) -> list[FactWrite]:
-    """The facts that the changes set. Raises InvalidInput with every value that its role's schema refuses."""
+    """The facts that the changes set. Raises InvalidInput with every value that its role's schema refuses.
+
+    A section that is set by its keys is no longer the plain value that it may have been.
+    """
     faults = _faults(catalog, changes.set, "set")
     for name, attributes in changes.set_nodes.items():
         if name not in nodes:
@@ -87,9 +91,9 @@ def desired(catalog: Catalog, deployment: int, changes: Changes, nodes: dict[str
         faults += _faults(catalog, attributes, f"set_nodes.{name}")
     if faults:
         raise InvalidInput("some attributes are wrong", mend="see `rackwright catalog show`", faults=tuple(faults))
-    writes = _writes(deployment, changes.set)
+    writes = _writes(catalog, deployment, changes.set)
     for name, attributes in changes.set_nodes.items():
-        writes += _writes(nodes[name].id, attributes)
+        writes += _writes(catalog, nodes[name].id, attributes)
     return writes
 
 
@@ -98,16 +102,29 @@ def _faults(catalog: Catalog, attributes: Attributes, where: str) -> list[str]:
     for name, values in attributes.items():
         role = catalog.roles.get(name)
         if role is None:
-            faults.append(f"{where}: the catalog {catalog.name} has no role {name}")
+            faults += _faults_of_section(catalog, name, values, where)
+            continue
+        if not isinstance(values, dict):
+            faults.append(f"{where}.{name}: the attributes of a role are a mapping")
             continue
         given = {key: value for key, value in values.items() if value is not None}
         faults += [f"{where}.{name}: {fault}" for fault in validate_attributes(role, given)]
     return faults
 
 
-def _writes(scope: int, attributes: Attributes) -> list[FactWrite]:
-    return [
-        FactWrite(scope, f"desired.{role}.{name}", value, PEOPLE)
-        for role, values in attributes.items()
-        for name, value in values.items()
-    ]
+def _faults_of_section(catalog: Catalog, name: str, values: Any, where: str) -> list[str]:
+    if catalog.strict:
+        return [f"{where}: the catalog {catalog.name} has no role {name}"]
+    names = [name, *(values if isinstance(values, dict) else ())]
+    return [f"{where}.{name}: {one!r} cannot be part of a path" for one in names if not one or "." in one]
+
+
+def _writes(catalog: Catalog, scope: int, attributes: Attributes) -> list[FactWrite]:
+    leaves: dict[str, Any] = {}
+    for name, values in attributes.items():
+        if name in catalog.roles or (values and isinstance(values, dict)):
+            leaves |= {} if name in catalog.roles else {f"desired.{name}": None}
+            leaves |= {f"desired.{name}.{key}": value for key, value in values.items()}
+        else:
+            leaves[f"desired.{name}"] = values
+    return [FactWrite(scope, path, value, PEOPLE) for path, value in leaves.items()]

@@ -6,16 +6,19 @@ from typing import Any
 
 from rackwright.core import annealing
 from rackwright.core.errors import RackwrightError
-from rackwright.core.expansion import has_expression
 from rackwright.core.files import named_files
 from rackwright.core.messages import Claim, ClaimRequest, Heartbeat, HeartbeatAnswer, Result
 from rackwright.core.node_task import Neighbourhood, NodeTask
-from rackwright.core.ports import Store, Transaction
-from rackwright.engine.expressions import Evaluator
+from rackwright.core.ports import NotedReads, Store, Transaction
+from rackwright.engine import evaluation
+from rackwright.engine.evaluation import NOTHING, Past, pasts
 from rackwright.engine.intake import take
 from rackwright.engine.library import GONE, CatalogLibrary
 from rackwright.engine.situations import Situation, situations
 from rackwright.engine.transact import transact
+
+UNWANTED = "its condition is false"
+"""Why a node task that need not run is skipped."""
 
 
 async def claim(
@@ -65,19 +68,24 @@ async def _claim(
         await give_back(tx, orphans, "the rack's process was started anew", now)
     near = await _ready(tx, rack, request.capacity, now)
     seen = await situations(tx, library, list(near.rows.values()))
+    past = await pasts(tx, seen)
     claims: list[Claim] = []
     inline: list[Result] = []
+    noted: list[NotedReads] = []
     for row in near.rows.values():
         at = seen[row.id]
         annealing.claim(
             near, row, fingerprint=at.fingerprint, incarnation=request.incarnation, now=now, until=now + lease
         )
-        made = _prepare(library.evaluator, row, at)
+        made, held = _prepare(library, row, at, past.get(row.id, NOTHING))
         if isinstance(made, Claim):
             claims.append(made)
         else:
             inline.append(made)
+        if held and at.reads:
+            noted.append(evaluation.noted(row, at))
     await tx.save(near)
+    await tx.note_reads(noted)
     if inline:
         await take(tx, library, rack, inline, now)
     return claims, len(inline)
@@ -98,8 +106,25 @@ async def _ready(tx: Transaction, rack: int, capacity: int, now: float) -> Neigh
     return near
 
 
-def _prepare(evaluator: Evaluator, row: NodeTask, at: Situation) -> Claim | Result:
-    """The claim to be carried out, or, where there is nothing to carry out, its result."""
+def _prepare(library: CatalogLibrary, row: NodeTask, at: Situation, past: Past) -> tuple[Claim | Result, bool]:
+    """The claim to be carried out, or, where there is nothing to carry out, its result; and whether this attempt acts
+    on what it read: then this is what the next one is compared with."""
+    refused = _refused(row, at)
+    if refused is not None:
+        return refused, False
+    try:
+        context = evaluation.wanted(library.evaluator, row, at, past)
+        if context is None:
+            return _ended(row, "skipped", UNWANTED), False
+        if not at.task.jig:
+            return _ended(row, "skipped", "nothing to carry out"), True
+        return _claimed(row, at, evaluation.parameters(library.evaluator, at, context)), True
+    except RackwrightError as error:
+        return _ended(row, "failed", str(error)), False
+
+
+def _refused(row: NodeTask, at: Situation) -> Result | None:
+    """The result of a node task that cannot, or need not, be evaluated."""
     if at.task.type == GONE:
         reason = f"the catalog {at.shelf.catalog.name} no longer has {row.task} in its graph {row.graph}: plan it again"
         return _ended(row, "failed", reason)
@@ -107,15 +132,10 @@ def _prepare(evaluator: Evaluator, row: NodeTask, at: Situation) -> Claim | Resu
         return _ended(row, "failed", _missing(at))
     if annealing.skips(row, at.task, at.fingerprint):
         return _ended(row, "skipped", "destructive, and it has run on these inputs before: its jig is skipped")
-    context = {**at.inputs.values, **(at.context or {})}
-    try:
-        if not at.task.jig or not _wanted(evaluator, at, context):
-            return _ended(row, "skipped", "nothing to carry out")
-        parameters: Any = at.task.parameters
-        if has_expression(parameters):
-            parameters = evaluator.render(parameters, context)
-    except RackwrightError as error:
-        return _ended(row, "failed", str(error))
+    return None
+
+
+def _claimed(row: NodeTask, at: Situation, parameters: Any) -> Claim:
     return Claim(
         id=row.id,
         attempt=row.attempt,
@@ -131,11 +151,6 @@ def _prepare(evaluator: Evaluator, row: NodeTask, at: Situation) -> Claim | Resu
         files=_files(at, parameters),
         timeout=at.task.timeout,
     )
-
-
-def _wanted(evaluator: Evaluator, at: Situation, context: dict[str, Any]) -> bool:
-    condition = at.task.condition
-    return condition if isinstance(condition, bool) else evaluator.holds(condition, context)
 
 
 def _files(at: Situation, parameters: Any) -> dict[str, str]:

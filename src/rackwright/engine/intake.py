@@ -67,6 +67,7 @@ async def take(tx: Transaction, library: CatalogLibrary, rack: int, items: Seque
     changed = await tx.put_facts(desk.writes)
     desk.events += await ripple(tx, library, near, changed)
     await tx.save(near)
+    await tx.keep_reads(desk.ended_well)
     desk.events += await outcomes(tx, library, desk.shelves, near, rows)
     await tx.record(desk.events)
     return Verdicts(verdicts)
@@ -82,6 +83,8 @@ class _Desk(msgspec.Struct):
     shelves: dict[int, Shelf]
     scopes: dict[int, Scope]
     members: dict[int, list[Membership]]
+    ended_well: list[tuple[int, int]] = msgspec.field(default_factory=list)
+    """Node task and attempt of results that tell how the world is now."""
     writes: list[FactWrite] = msgspec.field(default_factory=list)
     events: list[Event] = msgspec.field(default_factory=list)
 
@@ -103,6 +106,8 @@ class _Desk(msgspec.Struct):
             outcome = annealing.finish(self.near, row, task, ended, self.now)
         except Conflict as late:
             return Verdict(item.id, item.attempt, False, late.what)
+        if judged.outcome in GOOD and outcome != "lost":
+            self.ended_well.append((row.id, item.attempt))
         self.writes += writes
         self.events += _told(row, outcome, judged.reason, self.deployments[row.deployment].name, scope)
         return Verdict(item.id, item.attempt, True, outcome)

@@ -11,13 +11,14 @@ import msgspec
 
 from rackwright.core.catalog import Catalog, Task
 from rackwright.core.errors import NotFound
-from rackwright.core.expansion import has_expression
-from rackwright.core.inputs import defaults_of
+from rackwright.core.inputs import Path, defaults_of
 from rackwright.core.inputs import digest as digest_of
 from rackwright.core.lint.finding import did_you_mean
 from rackwright.core.ports import Store, Transaction
 from rackwright.engine.catalogs import find, read_texts, refuse_unsound, shipped, stack
 from rackwright.engine.expressions import Evaluator
+from rackwright.engine.expressions.compiler import Compiler
+from rackwright.engine.sight import BLIND, Paths, Sight, look
 
 GONE = "gone"
 """Type of a task that a node task still names and its deployment's catalog no longer has."""
@@ -28,10 +29,10 @@ class Shelf(msgspec.Struct, frozen=True):
 
     catalog: Catalog
     tasks: dict[tuple[str, str], Task]
-    """By graph type and task id."""
+    """By graph type and task id; their reads are the declared ones and those that their expressions imply."""
     defaults: dict[str, Any]
-    expressive: frozenset[tuple[str, str]]
-    """Keys of the tasks whose condition or parameters hold an expression."""
+    sights: dict[tuple[str, str], Sight]
+    """What the expressions of each task look at."""
     digests: dict[tuple[str, str], bytes]
     """Of each task with the texts that it names."""
 
@@ -39,6 +40,10 @@ class Shelf(msgspec.Struct, frozen=True):
         """The task of a graph; one of the type GONE when the catalog no longer has it: its node tasks are in error
         until the graph is planned again, and keep nothing else from running."""
         return self.tasks.get((graph, name)) or Task(id=name, type=GONE)
+
+    def sight(self, graph: str, name: str) -> Sight:
+        """What the expressions of a task look at."""
+        return self.sights.get((graph, name), BLIND)
 
 
 class CatalogLibrary:
@@ -52,6 +57,11 @@ class CatalogLibrary:
     def evaluator(self) -> Evaluator:
         """Evaluates the catalogs' expressions; made when first needed, for it takes a while."""
         return Evaluator()
+
+    @cached_property
+    def compiler(self) -> Compiler:
+        """Tells what expressions read, and compiles them."""
+        return Compiler(self.evaluator)
 
     async def add(self, store: Store, name: str, files: Mapping[str, str]) -> str:
         """Read a catalog from texts by path, stack it on what ``name`` means already among the shipped ones and the
@@ -89,8 +99,13 @@ class CatalogLibrary:
     async def shelf(self, tx: Transaction, digest: str) -> Shelf:
         """The decoded catalog of a digest."""
         if digest not in self._shelves:
-            self._shelves[digest] = _shelve(msgspec.msgpack.decode(await tx.catalog(digest), type=Catalog))
+            catalog = msgspec.msgpack.decode(await tx.catalog(digest), type=Catalog)
+            self._shelves[digest] = _shelve(catalog, self._paths)
         return self._shelves[digest]
+
+    def _paths(self, expression: str) -> tuple[Path, ...]:
+        """The compiler is not made for a catalog without expressions."""
+        return self.compiler.paths(expression)
 
 
 def _encode(catalog: Catalog) -> tuple[bytes, str]:
@@ -98,8 +113,9 @@ def _encode(catalog: Catalog) -> tuple[bytes, str]:
     return document, hashlib.blake2b(document, digest_size=20).hexdigest()
 
 
-def _shelve(catalog: Catalog) -> Shelf:
-    tasks = {(graph.type, task.id): task for graph in catalog.graphs.values() for task in graph.tasks}
-    expressive = frozenset(key for key, task in tasks.items() if has_expression((task.condition, task.parameters)))
+def _shelve(catalog: Catalog, paths: Paths) -> Shelf:
+    seen = {(graph.type, task.id): look(task, paths) for graph in catalog.graphs.values() for task in graph.tasks}
+    tasks = {key: task for key, (task, _) in seen.items()}
+    sights = {key: sight for key, (_, sight) in seen.items()}
     digests = {key: digest_of(task, catalog.files) for key, task in tasks.items()}
-    return Shelf(catalog, tasks, defaults_of(catalog), expressive, digests)
+    return Shelf(catalog, tasks, defaults_of(catalog), sights, digests)

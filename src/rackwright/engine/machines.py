@@ -120,6 +120,7 @@ async def _deactivate(tx: Transaction, scope: Scope) -> None:
         if row is not None and row.state is not State.PROPOSED:
             annealing.deactivate(near, row, f"{scope.name} is not alive", time.time())
     await tx.save(near)
+    await tx.forget_reads(ids)
 
 
 def _name(kind: str, name: str) -> str:

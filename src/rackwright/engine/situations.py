@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from rackwright.core.catalog import Task
 from rackwright.core.facts import Fact
-from rackwright.core.inputs import Inputs, Surroundings, fingerprint, resolve
+from rackwright.core.inputs import Inputs, Surroundings, data, fingerprint, fingerprints, resolve
 from rackwright.core.node_task import NodeTask
 from rackwright.core.ports import Deployment, Membership, Scope, Transaction
+from rackwright.core.resolution import MASTER
 from rackwright.engine.library import CatalogLibrary, Shelf
+from rackwright.engine.sight import Sight
 
 ADDRESS = "desired.address"
 
@@ -27,9 +29,18 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     rack: str | None
     address: str | None
     inputs: Inputs
-    context: dict[str, Any] | None
-    """What expressions see beside the inputs; None when the task has no expression."""
+    sight: Sight
+    places: dict[str, Any]
+    """Everything that its evaluation reads, by place in ``$``."""
+    reads: dict[str, str]
+    """The fingerprints of these."""
     fingerprint: bytes
+    """Of the task and its reads."""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What its expressions see as ``$``."""
+        return data(self.places, itself=self.sight.itself)
 
 
 class _World(msgspec.Struct):
@@ -60,10 +71,10 @@ async def _members(
     tx: Transaction, shelves: dict[int, Shelf], rows: Sequence[NodeTask], tasks: dict[int, Task]
 ) -> dict[int, dict[int, Membership]]:
     """Members of the deployments: all where a task gathers from all, else those of the rows with expressions."""
-    everyone = {row.deployment for row in rows if any(read.scope == "nodes" for read in tasks[row.id].reads.values())}
+    everyone = {row.deployment for row in rows if _gathers(tasks[row.id])}
     some: dict[int, set[int]] = {}
     for row in rows:
-        if row.deployment not in everyone and (row.graph, row.task) in shelves[row.deployment].expressive:
+        if row.deployment not in everyone and shelves[row.deployment].sight(row.graph, row.task).expressive:
             some.setdefault(row.deployment, set()).add(row.scope)
     members = {id: await tx.memberships(id) for id in everyone}
     members |= {id: await tx.memberships(id, scopes) for id, scopes in some.items()}
@@ -99,17 +110,15 @@ def _situation(world: _World, row: NodeTask, task: Task) -> Situation:
         rack=world.facts.get(scope.rack or 0, {}),
         deployments=[world.facts.get(id, {}) for id in _chain(world.deployments, row.deployment)],
         defaults=shelf.defaults,
-        nodes={
-            member.name: (member.tags, world.facts.get(member.scope, {}))
-            for member in members.values()
-            if scope.kind != "rack" or member.rack == scope.id
-        },
+        nodes=_gathered(world, members.values(), scope) if _gathers(task) else {},
     )
     inputs = resolve(task, around)
     rack = world.scopes[row.rack].name if row.rack is not None and row.rack in world.scopes else None
-    context = None
-    if (row.graph, row.task) in shelf.expressive:
-        context = _context(world, row, members.get(row.scope), rack)
+    sight = shelf.sight(row.graph, row.task)
+    places = inputs.places
+    if sight.expressive:
+        places |= _surroundings(scope, task, members.get(row.scope), around, world.deployments[row.deployment], rack)
+    reads = fingerprints(places)
     return Situation(
         task=task,
         shelf=shelf,
@@ -118,19 +127,40 @@ def _situation(world: _World, row: NodeTask, task: Task) -> Situation:
         rack=rack,
         address=around.own.get(ADDRESS),
         inputs=inputs,
-        context=context,
-        fingerprint=fingerprint(shelf.digests.get((row.graph, row.task), b""), inputs, context),
+        sight=sight,
+        places=places,
+        reads=reads,
+        fingerprint=fingerprint(shelf.digests.get((row.graph, row.task), b""), reads, inputs.missing),
     )
 
 
-def _context(world: _World, row: NodeTask, member: Membership | None, rack: str | None) -> dict[str, Any]:
+def _gathers(task: Task) -> bool:
+    return any(read.scope == "nodes" for read in task.reads.values())
+
+
+def _gathered(
+    world: _World, members: Iterable[Membership], scope: Scope
+) -> dict[str, tuple[Collection[str], dict[str, Any]]]:
+    """The members that a task of this scope may gather from: all, for a rack those that stand in it."""
+    return {
+        member.name: (member.tags, world.facts.get(member.scope, {}))
+        for member in members
+        if scope.kind != "rack" or member.rack == scope.id
+    }
+
+
+def _surroundings(
+    scope: Scope, task: Task, member: Membership | None, around: Surroundings, deployment: Deployment, rack: str | None
+) -> dict[str, Any]:
+    """What every expression sees without a read. A node's task of nobody's node is the control node's."""
+    control = scope.kind == "deployment" and task.scope == "node"
     node = {
-        "name": world.scopes[row.scope].name,
-        "address": world.facts.get(row.scope, {}).get(ADDRESS),
-        "tags": list(member.tags) if member else [],
+        "name": MASTER if control else scope.name,
+        "address": around.own.get(ADDRESS),
+        "tags": [MASTER] if control else list(member.tags) if member else [],
         "roles": list(member.roles) if member else [],
     }
-    return {"node": node, "deployment": world.deployments[row.deployment].name, "rack": rack}
+    return {"node": node, "deployment": deployment.name, "rack": rack}
 
 
 def _chain(deployments: dict[int, Deployment], id: int | None) -> list[int]:

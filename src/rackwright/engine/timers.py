@@ -53,11 +53,13 @@ async def wake(store: Store) -> int:
 
 async def sweep(store: Store, library: CatalogLibrary, after: int) -> tuple[int, int]:
     """Ask a slice of all node tasks whether they are where they belong, and mend what is not. Gives the id to go on
-    after (0: the round is over) and how many had to be mended: it should be none."""
+    after (0: the round is over) and how many had to be mended: it should be none. At the end of a round values that no
+    node task refers to any more are dropped."""
 
     async def work(tx: Transaction) -> tuple[int, int]:
         ids = await tx.slice(after, SWEEP)
         if not ids:
+            await tx.drop_values()
             return 0, 0
         near = await tx.lock(ids)
         await reach_out(tx, near, ids)

@@ -36,7 +36,7 @@ class GraphWork(MoveWork):
         tables = self.tables
         for row in tables.rows_of(deployment=deployment, graph=graph):
             if row.id in delete:
-                del tables.rows[row.id]
+                tables.drop_row(row.id)
         for row in update:
             if row.id in tables.rows:
                 self.put_row(copied(row))

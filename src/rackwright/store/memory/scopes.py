@@ -77,7 +77,7 @@ class ScopeWork(Work):
             raise occupied(found.kind, found.name, standing.kind, standing.name)
         for row in tables.rows_of():
             if scope in (row.scope, row.deployment):
-                del tables.rows[row.id]
+                tables.drop_row(row.id)
         tables.barriers = {id: old for id, old in tables.barriers.items() if old.deployment != scope}
         tables.plans = {id: plan for id, plan in tables.plans.items() if plan.deployment != scope}
         for table in (tables.scopes, tables.secrets, tables.facts, tables.deployments, tables.generations):

@@ -11,12 +11,13 @@ from rackwright.store.memory.deployments import DeploymentWork
 from rackwright.store.memory.facts import FactWork
 from rackwright.store.memory.graphs import GraphWork
 from rackwright.store.memory.plans import PlanWork
+from rackwright.store.memory.reads import ReadWork
 from rackwright.store.memory.tables import Tables
 from rackwright.store.memory.views import MemoryViews
 from rackwright.store.news import Board
 
 
-class MemoryTransaction(FactWork, ClaimWork, GraphWork, DeploymentWork, PlanWork):
+class MemoryTransaction(FactWork, ReadWork, ClaimWork, GraphWork, DeploymentWork, PlanWork):
     """The port's Transaction on a working copy."""
 
     async def rollback(self) -> None:

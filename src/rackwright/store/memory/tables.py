@@ -28,6 +28,11 @@ class Tables(msgspec.Struct):
     """By deployment and scope."""
     rows: dict[int, NodeTask] = {}
     barriers: dict[int, Barrier] = {}
+    noted: dict[int, tuple[int, dict[str, str]]] = {}
+    """By node task: an attempt and the fingerprints of what it read; ``kept`` alike."""
+    kept: dict[int, tuple[int, dict[str, str]]] = {}
+    values: dict[str, bytes] = {}
+    """JSON by fingerprint."""
     runs: list[tuple[int, Run]] = []
     events: list[Event] = []
     catalogs: dict[str, bytes] = {}
@@ -51,6 +56,16 @@ class Tables(msgspec.Struct):
         """A scope's name, None when it is gone or none is asked for."""
         found = self.scopes.get(scope) if scope is not None else None
         return None if found is None else found.name
+
+    def drop_row(self, id: int) -> None:
+        """Delete a node task and what is recorded of its reads."""
+        del self.rows[id]
+        self.forget_reads(id)
+
+    def forget_reads(self, id: int) -> None:
+        """Delete what is recorded of a node task's reads."""
+        self.noted.pop(id, None)
+        self.kept.pop(id, None)
 
     def rows_of(self, **wanted: Any) -> list[NodeTask]:
         """Node tasks whose fields have these values, by id."""

@@ -14,11 +14,12 @@ from rackwright.store.postgres.facts import FactWork
 from rackwright.store.postgres.graphs import GraphWork
 from rackwright.store.postgres.moves import MoveWork
 from rackwright.store.postgres.plans import PlanWork
+from rackwright.store.postgres.reads import ReadWork
 from rackwright.store.postgres.scopes import ScopeWork
 from rackwright.store.postgres.session import Connection
 
 
-class PostgresTransaction(FactWork, MoveWork, ClaimWork, GraphWork, ScopeWork, DeploymentWork, PlanWork):
+class PostgresTransaction(FactWork, MoveWork, ReadWork, ClaimWork, GraphWork, ScopeWork, DeploymentWork, PlanWork):
     """The port's Transaction on one connection."""
 
     async def rollback(self) -> None:

@@ -16,7 +16,8 @@ SELECT min(id), max(id) FROM (SELECT nextval('node_task_id') AS id FROM generate
 SELECT min(id), max(id) FROM (SELECT nextval('barrier_id') AS id FROM generate_series(1, $1)) AS fresh;
 
 -- name: drop_rows
-DELETE FROM node_task WHERE id = ANY ($1::bigint[]) AND deployment_id = $2 AND graph = $3;
+WITH gone AS (DELETE FROM node_task WHERE id = ANY ($1::bigint[]) AND deployment_id = $2 AND graph = $3 RETURNING id)
+DELETE FROM recorded_reads USING gone WHERE node_task = gone.id;
 
 -- name: reshape_rows
 -- Everything that a new shape may change. Lists of ids come as text, for arrays of arrays must be rectangular.

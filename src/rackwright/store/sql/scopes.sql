@@ -42,10 +42,12 @@ ORDER BY 2
 LIMIT 1;
 
 -- name: remove_rows
-DELETE FROM node_task WHERE scope_id = $1;
+WITH gone AS (DELETE FROM node_task WHERE scope_id = $1 RETURNING id)
+DELETE FROM recorded_reads USING gone WHERE node_task = gone.id;
 
 -- name: remove_rows_of
-DELETE FROM node_task WHERE deployment_id = $1;
+WITH gone AS (DELETE FROM node_task WHERE deployment_id = $1 RETURNING id)
+DELETE FROM recorded_reads USING gone WHERE node_task = gone.id;
 
 -- name: remove_barriers_of
 DELETE FROM barrier WHERE deployment_id = $1;

@@ -1,0 +1,79 @@
+"""A node task evaluated: does it run, with which parameters; compared with what it saw when it last ended well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from rackwright.core.expansion import has_expression
+from rackwright.core.inputs import data
+from rackwright.core.node_task import NodeTask
+from rackwright.core.ports import KeptReads, NotedReads, Transaction
+from rackwright.engine.expressions import Context, Evaluator
+from rackwright.engine.situations import Situation
+
+
+class Past(msgspec.Struct, frozen=True):
+    """What a node task had read when it last ended well; empty: it never did."""
+
+    data: dict[str, Any] = {}
+    """What its expressions saw as ``$``, as far as they compare: the old data of the next evaluation."""
+    reads: dict[str, str] = {}
+    """Fingerprints by place."""
+    values: dict[str, Any] = {}
+    """By place, those that are kept."""
+    sure: bool = False
+    """False: an attempt since then was begun and did not end well, so the world may be in another state."""
+
+
+NOTHING = Past()
+_UNREAD = Context({}, {})
+"""Of a task without any expression."""
+
+
+async def pasts(tx: Transaction, seen: Mapping[int, Situation], *, everything: bool = False) -> dict[int, Past]:
+    """The past of those of these node tasks, by id, whose expressions compare (``everything``: of all of them)."""
+    wanted = [id for id, at in seen.items() if everything or at.sight.compares]
+    kept = await tx.kept_reads(wanted)
+    values = await tx.read_values({found for one in kept.values() for found in one.reads.values()})
+    return {id: _past(one, values, itself=seen[id].sight.itself) for id, one in kept.items()}
+
+
+def noted(row: NodeTask, at: Situation) -> NotedReads:
+    """What the attempt that a row has just begun has read."""
+    values = {at.reads[place]: value for place, value in at.places.items()} if at.sight.compares else {}
+    return NotedReads(node_task=row.id, attempt=row.attempt, reads=at.reads, values=values)
+
+
+def wanted(evaluator: Evaluator, row: NodeTask, at: Situation, past: Past) -> Context | None:
+    """Decide the condition: the context in which it holds, None where it does not.
+
+    One that does not hold against the past is asked again as if there were none where the past is no ground to do
+    nothing: a person asked for this run, or what the last attempt left behind is not known. Raises InvalidInput.
+    """
+    if not at.sight.expressive:
+        return _UNREAD if at.task.condition else None
+    for old in _olds(row, at, past):
+        context = Context({}, at.data, old)
+        if evaluator.holds(at.task.condition, context):
+            return context
+    return None
+
+
+def parameters(evaluator: Evaluator, at: Situation, context: Context) -> Any:
+    """The parameters of the task in the context in which it is wanted. Raises InvalidInput."""
+    template = at.task.parameters
+    return evaluator.render(template, context) if has_expression(template) else template
+
+
+def _olds(row: NodeTask, at: Situation, past: Past) -> Iterable[dict[str, Any]]:
+    yield past.data
+    if past.data and (row.forced or not past.sure):
+        yield {}
+
+
+def _past(kept: KeptReads, values: Mapping[str, Any], *, itself: bool) -> Past:
+    known = {place: values[found] for place, found in kept.reads.items() if found in values}
+    return Past(data(known, itself=itself), kept.reads, known, kept.newest)
