@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
@@ -167,9 +168,10 @@ def test_computed_relations_are_asked_for_by_place() -> None:
     tasks = [_task("a"), _task("b", cross_depends={"yaql_exp": "..."})]
     asked: list[tuple[str, NodeId]] = []
 
-    def relations(task: Task, node: NodeId) -> tuple[Any, Any]:
-        asked.append((task.id, node))
-        return [[{"name": "a", "role": "self"}], None], None
+    def relations(task: Task, nodes: tuple[NodeId, ...]) -> Iterator[tuple[Any, Any]]:
+        for node in nodes:
+            asked.append((task.id, node))
+            yield [[{"name": "a", "role": "self"}], None], None
 
     expansion = expand(tasks, MEMBERS, relations=relations)
     assert asked == [("b", "1"), ("b", "2"), ("b", "10")]

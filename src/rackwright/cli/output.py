@@ -16,11 +16,18 @@ from rackwright.core.errors import InvalidInput
 
 def write_text(text: str, file: Path | None) -> None:
     """Write to a file, or without one to stdout. Raises InvalidInput when the file does not take it."""
+    write_texts((text,), file)
+
+
+def write_texts(pieces: Iterable[str], file: Path | None) -> None:
+    """Write a long text piece by piece, as ``write_text`` does."""
     if file is None:
-        click.echo(text, nl=False)
+        for piece in pieces:
+            click.echo(piece, nl=False)
         return
     try:
-        file.write_text(text, encoding="utf-8")
+        with file.open("w", encoding="utf-8") as output:
+            output.writelines(pieces)
     except OSError as error:
         raise InvalidInput(
             f"it cannot be written: {error.strerror}", where=str(file), mend="name a file in a folder that takes it"

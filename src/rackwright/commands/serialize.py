@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable
+import os
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import msgspec
-import yaml
 
-from rackwright.cli.output import write_text
+from rackwright.cli.output import write_texts
+from rackwright.commands.configuration import read_policy
+from rackwright.commands.progress import progress
 from rackwright.core.catalog import Catalog
 from rackwright.core.errors import InvalidInput, RackwrightError
 from rackwright.core.resolution import MASTER, RACK_PREFIX, Member
-from rackwright.engine import serialization
+from rackwright.core.subgraph import Subgraph
 from rackwright.engine.catalogs.read import read_catalog
-from rackwright.engine.expressions import Evaluator
-from rackwright.engine.fuel_json import NOWHERE, fuel_graph
-from rackwright.engine.serialization import LOCAL, Progress, SerializedGraph, State, chosen_members, graph_of
+from rackwright.engine.serialization import LOCAL, NOWHERE, State, chosen_members, graph_of, serialize
+from rackwright.engine.serialization.forms import FORMS, Mode, Named
+from rackwright.engine.serialization.policy import POLICIES, Policy, choose
 
-_PAUSE = 2.0
-"""Seconds between two messages of progress."""
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _Decoded = TypeVar("_Decoded")
 
 
@@ -38,26 +34,75 @@ class _Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rack: str | None = None
 
 
-@click.command()
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be serialised, and how: the graphs in their order, the only tasks that may run (none named: all), the
+    parts of the graph, whether old data is ignored, and what ``{MASTER_IP}`` means."""
+
+    graphs: tuple[str, ...]
+    tasks: tuple[str, ...] = ()
+    subgraphs: tuple[Subgraph, ...] = ()
+    force: bool = False
+    master_ip: str = LOCAL
+
+
+@click.command("serialize")
 @click.option("--catalog", "folder", type=_FOLDER, required=True, help="Folder of the catalog.")
 @click.option("--nodes", "nodes_file", type=_FILE, required=True, help="JSON: a list of {uid, tags, rack}.")
 @click.option(
     "--state", "state_file", type=_FILE, required=True, help="JSON: {new: {common, nodes}, old: null or same}."
 )
-@click.option("--format", "form", type=click.Choice(["fuel-json", "json", "yaml"]), default="json", show_default=True)
-@click.option("--graph", "wanted", default="deploy", show_default=True, metavar="TYPE", help="Which graph.")
+@click.option("--format", "form", type=click.Choice(list(FORMS)), default="json", show_default=True)
+@click.option(
+    "--edges",
+    type=click.Choice(["relations", "full"]),
+    default="relations",
+    show_default=True,
+    help="Each relation once, or every edge of every instance (fuel-json has them always).",
+)
+@click.option(
+    "--graph",
+    "graphs",
+    multiple=True,
+    default=("deploy",),
+    show_default=True,
+    metavar="TYPE",
+    help="Which graph; several make a sequence.",
+)
+@click.option("--task", "tasks", multiple=True, metavar="TASK", help="Only these tasks run; the others are skipped.")
+@click.option(
+    "--subgraph",
+    "subgraphs",
+    multiple=True,
+    metavar="START:END",
+    help="Only what follows START and comes before END runs: task, or task/1-3,5; either may be empty.",
+)
+@click.option("--force", is_flag=True, help="As if nothing had ever run.")
+@click.option(
+    "--mode",
+    type=click.Choice(["run", "dry-run", "noop"]),
+    default="run",
+    show_default=True,
+    help="What whoever carries the graph out is told to do.",
+)
+@click.option("--policy", type=click.Choice(POLICIES), help="Who does the work.  [default: the setting, or auto]")
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Folder with the settings.")
 @click.option("--master-ip", default=LOCAL, show_default=True, help="What {MASTER_IP} means in Fuel's parameters.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write here, not to stdout.")
-def serialize(
-    *, folder: Path, nodes_file: Path, state_file: Path, form: str, wanted: str, master_ip: str, output: Path | None
-) -> None:
+def serialize_command(
+    *, folder: Path, nodes_file: Path, state_file: Path, form: str, edges: str, mode: Mode, output: Path | None,
+    policy: str | None, data: Path | None, subgraphs: tuple[str, ...], **wanted: Any,
+) -> None:  # fmt: skip
     """Print every task on every node with evaluated parameters, and what each must follow.
 
     Example: rackwright serialize --catalog ./catalog --nodes nodes.json --state state.json --format fuel-json
     """
     try:
-        graph = _serialized(read_catalog(folder), nodes_file, state_file, wanted, master_ip)
-        write_text(_WRITERS[form](graph), output)
+        asked = Wanted(**wanted, subgraphs=tuple(map(_subgraph, subgraphs)))
+        catalog, members = read_catalog(folder), _members(nodes_file)
+        state = _decoded(state_file, State)
+        chosen = choose(len(members) * len(catalog.graphs), read_policy({"policy": policy, "data": data}, os.environ))
+        graphs = [_serialized(catalog, name, members, state, asked, chosen) for name in asked.graphs]
+        write_texts(FORMS[form](graphs, mode, full=edges == "full"), output)
     except RackwrightError as error:
         faults = error.faults[1:] if isinstance(error, InvalidInput) else ()
         raise click.ClickException("\n".join([str(error), *faults])) from error
@@ -65,20 +110,36 @@ def serialize(
         raise click.ClickException(f"{state_file}: the data is nested too deeply to be evaluated") from error
 
 
-def _serialized(catalog: Catalog, nodes_file: Path, state_file: Path, wanted: str, master_ip: str) -> SerializedGraph:
-    graph = graph_of(catalog.graphs, wanted)
-    members = _members(nodes_file)
-    state = _decoded(state_file, State)
-    evaluator = Evaluator()
-    chosen = chosen_members(graph, members, state, evaluator)
+def _serialized(
+    catalog: Catalog, name: str, members: list[Member], state: State, asked: Wanted, policy: Policy
+) -> Named:
+    graph = graph_of(catalog.graphs, name)
+    chosen = chosen_members(graph, members, state)
     if members and not chosen:
         click.echo(f"the node filter of the graph {graph.type} takes none of the {len(members)} nodes", err=True)
-    result = serialization.serialize(
-        graph.tasks, chosen, state, evaluator=evaluator, master_ip=master_ip, progress=_progress(time.monotonic)
-    )
-    for warning in result.warnings:
+    with progress("node tasks") as tell:
+        made = serialize(
+            graph.tasks,
+            chosen,
+            state,
+            policy=policy,
+            only=asked.tasks or None,
+            force=asked.force,
+            master_ip=asked.master_ip,
+            progress=tell,
+        )
+    if asked.subgraphs:
+        made = made.within(asked.subgraphs)
+    for warning in made.warnings:
         click.echo(f"warning: {warning}", err=True)
-    return result
+    return Named(graph.type, made)
+
+
+def _subgraph(text: str) -> Subgraph:
+    start, colon, end = text.partition(":")
+    if not colon or not (start or end):
+        raise InvalidInput(f"{text!r} is no part of a graph", where="--subgraph", mend="write START:END")
+    return Subgraph(start=(start,) if start else (), end=(end,) if end else ())
 
 
 def _members(file: Path) -> list[Member]:
@@ -103,44 +164,3 @@ def _decoded(file: Path, kind: type[_Decoded]) -> _Decoded:
         raise InvalidInput(f"cannot be read: {error.strerror}", where=str(file), mend="give a readable file") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(str(error), where=str(file), mend="see docs/reference/serialize.md for the form") from error
-
-
-def _progress(clock: Callable[[], float]) -> Progress:
-    """Tell now and then how far the work is, on stderr; short work passes in silence."""
-    last = clock()
-
-    def tell(done: int, total: int) -> None:
-        nonlocal last
-        if clock() - last >= _PAUSE:
-            last = clock()
-            click.echo(f"evaluated {done} of {total} instances", err=True)
-
-    return tell
-
-
-def _own_form(graph: SerializedGraph) -> Any:
-    return msgspec.to_builtins(
-        {
-            "instances": [
-                {
-                    "node": instance.node,
-                    "task": instance.id,
-                    "type": instance.type,
-                    "parameters": instance.parameters,
-                    "fail_on_error": instance.fail_on_error,
-                    "requires": [{"task": task, "node": node} for task, node in instance.requires],
-                    "required_for": [{"task": task, "node": node} for task, node in instance.required_for],
-                }
-                for instance in graph.instances
-            ],
-            "fault_tolerance_groups": graph.groups,
-            "warnings": graph.warnings,
-        }
-    )
-
-
-_WRITERS: dict[str, Callable[[SerializedGraph], str]] = {
-    "fuel-json": lambda graph: json.dumps(fuel_graph(graph), indent=1, sort_keys=True) + "\n",
-    "json": lambda graph: json.dumps(_own_form(graph), indent=2) + "\n",
-    "yaml": lambda graph: str(yaml.dump(_own_form(graph), Dumper=_DUMPER, sort_keys=False)),
-}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -21,7 +21,6 @@ from rackwright.core.catalog import Task
 from rackwright.core.errors import InvalidInput
 from rackwright.core.resolution import (
     EVERYONE,
-    Member,
     NodeId,
     Resolution,
     natural,
@@ -32,8 +31,8 @@ from rackwright.core.resolution import (
 EXPRESSION_KEY = "yaql_exp"
 """The key that makes a mapping an expression."""
 
-Relations = Callable[[Task, NodeId], tuple[Any, Any]]
-"""Gives the evaluated ``cross_depends`` and ``cross_depended_by`` of a task at a place."""
+Relations = Callable[[Task, tuple[NodeId, ...]], Iterable[tuple[Any, Any]]]
+"""Gives the evaluated ``cross_depends`` and ``cross_depended_by`` of a task at each of its places, in their order."""
 
 
 class Near(enum.Enum):
@@ -120,8 +119,12 @@ class Expansion:
     def __iter__(self) -> Iterator[Instance]:
         """Give every instance, in the order of the catalog and then of the nodes."""
         for placement in self.placements.values():
-            for node, link in zip(placement.nodes, placement.linked, strict=True):
-                yield Instance(placement.task, node, placement.skipped, placement.links[link], self.rack(node))
+            yield from self.of(placement)
+
+    def of(self, placement: Placement) -> Iterator[Instance]:
+        """Give every instance of one task."""
+        for node, link in zip(placement.nodes, placement.linked, strict=True):
+            yield Instance(placement.task, node, placement.skipped, placement.links[link], self.rack(node))
 
     @cached_property
     def instances(self) -> dict[tuple[NodeId, str], Instance]:
@@ -130,12 +133,15 @@ class Expansion:
 
 
 class Places:
-    """Where the tasks of a graph stand."""
+    """Where the tasks of a graph stand. Raises InvalidInput for a group that adds an unknown task, or a wrong regex.
 
-    def __init__(self, tasks: Sequence[Task], resolution: Resolution, warnings: dict[str, None]) -> None:
+    The tasks on a place are told by a number with one bit for each distinct tuple of places.
+    """
+
+    def __init__(self, tasks: Sequence[Task], resolution: Resolution) -> None:
         self.resolution = resolution
         self.groups: list[FaultToleranceGroup] = []
-        self._warnings = warnings
+        self.warnings: dict[str, None] = {}
         self._by_id = {task.id: task for task in tasks}
         self._same: dict[tuple[NodeId, ...], tuple[NodeId, ...]] = {}
         own = {task.id: self._own(task) for task in tasks if task.type != "group"}
@@ -143,7 +149,23 @@ class Places:
             if task.type == "group":
                 self._add_group(task, own)
         self.of = {name: self._same.setdefault(nodes, nodes) for name, nodes in own.items() if nodes}
-        """By task; equal tuples are one object."""
+        """By task, in the order of the catalog; equal tuples are one object."""
+        tuples = {id(nodes): nodes for nodes in self.of.values()}
+        self._bits = {key: 1 << number for number, key in enumerate(tuples)}
+        self.here: dict[NodeId, int] = {}
+        """The tasks on each place."""
+        for key, nodes in tuples.items():
+            bit = self._bits[key]
+            for node in nodes:
+                self.here[node] = self.here.get(node, 0) | bit
+
+    def bit(self, task: str) -> int:
+        """Give the bit of a task."""
+        return self._bits[id(self.of[task])]
+
+    def standing(self, here: int) -> list[str]:
+        """Give the tasks that such a number means."""
+        return [task for task in self.of if self.bit(task) & here]
 
     def _own(self, task: Task) -> tuple[NodeId, ...]:
         if task.type == "stage":
@@ -155,7 +177,7 @@ class Places:
             return (None,)
         if task.scope == "rack":
             return self.resolution.racks(self.resolution.nodes(EVERYONE))
-        self._warnings[f"the task {task.id} names no tags, roles or groups: it runs nowhere"] = None
+        self.warnings[f"the task {task.id} names no tags, roles or groups: it runs nowhere"] = None
         return ()
 
     def _meant(self, task: Task, nodes: tuple[str, ...]) -> tuple[NodeId, ...]:
@@ -184,14 +206,8 @@ class Places:
             return tolerance_of(group.fault_tolerance, total)
         except ValueError:
             said = f"the group {group.id}: fault_tolerance {group.fault_tolerance!r} is no number: any may fail"
-            self._warnings[said] = None
+            self.warnings[said] = None
             return total + 1
-
-
-def places_of(tasks: Sequence[Task], members: Sequence[Member]) -> dict[str, tuple[NodeId, ...]]:
-    """Give the places of every task that has any, by its id, in the order of the catalog; equal ones are one tuple.
-    Raises InvalidInput as ``expand`` does."""
-    return Places(tasks, Resolution(members), {}).of
 
 
 def references(instance: Instance, which: Literal["requires", "required_for"]) -> list[tuple[str, NodeId]]:

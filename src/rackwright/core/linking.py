@@ -34,19 +34,22 @@ def expand(tasks: Sequence[Task], members: Sequence[Member], *, relations: Relat
     identity. Names that nothing answers to are left out too, with a warning. Raises InvalidInput for a group that adds
     an unknown task, a wrong regex, or a relation of a wrong form.
     """
-    warnings: dict[str, None] = {}
-    resolution = Resolution(members)
-    places = Places(tasks, resolution, warnings)
+    return link(tasks, Places(tasks, Resolution(members)), relations=relations)
+
+
+def link(tasks: Sequence[Task], places: Places, *, relations: Relations | None = None) -> Expansion:
+    """The same for tasks whose places are known."""
+    warnings = dict(places.warnings)
     linker = _Linker(tasks, places, warnings)
     placed = [task for task in tasks if task.id in places.of]
-    expansion = Expansion([linker.placement(task, relations) for task in placed], places.groups, resolution)
+    expansion = Expansion([linker.placement(task, relations) for task in placed], places.groups, places.resolution)
     expansion.warnings.extend(warnings)
     return expansion
 
 
 class _Kind(msgspec.Struct, frozen=True):
     """What a place looks like to the tasks on it: the tasks here, those of its rack, and whether it is the deployment
-    itself. ``here`` and ``rack`` have one bit for each distinct tuple of places."""
+    itself. The tasks are told as in Places."""
 
     here: int
     rack: int
@@ -57,19 +60,12 @@ class _Kinds:
     """The kind of every place, by number; places on which the same tasks stand have the same."""
 
     def __init__(self, places: Places) -> None:
-        tuples = {id(nodes): nodes for nodes in places.of.values()}
-        self._bit = {key: 1 << number for number, key in enumerate(tuples)}
-        self._of_task = {name: self._bit[id(nodes)] for name, nodes in places.of.items()}
+        self._bits = {name: places.bit(name) for name in places.of}
         self._resolution = places.resolution
-        here: dict[NodeId, int] = {}
-        for key, nodes in tuples.items():
-            bit = self._bit[key]
-            for node in nodes:
-                here[node] = here.get(node, 0) | bit
         self._numbers: dict[_Kind, int] = {}
-        self._of_node = {node: self._number(node, bits, here) for node, bits in here.items()}
+        self._of_node = {node: self._number(node, bits, places.here) for node, bits in places.here.items()}
         self.known = list(self._numbers)
-        self._deployment = here.get(None, 0)
+        self._deployment = places.here.get(None, 0)
         self._arrays: dict[int, array[int]] = {}
 
     def of(self, nodes: tuple[NodeId, ...]) -> array[int]:
@@ -81,7 +77,7 @@ class _Kinds:
 
     def near(self, task: str, kind: _Kind) -> Iterator[Near]:
         """Give where around a place of this kind a task stands."""
-        bit = self._of_task[task]
+        bit = self._bits[task]
         if kind.here & bit:
             yield Near.HERE
         if kind.rack & bit:
@@ -153,8 +149,7 @@ class _Linker:
         distinct, linked = _Distinct(), array("I")
         known: dict[tuple[int, int, int], int] = {}
         alive = []
-        for node, kind in zip(nodes, kinds, strict=True):
-            depends, depended_by = relations(task, node)
+        for (depends, depended_by), kind in zip(relations(task, nodes), kinds, strict=True):
             key = (id(depends), id(depended_by), kind)
             if key not in known:
                 # What is kept alive keeps its identity.

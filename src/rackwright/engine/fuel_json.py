@@ -6,10 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from rackwright.core.resolution import NodeId
-from rackwright.engine.serialization import Serialized, SerializedGraph
-
-NOWHERE = "null"
-"""Key of the tasks that run on no node."""
+from rackwright.engine.serialization import NOWHERE, Serialized, SerializedGraph
 
 
 def fuel_graph(graph: SerializedGraph) -> dict[str, Any]:
@@ -19,7 +16,7 @@ def fuel_graph(graph: SerializedGraph) -> dict[str, Any]:
     is said.
     """
     nodes: dict[str, list[dict[str, Any]]] = {}
-    for instance in sorted(graph.instances, key=lambda instance: instance.id):
+    for instance in sorted(graph.instances(), key=lambda instance: instance.id):
         nodes.setdefault(instance.node or NOWHERE, []).append(_task(instance))
     groups = [
         {"name": group.name, "node_ids": list(group.node_ids), "fault_tolerance": group.fault_tolerance}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -114,11 +114,14 @@ async def _reshape(tx: Transaction, library: CatalogLibrary, site: _Site) -> tup
     members = await _chosen(tx, library, site)
     tags = {member.name: list(member.tags) for member in members}
 
-    def relations(task: Task, node: NodeId) -> tuple[Any, Any]:
+    def relation(task: Task, node: NodeId) -> tuple[Any, Any]:
         context = {"node": {"name": node, "tags": tags.get(node or "", [])}, "deployment": site.deployment.name}
         templates = (task.cross_depends, task.cross_depended_by)
         depends, depended_by = library.evaluator.render(list(templates), context, where=str(task.source))
         return depends, depended_by
+
+    def relations(task: Task, nodes: tuple[NodeId, ...]) -> Iterator[tuple[Any, Any]]:
+        return (relation(task, node) for node in nodes)
 
     expansion = expand(site.graph.tasks, members, relations=relations)
     plan = build(expansion, {member.name: member.rack for member in members})

@@ -1,64 +1,31 @@
-"""Serialisation: every instance of a graph, evaluated, with all that it must follow.
-
-Takes tasks, members and the data of old and new; asks core where each task runs, evaluates its condition, relations
-and parameters there, and gives the whole as plain data. Nothing here talks to a server.
-"""
+"""Serialisation from beginning to end: place the tasks, have the chunks evaluated, join the answers, draw relations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+import sys
+from array import array
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
 from rackwright.core.catalog import Graph, Task
 from rackwright.core.errors import InvalidInput, NotFound
-from rackwright.core.expansion import Expansion, FaultToleranceGroup, Instance, references
-from rackwright.core.linking import expand
-from rackwright.core.resolution import MASTER, Member, NodeId
+from rackwright.core.expansion import Places
+from rackwright.core.linking import link
+from rackwright.core.resolution import Member, NodeId, Resolution
 from rackwright.engine.expressions import Attributes, Context, Evaluator
-
-WITHOUT_OLD_STATE = ("group", "stage", "skipped")
-"""Types of tasks that leave nothing behind to compare with."""
-
-LOCAL = "127.0.0.1"
+from rackwright.engine.serialization.chunks import Cut
+from rackwright.engine.serialization.graph import SerializedGraph, TaskOutcomes
+from rackwright.engine.serialization.messages import Answer, Fault, Setup
+from rackwright.engine.serialization.policy import Policy, Serial
+from rackwright.engine.serialization.rendering import LOCAL
+from rackwright.engine.serialization.state import State, check_members, read_part
 
 Progress = Callable[[int, int], None]
 """Told how many instances are done, of how many."""
 
-
-class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The data of one moment: what all nodes share, and each node's own part by name."""
-
-    common: dict[str, Any]
-    nodes: dict[str, dict[str, Any]]
-
-
-class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The data that is wanted, and the data of the last success (None: there was none)."""
-
-    new: Snapshot
-    old: Snapshot | None = None
-
-
-class Serialized(msgspec.Struct, frozen=True, kw_only=True):
-    """One instance, evaluated. ``type`` is ``skipped`` and ``parameters`` None for what is not carried out."""
-
-    node: NodeId
-    id: str
-    type: str
-    parameters: Any
-    fail_on_error: bool
-    requires: list[tuple[str, NodeId]]
-    required_for: list[tuple[str, NodeId]]
-
-
-class SerializedGraph(msgspec.Struct, frozen=True):
-    """All instances in the order of the catalog, the fault-tolerance groups, and what the reader should know."""
-
-    instances: list[Serialized]
-    groups: list[FaultToleranceGroup]
-    warnings: list[str]
+_answers = msgspec.msgpack.Decoder(Answer)
+_setups = msgspec.msgpack.Encoder()
 
 
 def serialize(
@@ -66,16 +33,42 @@ def serialize(
     members: Sequence[Member],
     state: State,
     *,
-    evaluator: Evaluator | None = None,
+    policy: Policy | None = None,
     master_ip: str = LOCAL,
+    only: Collection[str] | None = None,
+    force: bool = False,
     progress: Progress | None = None,
 ) -> SerializedGraph:
-    """Expand and evaluate a graph. ``master_ip`` is what texts in Fuel's parameters mean by ``{MASTER_IP}``.
+    """Expand and evaluate a graph; ``policy`` says who does the work (None: this process).
+
+    ``master_ip`` is what texts in Fuel's parameters mean by ``{MASTER_IP}``. ``only`` names the tasks that may run: the
+    others are skipped and keep their place in the order. ``force``: as if nothing had ever run.
 
     Raises InvalidInput for a member that the state does not know, and for any expression of a task that runs, with the
     task, the node, and the place in the catalog. An error in the parameters of a task that does not run is a warning.
     """
-    return Serialization(members, state, evaluator or Evaluator(), master_ip).graph(tasks, progress)
+    check_members(members, state)
+    if only is not None:
+        _refuse_unknown(only, tasks)
+    old = None if force else state.old
+    places = Places(tasks, Resolution(members))
+    names = [task.id for task in tasks]
+    cut = Cut(names, places, state.new, old)
+    setup = Setup(
+        tasks=tuple(tasks),
+        common=bytes(state.new.common),
+        old_common=bytes(old.common) if old is not None else None,
+        master_ip=master_ip,
+        only=frozenset(only) if only is not None else None,
+    )
+    joined = _Joined(tasks, cut)
+    done, total = 0, sum(map(len, places.of.values()))
+    for answer in (policy or Serial()).answers(_setups.encode(setup), cut.chunks()):
+        done += joined.add(_answers.decode(answer))
+        if progress is not None:
+            progress(done, total)
+    expansion = link(tasks, places, relations=lambda task, nodes: joined.outcomes[task.id].relations())
+    return SerializedGraph(expansion, joined.outcomes, [*expansion.warnings, *joined.warnings()])
 
 
 def chosen_members(
@@ -89,118 +82,6 @@ def chosen_members(
     return [member for member in members if _takes(graph, member, state, evaluator)]
 
 
-def _takes(graph: Graph, member: Member, state: State, evaluator: Evaluator) -> bool:
-    node = Attributes(_own_part(state.new, member.name))
-    where = f"node filter of the graph {graph.type}, node {member.name}"
-    return bool(evaluator.evaluate(graph.node_filter, Context(common=None, node=node), where=where))
-
-
-class Serialization:
-    """One state and its nodes, ready to evaluate tasks; contexts are made once for each place and kept."""
-
-    def __init__(self, members: Sequence[Member], state: State, evaluator: Evaluator, master_ip: str = LOCAL) -> None:
-        _check_members(members, state.new)
-        self._members = members
-        self._state = state
-        self._evaluator = evaluator
-        self._master_ip = master_ip
-        self._fresh: dict[NodeId, Context] = {}
-        self._compared: dict[NodeId, Context] = {}
-        self._common = Context(common=state.new.common, node=None).common
-        self._old_common = Context(common=state.old.common, node=None).common if state.old else None
-
-    def graph(self, tasks: Sequence[Task], progress: Progress | None = None) -> SerializedGraph:
-        """Evaluate every instance of these tasks."""
-        expansion = expand(tasks, self._members, relations=self.relations)
-        warnings = list(expansion.warnings)
-        instances = list(self._serialized(expansion, warnings, progress or (lambda done, total: None)))
-        return SerializedGraph(instances=instances, groups=expansion.groups, warnings=warnings)
-
-    def context(self, task: Task, node: NodeId) -> Context:
-        """Give what the expressions of a task see at a place."""
-        compared = self._state.old is not None and task.type not in WITHOUT_OLD_STATE
-        contexts = self._compared if compared else self._fresh
-        context = contexts.get(node)
-        if context is None:
-            context = contexts[node] = self._make_context(node, self._state.old if compared else None)
-        return context
-
-    def relations(self, task: Task, node: NodeId) -> tuple[Any, Any]:
-        """Give both cross relations of a task at a place, evaluated."""
-        context, where = self.context(task, node), place_of(task, node)
-        return (
-            self._evaluator.render(task.cross_depends, context, where=where),
-            self._evaluator.render(task.cross_depended_by, context, where=where),
-        )
-
-    def _make_context(self, node: NodeId, old: Snapshot | None) -> Context:
-        before = None
-        if old is not None and (node or "null") in old.nodes:
-            before = Context(common=self._old_common, node=old.nodes[node or "null"]).new
-        return Context(common=self._common, node=_own_part(self._state.new, node), old=before)
-
-    def _serialized(self, expansion: Expansion, warnings: list[str], progress: Progress) -> Iterator[Serialized]:
-        total = expansion.count
-        for done, instance in enumerate(expansion, start=1):
-            yield self._evaluate(instance, warnings)
-            progress(done, total)
-
-    def _evaluate(self, instance: Instance, warnings: list[str]) -> Serialized:
-        task, node = instance.task, instance.node
-        runs = not instance.skipped and task.type != "stage" and self._holds(task, node)
-        parameters = self._parameters(task, node) if runs else None
-        if not runs and task.type not in WITHOUT_OLD_STATE:
-            warnings.extend(self._faults_of_idle_parameters(task, node))
-        return Serialized(
-            node=node,
-            id=task.id,
-            type=task.type if runs else "skipped",
-            parameters=parameters,
-            fail_on_error=task.fail_on_error and runs,
-            requires=references(instance, "requires"),
-            required_for=references(instance, "required_for"),
-        )
-
-    def _holds(self, task: Task, node: NodeId) -> bool:
-        return self._evaluator.holds(task.condition, self.context(task, node), where=place_of(task, node))
-
-    def _parameters(self, task: Task, node: NodeId) -> Any:
-        context = self.context(task, node)
-        names = names_of(context.new, self._master_ip)
-        return self._evaluator.render(task.parameters, context, names=names, where=place_of(task, node))
-
-    def _faults_of_idle_parameters(self, task: Task, node: NodeId) -> Iterator[str]:
-        try:
-            self._parameters(task, node)
-        except InvalidInput as error:
-            yield f"{error}; the task does not run"
-
-
-def place_of(task: Task, node: NodeId) -> str:
-    """Name an instance for people: the place in the catalog, the task, the node."""
-    at = f"{task.source}: " if task.source.file else ""
-    return f"{at}task {task.id} on " + (f"node {node}" if node is not None else "the deployment")
-
-
-def names_of(data: Mapping[str, Any], master_ip: str) -> dict[str, Any]:
-    """Give the names that texts in Fuel's parameters may hold in braces; what the data does not say is left out."""
-
-    def look_up(*keys: str) -> Any:
-        value: Any = data
-        for key in keys:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        return value
-
-    names = {
-        "CLUSTER_ID": look_up("cluster", "id"),
-        "OPENSTACK_VERSION": look_up("openstack_version"),
-        "MASTER_IP": master_ip,
-        "CN_HOSTNAME": look_up("public_ssl", "hostname"),
-        "SETTINGS": look_up("settings"),
-    }
-    return {name: value for name, value in names.items() if value is not None}
-
-
 def graph_of(graphs: Mapping[str, Graph], wanted: str) -> Graph:
     """Find a graph by type; Fuel's names ``default`` and ``deletion`` are known too. Raises NotFound."""
     graph = graphs.get({"default": "deploy", "deletion": "delete"}.get(wanted, wanted)) or graphs.get(wanted)
@@ -209,19 +90,67 @@ def graph_of(graphs: Mapping[str, Graph], wanted: str) -> Graph:
     return graph
 
 
-def _check_members(members: Sequence[Member], new: Snapshot) -> None:
-    missing = [member.name for member in members if member.name not in new.nodes]
-    if missing:
-        named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-        raise InvalidInput(
-            f"the state has no data of {len(missing)} nodes: {named}",
-            where="new.nodes",
-            mend="give each node its part in new.nodes, or leave it out of the nodes",
-        )
+def place_of(task: Task, node: NodeId) -> str:
+    """Name an instance for people: the place in the catalog, the task, the node."""
+    at = f"{task.source}: " if task.source.file else ""
+    return f"{at}task {task.id} on " + (f"node {node}" if node is not None else "the deployment")
 
 
-def _own_part(snapshot: Snapshot, node: NodeId) -> dict[str, Any]:
-    found = snapshot.nodes.get(node or "null")
-    if found is not None:
-        return found
-    return {"uid": MASTER, "roles": [MASTER]} if node == MASTER else {}
+class _Joined:
+    """The answers to the chunks so far, joined."""
+
+    def __init__(self, tasks: Sequence[Task], cut: Cut) -> None:
+        self.outcomes: dict[str, TaskOutcomes] = {}
+        self._tasks = tasks
+        self._cut = cut
+        self._idle: dict[tuple[int, str], tuple[Fault, int]] = {}
+
+    def add(self, answer: Answer) -> int:
+        """Add the answer to the next chunk; gives how many instances it had. Raises InvalidInput for what failed in
+        it: the first in the order of nodes and then of tasks."""
+        start, _ = self._cut.answered(answer.seconds)
+        if answer.faults:
+            raise self._error(min(answer.faults, key=lambda fault: (fault.place, fault.task)), start)
+        count = 0
+        for found in answer.outcomes:
+            of = _numbers(found.of)
+            self.outcomes.setdefault(self._tasks[found.task].id, TaskOutcomes()).add(found, of)
+            count += len(of)
+        for fault in answer.idle:
+            first, times = self._idle.get(
+                (fault.task, fault.what), (msgspec.structs.replace(fault, place=start + fault.place), 0)
+            )
+            self._idle[fault.task, fault.what] = first, times + fault.count
+        return count
+
+    def warnings(self) -> Iterator[str]:
+        """Tell of faulty parameters of tasks that do not run."""
+        for fault, times in self._idle.values():
+            more = f" (nor on {times - 1} more places, where it fails too)" if times > 1 else ""
+            yield f"{self._error(fault, 0)}; the task does not run{more}"
+
+    def _error(self, fault: Fault, start: int) -> InvalidInput:
+        where = fault.where
+        if fault.task >= 0:
+            where = place_of(self._tasks[fault.task], self._cut.node(start + fault.place))
+            where = f"{where}, {fault.where}" if fault.where else where
+        return InvalidInput(fault.what, where=where, mend=fault.mend)
+
+
+def _numbers(raw: bytes) -> array[int]:
+    numbers = array("I", raw)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
+
+
+def _refuse_unknown(only: Collection[str], tasks: Sequence[Task]) -> None:
+    unknown = sorted(set(only) - {task.id for task in tasks})
+    if unknown:
+        raise NotFound(f"the graph has no task {', '.join(unknown[:5])}", mend="look at `rackwright catalog show`")
+
+
+def _takes(graph: Graph, member: Member, state: State, evaluator: Evaluator) -> bool:
+    node = Attributes(read_part(state.new.part(member.name), f"new.nodes.{member.name}"))
+    where = f"node filter of the graph {graph.type}, node {member.name}"
+    return bool(evaluator.evaluate(graph.node_filter, Context(common=None, node=node), where=where))

@@ -1,0 +1,75 @@
+"""Cutting the places of a graph into chunks that each cost about the same."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from rackwright.core.expansion import Places
+from rackwright.core.resolution import NodeId, natural
+from rackwright.engine.serialization.messages import Chunk, Part
+from rackwright.engine.serialization.state import NOWHERE, Snapshot
+
+TARGET = 0.1
+"""Seconds of work that a chunk should take: long enough to make its way worth while, short enough to be done again."""
+FIRST, LEAST, MOST = 32, 8, 4096
+"""Places of the first chunks, and the bounds of all."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Cut:
+    """The places on which tasks stand, cut into chunks while the work goes on: what answers cost sizes the chunks that
+    follow. The order of the places does not depend on it."""
+
+    def __init__(self, tasks: Sequence[str], places: Places, new: Snapshot, old: Snapshot | None) -> None:
+        here = places.here
+        self._numbers = {name: number for number, name in enumerate(tasks)}
+        self._places = places
+        self._order = sorted(here, key=natural)
+        self._here = here
+        self._new, self._old = new, old
+        self._tasks: dict[int, list[int]] = {}
+        self._size = FIRST
+        self._out: deque[tuple[int, int]] = deque()
+
+    def chunks(self) -> Iterator[bytes]:
+        """Give the chunks, in order."""
+        start = 0
+        while start < len(self._order):
+            end = min(start + self._size, len(self._order))
+            self._out.append((start, end))
+            yield self._chunk(self._order[start:end])
+            start = end
+
+    def answered(self, seconds: float) -> tuple[int, int]:
+        """Learn what the oldest chunk without an answer cost; gives where it began, and how many places it had."""
+        start, end = self._out.popleft()
+        if seconds > 0:
+            fit = int((end - start) * TARGET / seconds)
+            self._size = max(LEAST, min(MOST, fit, 4 * self._size))
+        return start, end - start
+
+    def node(self, number: int) -> NodeId:
+        """Give a place by its number in the whole."""
+        return self._order[number]
+
+    def _chunk(self, nodes: Sequence[NodeId]) -> bytes:
+        kinds: dict[int, int] = {}
+        parts = [
+            Part(node, kinds.setdefault(self._here[node], len(kinds)), bytes(self._new.part(node)), self._before(node))
+            for node in nodes
+        ]
+        return _encode(Chunk(parts, [self._standing(kind) for kind in kinds]))
+
+    def _standing(self, kind: int) -> list[int]:
+        """Give the numbers of the tasks that stand on places of a kind."""
+        if kind not in self._tasks:
+            self._tasks[kind] = sorted(self._numbers[name] for name in self._places.standing(kind))
+        return self._tasks[kind]
+
+    def _before(self, node: NodeId) -> bytes | None:
+        found = self._old.nodes.get(node if node is not None else NOWHERE) if self._old is not None else None
+        return bytes(found) if found is not None else None
