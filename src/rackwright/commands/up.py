@@ -19,6 +19,7 @@ import structlog
 from rackwright.cli.settings import Settings, write_settings
 from rackwright.commands import credentials
 from rackwright.commands.configuration import UpSetting, read_setting
+from rackwright.commands.dask_site import DaskSite, dask_site
 from rackwright.commands.database import database, opened_store
 from rackwright.commands.leftovers import end_leftovers
 from rackwright.commands.logging_setup import configure_logging
@@ -44,6 +45,10 @@ log = structlog.get_logger()
 @click.option("--racks", metavar="NAMES", help="The racks of this machine: r1,r2.  [default: r1]")
 @click.option("--host", help="Where the api listens.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(1, 65535), help="Its port.  [default: 8420]")
+@click.option("--dask", is_flag=True, default=None, help="Run a Dask scheduler and workers, to share serialisation.")
+@click.option("--dask-workers", type=click.IntRange(min=0), help="How many workers.  [default: 2]")
+@click.option("--dask-host", help="Where the scheduler listens.  [default: 127.0.0.1]")
+@click.option("--dask-port", type=click.IntRange(0, 65535), help="Its port.  [default: any that is free]")
 def up(**options: Any) -> None:
     r"""Run api, conductors, racks and database on this machine, until SIGTERM or Ctrl-C.
 
@@ -66,18 +71,19 @@ async def _serve(setting: UpSetting) -> None:
     _make_private(setting.data)
     with _alone(setting.data):
         _port_must_be_free(setting)
-        await _run(setting, stop)
+        with dask_site(setting) as site:
+            await _run(setting, site, stop)
         if not setting.dsn:
             await embedded.wait_stopped(setting.data)
         log.info("everything has ended")
 
 
-async def _run(setting: UpSetting, stop: asyncio.Event) -> None:
+async def _run(setting: UpSetting, site: DaskSite | None, stop: asyncio.Event) -> None:
     async with database(setting.dsn, setting.data) as dsn:
         token = await _admit(setting, dsn)
         stages: list[list[Child]] = []
         try:
-            await _unless(stop, _start(setting, dsn, token, stages))
+            await _unless(stop, _start(setting, dsn, token, site, stages))
             if not stop.is_set():
                 log.info("everything runs", api=setting.server, data=str(setting.data))
             await stop.wait()
@@ -94,13 +100,16 @@ async def _admit(setting: UpSetting, dsn: str) -> str:
         return await credentials.admin_token(store, setting.data)
 
 
-async def _start(setting: UpSetting, dsn: str, token: str, stages: list[list[Child]]) -> None:
+async def _start(setting: UpSetting, dsn: str, token: str, site: DaskSite | None, stages: list[list[Child]]) -> None:
     """Start in order, each stage when the one before is ready; ``stages`` grows as it goes."""
     environment = {"RACKWRIGHT_DSN": dsn, "RACKWRIGHT_DATA": str(setting.data)}
     api = Child(Program("api", ("api", "--host", setting.host, "--port", str(setting.port)), environment))
     stages.append([api])
     await api.ready(lambda: _answers(f"{setting.server}/readyz"), API_PATIENCE)
     write_settings(setting.data, Settings(setting.server, token))
+    if site is not None:
+        environment |= site.environment
+        await site.start(stages)
     names = ["conductor"] if setting.conductors == 1 else [f"conductor {n + 1}" for n in range(setting.conductors)]
     stages.append([Child(Program(name, ("conductor", "--workers", "1"), environment)) for name in names])
     stages.append([Child(_rack(setting, name)) for name in setting.racks])

@@ -21,6 +21,8 @@ from rackwright.engine.serialization.flow import Flow, Job
 
 DEATHS = 3
 """Workers that may die of one chunk before it is an error."""
+_PATIENCE = 2.0
+"""Seconds for a process that has closed its pipe to be gone."""
 _PROGRAM = "from rackwright.engine.serialization.answering import main; main()"
 
 
@@ -78,7 +80,7 @@ class Answerer:
         except OSError:
             frame = None
         if frame is None:
-            raise Died(self._end())
+            raise Died(self._end(_PATIENCE))
         kind, data = frame
         if kind == ANSWER:
             return data
@@ -98,21 +100,21 @@ class Answerer:
         frame = read_frame(self._answers)
         if frame is None or frame[0] != HELLO:
             raise RackwrightError(
-                f"a process for serialisation does not start: {self._end()}", mend="its last lines in the log say why"
+                f"a process for serialisation does not start: {self._end(_PATIENCE)}",
+                mend="its last lines in the log say why",
             )
         package = Path(os.fsdecode(frame[1]))
         if code is not None and package.parent.resolve() != code.resolve():
             self._end()
             raise RackwrightError("a process for serialisation runs another package", where=str(package))
 
-    def _end(self) -> str:
-        """End the process, and say how it ended."""
+    def _end(self, patience: float = 0.0) -> str:
+        """End the process, and say how it ended; one that is dying of itself is given time, to tell its own end."""
         with suppress(OSError):
             self._questions.close()
         self._answers.close()
         try:
-            # One that has died of itself is gone in a moment, and then its own end is told.
-            code = self._process.wait(0.05)
+            code = self._process.wait(patience)
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = self._process.wait()

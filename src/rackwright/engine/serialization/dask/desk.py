@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 
 from rackwright.core.errors import InvalidInput, RackwrightError
 from rackwright.engine.serialization.dask.admission import Registration
@@ -23,6 +24,8 @@ function failed."""
 
 _MOST_ARCHIVES = 4
 _MOST_PROCESSES = 2
+
+log = structlog.get_logger()
 
 
 class Desk:
@@ -49,6 +52,7 @@ class Desk:
         if fingerprint(data) != name:
             raise InvalidInput("an archive arrived damaged", where=name, mend="run it again")
         self._archives[name] = unpack(data, self._folder)
+        log.info("archive kept", archive=name, bytes=len(data))
         while len(self._archives) > _MOST_ARCHIVES:
             self._archives.popitem(last=False)
 

@@ -34,3 +34,5 @@ def configure(*, pages: bool = False) -> None:
 
     dask.config.set(_SETTINGS if pages else _SETTINGS | _WITHOUT_PAGES)
     logging.getLogger(distributed.__name__).setLevel(logging.WARNING)
+    # That the scheduler is gone is told by the worker's own process, in one line.
+    logging.getLogger(f"{distributed.__name__}.worker").setLevel(logging.CRITICAL)
