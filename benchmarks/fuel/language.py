@@ -77,7 +77,7 @@ def data(value: Any) -> Any:
     if type(value) in _SCALARS:
         return value
     if isinstance(value, Mapping):
-        return {data(key): data(value[key]) for key in value}
+        return {data(key): data(inner) for key, inner in value.items()}
     if isinstance(value, Set):
         return sorted(map(data, value))
     return [data(inner) for inner in value] if isinstance(value, Iterable) else value
