@@ -67,8 +67,7 @@ class Bench:
     def run(self) -> dict[str, Any]:
         """Measure all that was asked for."""
         given = self._given
-        with policies.running(given.policy, given.workers) as (policy, workers):
-            graph, cost = measured(lambda: self._serialized(policy, _killer(workers) if given.kill else None))
+        graph, cost = self._by_policy()
         found = {
             "benchmark": "serialize",
             "nodes": given.nodes,
@@ -82,6 +81,15 @@ class Bench:
             found |= self._against_reference(graph, cost)
         published = PUBLISHED.get((given.scenario, given.nodes))
         return found | ({"published_fuel_cpu_s": published} if published else {})
+
+    def _by_policy(self) -> tuple[SerializedGraph, Cost]:
+        given = self._given
+        with policies.running(given.policy, given.workers) as (policy, workers):
+            killer = _Killer(workers) if given.kill else None
+            graph, cost = measured(lambda: self._serialized(policy, killer))
+        if killer is not None and killer.killed is None:
+            sys.exit("serialize: the work was done before a worker could be killed: give it more nodes")
+        return graph, cost
 
     def _serialized(self, policy: Policy, progress: Callable[[int, int], None] | None = None) -> SerializedGraph:
         return serialize(self._tasks, self._fleet.members, self._fleet.state, policy=policy, progress=progress)
@@ -120,16 +128,18 @@ class Bench:
         return {"reference_cpu_s": round(bill.cpu_s, 3), "ratio": round(bill.cpu_s / cost.cpu_s, 1)}
 
 
-def _killer(workers: Callable[[], list[int]]) -> Callable[[int, int], None]:
-    """Kill one worker once half of the instances are done."""
-    victims: list[int] = []
+class _Killer:
+    """Kills one worker once half of the instances are done."""
 
-    def watch(done: int, total: int) -> None:
-        if 2 * done >= total and not victims:
-            victims.append(workers()[0])
-            os.kill(victims[0], signal.SIGKILL)
+    def __init__(self, workers: Callable[[], list[int]]) -> None:
+        self._workers = workers
+        self.killed: int | None = None
 
-    return watch
+    def __call__(self, done: int, total: int) -> None:
+        """Take in how far the work is."""
+        if self.killed is None and done < total <= 2 * done:
+            self.killed = self._workers()[0]
+            os.kill(self.killed, signal.SIGKILL)
 
 
 def show(found: dict[str, Any]) -> None:
