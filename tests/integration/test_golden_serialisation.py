@@ -12,20 +12,20 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from rackwright.commands.serialize import serialize as command
+from rackwright.commands.serialize import serialize_command as command
 from rackwright.core.catalog import Task
 from rackwright.core.expansion import references
 from rackwright.core.linking import expand
 from rackwright.core.resolution import Member
 from rackwright.engine.catalogs.read import read_catalog
-from rackwright.engine.expressions import Evaluator, expressions_in
+from rackwright.engine.expressions import Context, Evaluator, expressions_in
 from rackwright.engine.serialization import (
-    Serialization,
     SerializedGraph,
     Snapshot,
     State,
     chosen_members,
     place_of,
+    read_part,
     serialize,
 )
 
@@ -110,14 +110,12 @@ def test_the_printed_bytes_are_the_golden_ones_but_for_three_lines(fuel_data: Pa
 def test_every_yaql_result_equals_the_golden_one(
     tasks: tuple[Task, ...], members: list[Member], state: State, golden: Path
 ) -> None:
-    evaluator = Evaluator()
-    serialization = Serialization(members, state, evaluator)
-    ours = {}
-    for node, name in expand(tasks, members, relations=serialization.relations).instances:
-        task = next(task for task in tasks if task.id == name)
-        for path, expression in _expressions(task):
-            context = serialization.context(task, node)
-            ours[name, node, path] = evaluator.evaluate(expression, context, where=place_of(task, node))
+    evaluator, common, ours = Evaluator(), read_part(state.new.common, "common"), {}
+    for instance in expand(tasks, members):
+        context = Context(common, read_part(state.new.part(instance.node), "node"))
+        for path, expression in _expressions(instance.task):
+            where = place_of(instance.task, instance.node)
+            ours[instance.task.id, instance.node, path] = evaluator.evaluate(expression, context, where=where)
     results = json.loads((golden / "initial.yaql.json").read_bytes())
     theirs = {(case["task"], case["node"], case["path"]): case["result"] for case in results}
     assert len(results) == len(theirs) == 418
@@ -138,9 +136,9 @@ def _expressions(task: Task) -> list[tuple[str, str]]:
 
 def _counts(graph: SerializedGraph) -> dict[str, int]:
     return {
-        "instances": len(graph.instances),
-        "not_skipped": sum(instance.type != "skipped" for instance in graph.instances),
-        "edge_refs": sum(len(instance.requires) + len(instance.required_for) for instance in graph.instances),
+        "instances": graph.count,
+        "not_skipped": graph.running,
+        "edge_refs": sum(len(instance.requires) + len(instance.required_for) for instance in graph.instances()),
     }
 
 
@@ -164,27 +162,34 @@ def test_running_again_with_nothing_changed_skips_as_the_original(
 def test_a_new_node_and_a_new_host_name_run_what_they_ran_in_the_original(
     tasks: tuple[Task, ...], members: list[Member], state: State, summary: Any
 ) -> None:
-    old = _copied(state.new)
-    del old.nodes["5"]
-    del old.common["network_metadata"]["nodes"]["node-5"]
-    old.common["nodes"] = [row for row in old.common["nodes"] if row["uid"] != "5"]
-    old.common["public_ssl"]["hostname"] = "before.test"
+    common = read_part(state.new.common, "common")
+    del common["network_metadata"]["nodes"]["node-5"]
+    common["nodes"] = [row for row in common["nodes"] if row["uid"] != "5"]
+    common["public_ssl"]["hostname"] = "before.test"
+    nodes = {node: read_part(part, node) for node, part in state.new.nodes.items() if node != "5"}
+    old = Snapshot.of(common, nodes)
     assert _counts(serialize(tasks, members, State(new=state.new, old=old))) == _expected(summary, "delta")
 
 
 def _copied(snapshot: Snapshot) -> Snapshot:
-    return msgspec.json.decode(msgspec.json.encode(snapshot), type=Snapshot)
+    """The same data as another text."""
+    nodes = {node: json.loads(part) for node, part in _texts(snapshot).items()}
+    return Snapshot.of(json.loads(bytes(snapshot.common)), nodes)
+
+
+def _texts(snapshot: Snapshot) -> dict[str, bytes]:
+    return {node: bytes(part) for node, part in snapshot.nodes.items()}
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_made_clusters_count_as_in_the_original(root: Path, tasks: tuple[Task, ...]) -> None:
     cluster, objects = _maker(root).build(5)
-    snapshot = Snapshot(cluster["common"], {node or "null": part for node, part in cluster["nodes"].items()})
+    snapshot = Snapshot.of(cluster["common"], {node or "null": part for node, part in cluster["nodes"].items()})
     made = [Member(node.uid, tuple(node.tags)) for node in objects]
     initial = serialize(tasks, made, State(new=snapshot))
     again = serialize(tasks, made, State(new=snapshot, old=_copied(snapshot)))
     # 963 were measured with `policy: any` falling on nodes without the task; ours finds the one controller, four times.
-    chosen = [i.node for i in initial.instances if i.id == "ntp-client" and ("ntp-server", "1") in i.requires]
+    chosen = [i.node for i in initial.instances() if i.id == "ntp-client" and ("ntp-server", "1") in i.requires]
     assert chosen == ["2", "3", "4", "5"]
     assert _counts(initial) == {"instances": 357, "not_skipped": 253, "edge_refs": 963 + len(chosen)}
     assert _counts(again) == {"instances": 357, "not_skipped": 18, "edge_refs": 963 + len(chosen)}
@@ -207,7 +212,7 @@ def test_two_thousand_nodes_share_their_relations(tasks: tuple[Task, ...]) -> No
     controllers = ("controller", "database", "keystone", "neutron", "rabbitmq")
     members = [Member("1", tuple(f"primary-{tag}" for tag in controllers)), Member("2", controllers)]
     members += [Member(str(number), (roles[number % 20],)) for number in range(3, 2001)]
-    expansion = expand(tasks, members, relations=lambda task, node: ((), ()))
+    expansion = expand(tasks, members, relations=lambda task, nodes: [((), ())] * len(nodes))
     links = [links for placement in expansion.placements.values() for links in placement.links]
     targets = [target for some in links for target in (*some.requires, *some.required_for)]
     wide = {id(target.where) for target in targets if isinstance(target.where, tuple) and len(target.where) > 2}
@@ -236,11 +241,12 @@ def test_other_graphs_take_the_nodes_that_their_filter_names(
 ) -> None:
     catalog = read_catalog(fuel_data / "tree" / "graphs" / graph)
     (only,) = catalog.graphs.values()
-    new = Snapshot(state.new.common, {**state.new.nodes, "4": {**state.new.nodes["4"], **changes}})
+    changed = {**read_part(state.new.nodes["4"], "node 4"), **changes}
+    new = Snapshot(state.new.common, {**state.new.nodes, "4": msgspec.Raw(msgspec.json.encode(changed))})
     taken = chosen_members(only, members, State(new=new))
     assert [member.name for member in taken] == chosen
     result = serialize(only.tasks, taken, State(new=new))
-    assert {instance.node for instance in result.instances} <= {*chosen, "master", None}
+    assert {instance.node for instance in result.instances()} <= {*chosen, "master", None}
 
 
 def test_a_graph_whose_filter_takes_nobody_says_so(fuel_data: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from rackwright.commands.serialize import serialize as command
+from rackwright.commands.serialize import serialize_command as command
 
 TASKS = """\
 - id: start
@@ -59,7 +59,7 @@ def _call(folder: Path, *more: str) -> Result:
 
 
 def test_the_own_form_tells_every_instance_with_its_edges(folder: Path) -> None:
-    result = _call(folder)
+    result = _call(folder, "--edges", "full")
     assert result.exit_code == 0
     told = json.loads(result.stdout)
     assert [(i["node"], i["task"], i["type"]) for i in told["instances"]] == [
@@ -73,6 +73,65 @@ def test_the_own_form_tells_every_instance_with_its_edges(folder: Path) -> None:
     assert told["instances"][2]["requires"] == [{"task": "start", "node": None}]
     assert told["instances"][4]["requires"] == [{"task": "hosts", "node": "n2"}]
     assert told["fault_tolerance_groups"] == [{"name": "group", "node_ids": ["n1", "n2"], "fault_tolerance": 1}]
+
+
+def test_relations_are_told_once_and_not_for_every_instance(folder: Path) -> None:
+    told = json.loads(_call(folder).stdout)
+    assert all("requires" not in instance for instance in told["instances"])
+    both = ["n1", "n2"]
+    assert told["relations"] == [
+        {"kind": "all", "before": {"task": "start", "nodes": [None]}, "after": {"task": "hosts", "nodes": both}},
+        {"kind": "each", "before": {"task": "hosts", "nodes": both}, "after": {"task": "idle", "nodes": both}},
+    ]
+    assert (told["graph"], told["mode"], told["running"]) == ("deploy", "run", 2)
+
+
+def test_only_the_named_tasks_run_and_the_others_keep_their_place(folder: Path) -> None:
+    told = json.loads(_call(folder, "--task", "idle", "--edges", "full").stdout)
+    assert {i["type"] for i in told["instances"]} == {"skipped"}
+    assert told["instances"][4]["requires"] == [{"task": "hosts", "node": "n2"}]
+    assert told["instances"][2]["parameters"] is None
+    assert "the graph has no task ghost" in _call(folder, "--task", "ghost").stderr
+
+
+def test_only_a_part_of_the_graph_runs(folder: Path) -> None:
+    def running(*more: str) -> list[tuple[str, str]]:
+        instances = json.loads(_call(folder, *more).stdout)["instances"]
+        return [(i["node"], i["task"]) for i in instances if i["type"] != "skipped"]
+
+    _give(folder, tasks=TASKS.replace("$.wanted", "true").replace("$.absent", "1"))
+    assert running("--subgraph", "idle:") == [("n1", "idle"), ("n2", "idle")]
+    assert running("--subgraph", "start:idle/n2") == [("n2", "hosts"), ("n2", "idle")]
+    assert running("--subgraph", "hosts/n1:hosts", "--subgraph", ":hosts/n2") == [("n1", "hosts"), ("n2", "hosts")]
+    assert "no instance of the graph is called ghost" in _call(folder, "--subgraph", "ghost:").stderr
+    assert "write START:END" in _call(folder, "--subgraph", "hosts").stderr
+
+
+def test_force_forgets_that_anything_ever_ran(folder: Path) -> None:
+    tasks = TASKS.replace("$.wanted", "changed($.name)").replace("$.absent", "$.name")
+    _give(folder, tasks=tasks, state={**STATE, "old": STATE["new"]})
+    assert json.loads(_call(folder).stdout)["running"] == 2
+    assert json.loads(_call(folder, "--force").stdout)["running"] == 4
+
+
+def test_several_graphs_are_a_sequence(folder: Path) -> None:
+    check = folder / "catalog" / "graphs" / "check"
+    check.mkdir(parents=True)
+    (check / "tasks.yaml").write_text("- {id: look, type: noop, roles: [web]}\n", encoding="utf-8")
+    told = json.loads(_call(folder, "--graph", "deploy", "--graph", "check").stdout)
+    assert [(graph["graph"], graph["running"]) for graph in told["sequence"]] == [("deploy", 2), ("check", 2)]
+
+
+def test_what_has_no_effect_cannot_fail_the_run(folder: Path) -> None:
+    told = json.loads(_call(folder, "--mode", "noop").stdout)
+    assert told["mode"] == "noop"
+    assert not any(instance["fail_on_error"] for instance in told["instances"])
+    assert json.loads(_call(folder, "--mode", "dry-run", "--format", "fuel-json").stdout)["dry_run"] is True
+
+
+@pytest.mark.parametrize("policy", ["serial", "processes"])
+def test_every_policy_prints_the_same(policy: str, folder: Path) -> None:
+    assert _call(folder, "--policy", policy).stdout == _call(folder).stdout
 
 
 def test_a_fault_in_parameters_of_a_task_that_does_not_run_is_a_warning(folder: Path) -> None:

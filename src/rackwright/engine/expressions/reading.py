@@ -7,7 +7,7 @@ of an expression give the same value, so the expression is evaluated once for al
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, Final, Literal
 
 import msgspec
@@ -53,11 +53,8 @@ class Layers:
     def whole(self) -> dict[str, Any]:
         """All of it, as one dict: common keys first, in their order, then the own ones."""
         if self._whole is None:
-            if self._own:
-                heads = {key: self.head(key) for key in self._own}
-                self._whole = {**self._common, **heads}
-            else:
-                self._whole = self._common
+            heads = {key: self.head(key) for key in self._own}
+            self._whole = {**self._common, **heads} if heads else self._common
         return self._whole
 
     def head(self, key: str) -> Any:
@@ -144,7 +141,23 @@ class Place:
         return found
 
     def _value(self, reading: Reading) -> Hashable:
+        if not reading.path:
+            return self._whole(reading.root)
         return _told(self._find(reading.root, reading.path), len(reading.path))
+
+    def _whole(self, root: Root) -> Hashable:
+        """All of a root by its two parts: the common one, which may be very large, is looked at once."""
+        common, own = (self.old_common, self.old_node) if root == "old" else (self.common, self.node)
+        return (
+            None if root == "node" else self._once(f"fingerprint of {root}", lambda: fingerprint(common)),
+            None if root == "common" else fingerprint(own),
+        )
+
+    def _once(self, name: str, compute: Callable[[], Any]) -> Any:
+        """Compute what depends on common data alone, once for all places that share it."""
+        if name not in self.shared:
+            self.shared[name] = compute()
+        return self.shared[name]
 
     def _find(self, root: Root, path: Path) -> tuple[int, Any]:
         if root == "new":
@@ -154,6 +167,8 @@ class Place:
         return Layers(_NO_DATA, self.node if root == "node" else self.common).find(path)
 
     def _changed(self, path: Path) -> Hashable:
+        if not path:
+            return True, True, not self._differs()
         new, old = self.new_data.find(path), self.old_data.find(path)
         whole = len(path)
         if new[0] == old[0] == whole:
@@ -161,6 +176,19 @@ class Place:
         if new[0] == whole and type(old[1]) is dict:
             return True, False, False
         return _told(new, whole), _told(old, whole)
+
+    def _differs(self) -> bool:
+        """True when anything differs between the new and the old data. Common heads are compared once."""
+        own = self.node.keys() | self.old_node.keys()
+        if self._once("common heads that differ", lambda: _differing(self.common, self.old_common)) - own:
+            return True
+        return any(self.new_data.find((head,)) != self.old_data.find((head,)) for head in own)
+
+
+def _differing(one: dict[str, Any], other: dict[str, Any]) -> frozenset[str]:
+    return frozenset(
+        head for head in one.keys() | other.keys() if head not in one or head not in other or one[head] != other[head]
+    )
 
 
 def fingerprint(value: Any) -> Hashable:

@@ -72,4 +72,11 @@ class Cut:
 
     def _before(self, node: NodeId) -> bytes | None:
         found = self._old.nodes.get(node if node is not None else NOWHERE) if self._old is not None else None
-        return bytes(found) if found is not None else None
+        return before(found, self._new.part(node))
+
+
+def before(old: msgspec.Raw | None, new: msgspec.Raw) -> bytes | None:
+    """Give old data as it travels: None where there is none, nothing where it is the new data."""
+    if old is None:
+        return None
+    return b"" if memoryview(old) == memoryview(new) else bytes(old)

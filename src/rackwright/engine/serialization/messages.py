@@ -10,8 +10,8 @@ from rackwright.core.catalog import Task
 
 
 class Setup(msgspec.Struct, frozen=True):
-    """What all chunks of one serialisation share. ``common`` and ``old_common`` are JSON objects; ``old_common`` None:
-    nothing ever ran. ``only`` names the tasks that may run; None: all."""
+    """What all chunks of one serialisation share. ``common`` and ``old_common`` are JSON objects. ``old_common``
+    None: nothing ever ran; empty: it is the new data. ``only`` names the tasks that may run; None: all."""
 
     tasks: tuple[Task, ...]
     common: bytes
@@ -21,8 +21,8 @@ class Setup(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):
-    """One place of a chunk: its name, which list of tasks stands on it, and its own new and old data (JSON objects;
-    ``old`` None: nothing ever ran there)."""
+    """One place of a chunk: its name, which list of tasks stands on it, and its own new and old data (JSON objects).
+    ``old`` None: nothing ever ran there; empty: it is the new data."""
 
     node: str | None
     tasks: int

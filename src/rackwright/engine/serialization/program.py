@@ -56,7 +56,7 @@ class Program:
     that were asked for."""
 
     def __init__(self, task: Task, compiler: Compiler, own: frozenset[str], master_ip: str, *, may_run: bool) -> None:
-        self._idle = task.type == "stage" or task.type == "skipped" or task.condition is False or not may_run
+        self._idle = task.type in {"stage", "skipped"} or task.condition is False or not may_run
         self._check = task.type not in WITHOUT_OLD_STATE
         self._condition = None if self._idle else _condition(task.condition, compiler, own)
         self._depends = _relation(task.cross_depends, compiler, own)

@@ -14,7 +14,7 @@ from rackwright.core.expansion import Places
 from rackwright.core.linking import link
 from rackwright.core.resolution import Member, NodeId, Resolution
 from rackwright.engine.expressions import Attributes, Context, Evaluator
-from rackwright.engine.serialization.chunks import Cut
+from rackwright.engine.serialization.chunks import Cut, before
 from rackwright.engine.serialization.graph import SerializedGraph, TaskOutcomes
 from rackwright.engine.serialization.messages import Answer, Fault, Setup
 from rackwright.engine.serialization.policy import Policy, Serial
@@ -57,7 +57,7 @@ def serialize(
     setup = Setup(
         tasks=tuple(tasks),
         common=bytes(state.new.common),
-        old_common=bytes(old.common) if old is not None else None,
+        old_common=before(old.common if old is not None else None, state.new.common),
         master_ip=master_ip,
         only=frozenset(only) if only is not None else None,
     )

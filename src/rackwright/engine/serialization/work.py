@@ -4,6 +4,7 @@ run in this process, in another one, or on another machine, and give the same.""
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from array import array
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ def answer(setup: bytes, chunk: bytes) -> bytes:
     """
     began = time.process_time()
     try:
-        found = _prepared(setup).answer(_chunks.decode(chunk))
+        found = _kept.prepared(setup).answer(_chunks.decode(chunk))
     except InvalidInput as error:
         found = Answer(faults=[Fault(0, -1, error.what, error.where, error.mend)])
     return _answers.encode(msgspec.structs.replace(found, seconds=time.process_time() - began))
@@ -39,15 +40,15 @@ def answer(setup: bytes, chunk: bytes) -> bytes:
 class _Work:
     """A setup, ready: its common data read once, its expressions compiled once."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, compiler: Compiler) -> None:
         self._setup = setup
         self._common = read_part(setup.common, "new.common")
         self._old_common = None
         if setup.old_common is not None:
-            self._old_common = shared_with(self._common, read_part(setup.old_common, "old.common"))
+            self._old_common = _before(setup.old_common, self._common, "old.common")
         self._compared: dict[object, Any] = {}
         self._fresh: dict[object, Any] = {}
-        self._compiler = Compiler()
+        self._compiler = compiler
         self._programs: dict[tuple[int, frozenset[str]], Program] = {}
 
     def answer(self, chunk: Chunk) -> Answer:
@@ -58,7 +59,9 @@ class _Work:
         for number, part in enumerate(chunk.parts):
             for task in chunk.tasks[part.tasks]:
                 standing.setdefault(task, []).append(number)
-        outcomes, faults, idle = [], [], []
+        outcomes: list[Outcomes] = []
+        faults: list[Fault] = []
+        idle: list[Fault] = []
         for task, numbers in sorted(standing.items()):
             places = self._places(task, sites, numbers)
             found = self._program(task, own).findings(places, numbers, task)
@@ -102,9 +105,13 @@ class _Site:
 
     def __init__(self, part: Part) -> None:
         self.new = read_part(part.new, f"new.nodes.{part.node}")
-        self.old = read_part(part.old, f"old.nodes.{part.node}") if part.old is not None else None
+        self.old = _before(part.old, self.new, f"old.nodes.{part.node}") if part.old is not None else None
         self.compared: Place | None = None
         self.fresh: Place | None = None
+
+
+def _before(old: bytes, new: dict[str, Any], where: str) -> dict[str, Any]:
+    return shared_with(new, read_part(old, where)) if old else new
 
 
 def shared_with(new: Any, old: Any) -> Any:
@@ -122,14 +129,23 @@ def shared_with(new: Any, old: Any) -> Any:
     return new if new == old else old
 
 
-_kept: list[tuple[bytes, _Work]] = []
-"""The newest setup of this process, ready."""
+class _Kept(threading.local):
+    """What a thread keeps from chunk to chunk: the compiler, and the newest setup, ready."""
+
+    def __init__(self) -> None:
+        self._compiler: Compiler | None = None
+        self._setup = b""
+        self._work: _Work | None = None
+
+    def prepared(self, setup: bytes) -> _Work:
+        """Give the work of a setup."""
+        if self._work is None or (self._setup is not setup and self._setup != setup):
+            self._compiler = self._compiler or Compiler()
+            self._setup, self._work = setup, _Work(_setups.decode(setup), self._compiler)
+        return self._work
 
 
-def _prepared(setup: bytes) -> _Work:
-    if not _kept or (_kept[0][0] is not setup and _kept[0][0] != setup):
-        _kept[:] = [(setup, _Work(_setups.decode(setup)))]
-    return _kept[0][1]
+_kept = _Kept()
 
 
 def _little_endian(numbers: array[int]) -> bytes:
