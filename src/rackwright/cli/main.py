@@ -27,7 +27,7 @@ COMMANDS = {
     "deployment": Lazy("rackwright.cli.deployment:deployment", "Create, plan, apply and steer deployments."),
     "up": Lazy("rackwright.commands.up:up", "Run api, conductor and racks on this machine."),
     "demo": Lazy("rackwright.commands.demo:demo", "From nothing to a running cluster, and through its troubles."),
-    "serialize": Lazy("rackwright.commands.serialize:serialize", "Evaluate a catalog for nodes, without a server."),
+    "serialize": Lazy("rackwright.commands.serialize:serialize_command", "Evaluate a catalog for nodes, without a server."),
     "api": Lazy("rackwright.commands.api:api", "Run the api."),
     "conductor": Lazy("rackwright.commands.conductor:conductor", "Run a conductor."),
     "serializer": Lazy("rackwright.commands.serializer:serializer", "Run a worker that shares the serialisation."),
