@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rackwright.core.errors import InvalidInput
-from rackwright.core.legacy_expression import current_path, parse
+from rackwright.core.legacy_expression import current_path, legacy_paths, parse
 
 MODELS: dict[str, Any] = {
     "settings": {
@@ -138,3 +138,26 @@ def test_a_fault_names_its_column(text: str, column: int) -> None:
 def test_looking_into_a_number_is_an_error_that_shows_the_condition() -> None:
     with pytest.raises(InvalidInput, match="'a' in settings:size"):
         parse("'a' in settings:size")(MODELS)
+
+
+@pytest.mark.parametrize(
+    ("text", "paths"),
+    [
+        ("true", ()),
+        (
+            "settings:storage.images_ceph == true and cluster:mode == 'ha'",
+            (("cluster", "mode"), ("storage", "images_ceph")),
+        ),
+        ("settings:common.debug.value or settings:debug", (("debug",),)),
+        ("settings:additional_components.murano.value", (("murano", "enabled"),)),
+        ("settings:nothing? == null and nobody:knows", (("nothing",),)),
+        ("'settings:a' in settings:list", (("list",),)),
+    ],
+)
+def test_an_expression_tells_the_paths_that_it_reads(text: str, paths: tuple[tuple[str, ...], ...]) -> None:
+    assert legacy_paths(text) == paths
+
+
+def test_a_text_that_is_no_expression_has_no_paths() -> None:
+    with pytest.raises(InvalidInput):
+        legacy_paths("settings:a ==")

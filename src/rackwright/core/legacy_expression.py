@@ -37,6 +37,8 @@ _RENAMED = (
     (re.compile(r"^(settings:.+)\.value$"), r"\1"),
 )
 """Where old settings paths are found today."""
+_MODELS: dict[str, tuple[str, ...]] = {"settings": (), "cluster": ("cluster",)}
+"""Where the data of a model is found."""
 
 
 class _Token(NamedTuple):
@@ -57,6 +59,20 @@ def paths(text: str) -> tuple[tuple[str, ...], ...]:
     looks = [current_path(token.text).partition(":") for token in _tokens(text) if token.kind == "path"]
     roots: dict[str, tuple[str, ...]] = {"settings": (), "cluster": ("cluster",)}
     return tuple((*roots[model], *keys.split(".")) for model, _, keys in looks if model in roots)
+
+
+def legacy_paths(text: str) -> tuple[tuple[str, ...], ...]:
+    """Give the paths that an expression may read: ``settings:a.b`` is ("a", "b"), ``cluster:c`` is ("cluster", "c").
+
+    Other models hold nothing. Raises InvalidInput as ``parse`` does.
+    """
+    parse(text)
+    found = set()
+    for token in _tokens(text):
+        model, _, keys = current_path(token.text).partition(":")
+        if token.kind == "path" and model in _MODELS:
+            found.add((*_MODELS[model], *keys.split(".")))
+    return tuple(sorted(found))
 
 
 def current_path(path: str) -> str:

@@ -18,7 +18,7 @@ from rackwright.engine.expressions import difference_functions as differences
 from rackwright.engine.expressions import operators, paths
 from rackwright.engine.expressions.kinds import DATA, SCALARS
 from rackwright.engine.expressions.parts import Closure, Part, Sharing
-from rackwright.engine.expressions.reading import Reading, Root
+from rackwright.engine.expressions.reading import Path, Reading, Root
 
 _DEEPEST: Final = 100
 _MOST_COMPARED: Final = 3
@@ -212,6 +212,8 @@ class Translator:
 
     def _old(self, trees: Sequence[Any], scope: Scope) -> Part:
         old = self._part(_only(trees), scope.about("old"))
+        if _is_root(old):
+            return old
         build = partial(differences.old_value, finish=differences.finisher(clean=old.clean))
         return self._sharing.compose(_text("old()", [old]), [old], build, sure=True, clean=True)
 
@@ -219,8 +221,9 @@ class Translator:
         sides = [self._part(_only(trees), scope.about("new")), self._part(_only(trees), scope.about("old"))]
         new, old = sides
         text = _text(f"{name}()", sides)
-        if name == "changed" and new.path is not None and new.path.root == "new":
-            reading = Reading("changed", "new", new.path.path)
+        path = _compared_path(new, old)
+        if name == "changed" and path is not None:
+            reading = Reading("changed", "new", path)
             if self._sharing.varies(reading):
                 run = differences.changed_path(new.run, old.run, reading)
                 return Part(text=text, run=run, reads=frozenset({reading}), cheap=True, sure=new.sure)
@@ -284,6 +287,13 @@ def _variable(name: str, scope: Scope) -> Part:
 
 def _is_root(part: Part) -> bool:
     return part.path is not None and not part.path.path
+
+
+def _compared_path(new: Part, old: Part) -> Path | None:
+    """Give the path, if the parts are the same one over new and over old data."""
+    if new.path is None or old.path is None or (new.path.root, old.path.root) != ("new", "old"):
+        return None
+    return new.path.path
 
 
 def _only(trees: Sequence[Any]) -> Any:
