@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -14,6 +14,8 @@ from rackwright.core.expansion import Places
 from rackwright.core.linking import link
 from rackwright.core.resolution import Member, NodeId, Resolution
 from rackwright.engine.expressions import Attributes, Context, Evaluator
+from rackwright.engine.expressions.compiler import Compiler
+from rackwright.engine.expressions.reading import fingerprint
 from rackwright.engine.serialization.chunks import Cut, before
 from rackwright.engine.serialization.graph import SerializedGraph, TaskOutcomes
 from rackwright.engine.serialization.messages import Answer, Fault, Setup
@@ -79,7 +81,18 @@ def chosen_members(
     if not graph.node_filter:
         return list(members)
     evaluator = evaluator or Evaluator()
-    return [member for member in members if _takes(graph, member, state, evaluator)]
+    heads = {path[0] if path else None for path in Compiler(evaluator).paths(graph.node_filter)}
+    known: dict[Hashable, bool] = {}
+    chosen = []
+    for member in members:
+        part = read_part(state.new.part(member.name), f"new.nodes.{member.name}")
+        seen = part if None in heads else {head: part[head] for head in heads if head in part}
+        key = fingerprint(seen)
+        if key not in known:
+            known[key] = _takes(graph, member, seen, evaluator)
+        if known[key]:
+            chosen.append(member)
+    return chosen
 
 
 def graph_of(graphs: Mapping[str, Graph], wanted: str) -> Graph:
@@ -150,7 +163,6 @@ def _refuse_unknown(only: Collection[str], tasks: Sequence[Task]) -> None:
         raise NotFound(f"the graph has no task {', '.join(unknown[:5])}", mend="look at `rackwright catalog show`")
 
 
-def _takes(graph: Graph, member: Member, state: State, evaluator: Evaluator) -> bool:
-    node = Attributes(read_part(state.new.part(member.name), f"new.nodes.{member.name}"))
+def _takes(graph: Graph, member: Member, part: dict[Any, Any], evaluator: Evaluator) -> bool:
     where = f"node filter of the graph {graph.type}, node {member.name}"
-    return bool(evaluator.evaluate(graph.node_filter, Context(common=None, node=node), where=where))
+    return bool(evaluator.evaluate(graph.node_filter, Context(common=None, node=Attributes(part)), where=where))
