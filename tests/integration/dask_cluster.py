@@ -105,10 +105,10 @@ class Cluster:
         scheduler.until("scheduler began")
         return scheduler
 
-    def start(self, node: str, *words: str, certificates: Path | None = None, **environment: str) -> Running:
+    def start(self, node: str, *words: str, **environment: str) -> Running:
         """Start a worker, without waiting for it."""
-        where = ("--scheduler", self.address, "--certificates", str(certificates or self.certificates))
-        return self.run("serializer", "--node", node, *where, *words, MARK=node, **environment)
+        settings = {"RACKWRIGHT_SCHEDULER": self.address, "RACKWRIGHT_CERTIFICATES": str(self.certificates)}
+        return self.run("serializer", "--node", node, *words, **{**settings, "MARK": node, **environment})
 
     def worker(self, node: str, *words: str, **environment: str) -> Running:
         """Start a worker and wait until it is registered."""

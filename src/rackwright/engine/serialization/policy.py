@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -23,7 +23,7 @@ class Policy(Protocol):
     def name(self) -> str:
         """The policy's name: serial, processes or dask."""
 
-    def answers(self, setup: bytes, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    def answers(self, setup: bytes, chunks: Iterable[bytes]) -> Generator[bytes, None, None]:
         """Give the answer to each chunk, in order. Chunks are pulled lazily, by the thread that asks for answers. The
         iterator must be closed when it is not read to its end. Raises RackwrightError."""
 
@@ -61,7 +61,7 @@ class Serial:
     def __init__(self, answering: Answering | None = None) -> None:
         self._answering = answering or find(WORK.function)
 
-    def answers(self, setup: bytes, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    def answers(self, setup: bytes, chunks: Iterable[bytes]) -> Generator[bytes, None, None]:
         """Give the answer to each chunk, in order."""
         return (self._answering(setup, chunk) for chunk in chunks)
 

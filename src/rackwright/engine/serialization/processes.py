@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,7 +149,7 @@ class Processes:
         self._load = load_coefficient
         self._work = work
 
-    def answers(self, setup: bytes, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    def answers(self, setup: bytes, chunks: Iterable[bytes]) -> Generator[bytes, None, None]:
         """Give the answer to each chunk, in order. Raises RackwrightError."""
         flow = Flow(chunks, DEATHS)
         with _Crew(self._count, self._load, self._work, setup) as crew:

@@ -129,7 +129,8 @@ class Link:
 
     async def _keep_connected(self) -> None:
         """Look at the workers again and again; connect anew when the scheduler was lost."""
-        while True:
+        # That the link is closed is looked for, too: a cancellation may be lost in the library.
+        while not self._over.is_set():
             try:
                 await self._connected()
             except Exception as error:
@@ -146,8 +147,9 @@ class Link:
         ) as client:
             self._client = client
             try:
-                while True:
-                    known = await asyncio.wait_for(client.scheduler.identity(), CONNECTING)
+                while not self._over.is_set():
+                    async with asyncio.timeout(CONNECTING):
+                        known = await client.scheduler.identity()
                     self._forget_all_but(known["workers"])
                     self._events.put(Seen(registrations(known["workers"])))
                     await asyncio.sleep(LOOK)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -49,7 +49,7 @@ class Dask:
         self._settings = settings
         self._work = work
 
-    def answers(self, setup: bytes, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    def answers(self, setup: bytes, chunks: Iterable[bytes]) -> Generator[bytes, None, None]:
         """Give the answer to each chunk, in order. Raises RackwrightError when there is no worker to use for longer
         than the grace, when the scheduler cannot be reached, and for a chunk of which workers die."""
         settings = self._settings
