@@ -25,21 +25,21 @@ _REMEMBERED = 4096
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Decision(msgspec.Struct):
-    """What the condition and the relations of an instance came to. ``packed`` is the whole outcome where the
-    parameters do not differ from place to place; ``fault`` says why there is none."""
+class Verdict(msgspec.Struct):
+    """What an instance came to: ``packed`` is its outcome (msgpack), ``fault`` what failed; of an instance that does
+    not run there may be both."""
 
-    outcome: Outcome = Outcome(False)
     packed: bytes | None = None
     fault: InvalidInput | None = None
-    idle: InvalidInput | None = None
 
 
-class Verdict(msgspec.Struct):
-    """What the parameters came to."""
+class Decision(msgspec.Struct):
+    """What the condition and the relations of an instance came to. ``verdict`` is there unless the parameters differ
+    from place to place."""
 
+    outcome: Outcome = Outcome(False)
     packed: bytes = b""
-    fault: InvalidInput | None = None
+    verdict: Verdict | None = None
 
 
 class Findings(msgspec.Struct):
@@ -64,7 +64,6 @@ class Program:
         self._parameters = Formatted(task.parameters, compiler, own, master_ip)
         firsts = (self._condition, self._depends, self._depended_by)
         self._first: tuple[Reading, ...] = _union(part.readings for part in firsts if part is not None)
-        self._second = tuple(reading for reading in self._parameters.readings if reading not in self._first)
         self._decisions: dict[Hashable, Decision] = {}
         self._verdicts: dict[Hashable, Verdict] = {}
 
@@ -77,15 +76,11 @@ class Program:
             decision = self._decisions.get(key)
             if decision is None:
                 decision = self._decisions[key] = self._decide(place)
-            packed = decision.packed
-            if packed is None and decision.fault is None:
-                packed = self._finish(place, decision, found, number, task)
-            if decision.fault is not None:
-                _note(found.faults, decision.fault, number, task)
-            elif packed is not None:
-                found.of.append(found.distinct.setdefault(packed, len(found.distinct)))
-            if decision.idle is not None:
-                _note(found.idle, decision.idle, number, task)
+            verdict = decision.verdict or self._verdict(place, decision)
+            if verdict.packed is not None:
+                found.of.append(found.distinct.setdefault(verdict.packed, len(found.distinct)))
+            if verdict.fault is not None:
+                _note(found.idle if verdict.packed is not None else found.faults, verdict.fault, number, task)
         return found
 
     def _decide(self, place: Place) -> Decision:
@@ -93,51 +88,46 @@ class Program:
             runs = not self._idle and (self._condition is None or bool(self._condition.at(place)))
             depends = self._depends.at(place) if self._depends is not None else None
             depended_by = self._depended_by.at(place) if self._depended_by is not None else None
+            outcome = Outcome(runs, None, depends, depended_by)
+            decision = Decision(outcome, _packed(outcome))
         except InvalidInput as error:
-            return Decision(fault=error)
-        decision = Decision(Outcome(runs, None, depends, depended_by))
-        if runs and self._second:
-            return decision
-        if not runs:
-            return self._at_rest(place, decision)
-        verdict = self._judge(place, decision.outcome)
-        decision.packed, decision.fault = verdict.packed, verdict.fault
+            return Decision(verdict=Verdict(fault=error))
+        if not runs and (not self._check or self._parameters.sure):
+            decision.verdict = Verdict(decision.packed)
+        elif not self._parameters.readings:
+            decision.verdict = self._verdict(place, decision)
         return decision
 
-    def _at_rest(self, place: Place, decision: Decision) -> Decision:
-        """The parameters of what does not run are not needed; only their faults are told."""
-        if not self._check or self._parameters.sure:
-            decision.packed = _encode(decision.outcome)
-        elif not self._second:
-            decision.packed, decision.idle = _encode(decision.outcome), self._judge(place, decision.outcome).fault
-        return decision
-
-    def _finish(self, place: Place, decision: Decision, found: Findings, number: int, task: int) -> bytes | None:
-        """Judge the parameters where they differ from place to place."""
-        key = (decision.outcome.runs, _key(place, self._first), _key(place, self._second))
+    def _verdict(self, place: Place, decision: Decision) -> Verdict:
+        key = (decision.packed, _key(place, self._parameters.readings))
         verdict = self._verdicts.get(key)
         if verdict is None:
-            verdict = self._verdicts[key] = self._judge(place, decision.outcome)
-        if verdict.fault is None:
-            return verdict.packed if decision.outcome.runs else _encode(decision.outcome)
-        _note(found.faults if decision.outcome.runs else found.idle, verdict.fault, number, task)
-        return None if decision.outcome.runs else _encode(decision.outcome)
+            verdict = self._verdicts[key] = self._judge(place, decision)
+        return verdict
 
-    def _judge(self, place: Place, outcome: Outcome) -> Verdict:
+    def _judge(self, place: Place, decision: Decision) -> Verdict:
+        """Fill the parameters. What does not run needs none; only their fault is told."""
         try:
             parameters = self._parameters.at(place)
+            if decision.outcome.runs:
+                return Verdict(_packed(msgspec.structs.replace(decision.outcome, parameters=parameters)))
         except InvalidInput as error:
-            return Verdict(fault=error)
-        try:
-            return Verdict(_encode(msgspec.structs.replace(outcome, parameters=parameters)))
-        except (TypeError, OverflowError) as error:
-            what = f"the parameters hold a value that cannot be written: {error}"
-            return Verdict(fault=InvalidInput(what, mend="let the expression give texts, numbers, lists and mappings"))
+            return Verdict(None if decision.outcome.runs else decision.packed, error)
+        return Verdict(decision.packed)
 
     def _forget(self) -> None:
         for known in (self._decisions, self._verdicts):
             if len(known) > _REMEMBERED:
                 known.clear()
+
+
+def _packed(outcome: Outcome) -> bytes:
+    """Raises InvalidInput for a value that has no form outside of an expression."""
+    try:
+        return _encode(outcome)
+    except (TypeError, OverflowError) as error:
+        what = f"an expression gives a value that cannot be written: {error}"
+        raise InvalidInput(what, mend="let it give texts, numbers, lists and mappings") from None
 
 
 def _key(place: Place, readings: tuple[Reading, ...]) -> Hashable:
