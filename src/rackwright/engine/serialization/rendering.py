@@ -79,7 +79,7 @@ class LegacyCondition:
     def __init__(self, text: str, own: frozenset[str]) -> None:
         self._text = text
         try:
-            self.readings = _values(legacy_expression.paths(text), own)
+            self.readings = _values(legacy_expression.legacy_paths(text), own)
         except InvalidInput:
             self.readings = ()
 
