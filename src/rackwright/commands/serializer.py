@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 15.0
 """Seconds before the scheduler is tried again; each further pause is twice as long."""
+CONNECTING = 3.0
+"""Seconds that one attempt to connect may take."""
 FETCHING = 5.0
 """Seconds that a worker that is about to end leaves for its last answers to be fetched."""
 LOOK = 0.05
@@ -164,6 +166,11 @@ def _status(setting: SerializerSetting) -> str:
 
 
 async def _started(worker: Worker) -> None:
+    """Start it. Raises OSError when the scheduler is not there or refuses us: the worker itself would try for ever."""
+    from distributed.comm.core import connect
+
+    comm = await connect(worker.scheduler.address, CONNECTING, **worker.connection_args)
+    await comm.close()
     await worker
 
 

@@ -142,19 +142,22 @@ class Link:
         from distributed import Client
 
         configure()
-        async with Client(
+        client = Client(
             self._address, security=self._security, asynchronous=True, timeout=CONNECTING, set_as_default=False
-        ) as client:
+        )
+        try:
+            await client
             self._client = client
-            try:
-                while not self._over.is_set():
-                    async with asyncio.timeout(CONNECTING):
-                        known = await client.scheduler.identity()
-                    self._forget_all_but(known["workers"])
-                    self._events.put(Seen(registrations(known["workers"])))
-                    await asyncio.sleep(LOOK)
-            finally:
-                self._client = None
+            while client.scheduler is not None and not self._over.is_set():
+                async with asyncio.timeout(CONNECTING):
+                    known = await client.scheduler.identity()
+                self._forget_all_but(known["workers"])
+                self._events.put(Seen(registrations(known["workers"])))
+                await asyncio.sleep(LOOK)
+        finally:
+            self._client = None
+            # Also one that never connected must be closed.
+            await client.close(timeout=CONNECTING)
 
     def _forget_all_but(self, workers: Collection[str]) -> None:
         for worker in [worker for worker in self._supplies if worker not in workers]:

@@ -78,7 +78,7 @@ class _Crew:
         self._known: Mapping[str, Registration | None] = {}
         self._usable: list[str] = []
         self._held: dict[str, dict[int, Job]] = {}
-        self._unreachable = ""
+        self._unreachable = "it does not answer"
         self._well = time.monotonic()
 
     def fill(self, flow: Flow) -> None:
