@@ -73,6 +73,43 @@ def where(inner: Closure, holds: Closure) -> Closure:
     return run
 
 
+def where_equal(inner: Closure, holds: Closure, value_of: Closure, *, key: str, name: str) -> Closure:
+    """``where($.key = value)`` in a collection that all places share, found by an index that is made once.
+
+    ``value_of`` is not about the item. ``holds`` is the whole condition, for collections that have no index.
+    """
+    one_by_one: Callable[[Place, Any], Stream] = where(inner, holds)
+    marker = "index", key, name
+
+    def run(place: Place, item: Any) -> Stream:
+        shared = place.shared
+        if marker not in shared:
+            shared[marker] = _index(inner, key, place)
+        index: dict[str, list[Any]] | None = shared[marker]
+        return one_by_one(place, item) if index is None else Stream(found(index, place))
+
+    def found(index: dict[str, list[Any]], place: Place) -> Iterator[Any]:
+        if index:
+            value = value_of(place, None)
+            yield from index.get(value, ()) if type(value) is str else one_by_one(place, None)
+
+    return run
+
+
+def _index(inner: Closure, key: str, place: Place) -> dict[str, list[Any]] | None:
+    """The items by a text that all of them have under the key; None if that is not so."""
+    index: dict[str, list[Any]] = {}
+    try:
+        for item in iterable(inner(place, None)):
+            value = item.get(key) if type(item) is dict else None
+            if type(value) is not str:
+                return None
+            index.setdefault(value, []).append(item)
+    except (Missing, Unsure):
+        return None
+    return index
+
+
 def select(inner: Closure, value_of: Closure) -> Closure:
     """What a lambda makes of each item, lazily."""
 

@@ -171,8 +171,7 @@ class Translator:
     def _method(self, inner: Part, tree: Any, scope: Scope) -> Part:
         name, count = tree.name, len(tree.args)
         if name in _LAMBDAS and count in _LAMBDAS[name][0]:
-            bodies = self._parts(tree.args, scope.about_item(clean=inner.clean))
-            return self._with_lambda(inner, name, bodies)
+            return self._with_lambda(inner, name, tree.args, scope.about_item(clean=inner.clean))
         if name not in _METHODS or count not in _METHODS[name][0]:
             raise Unsupported
         parts = [inner, *self._parts(tree.args, scope)]
@@ -185,10 +184,17 @@ class Translator:
         clean = False if name == "items" else None
         return self._sharing.compose(text, parts, _METHODS[name][1], sure=name == "isUndef" and inner.sure, clean=clean)
 
-    def _with_lambda(self, inner: Part, name: str, bodies: list[Part]) -> Part:
+    def _with_lambda(self, inner: Part, name: str, trees: Sequence[Any], scope: Scope) -> Part:
+        bodies = self._parts(trees, scope)
         clean = {"where": inner.clean, "select": all(body.clean for body in bodies)}.get(name, True)
         text = _text(f".{name}", [inner, *bodies])
-        return self._sharing.compose(text, [inner], _LAMBDAS[name][1], inner=bodies, clean=clean)
+        build, (key, value) = _LAMBDAS[name][1], _searched(trees)
+        if name == "where" and key is not None and self._sharing.shareable(inner):
+            sought = self._part(value, scope.deeper())
+            if not sought.item:
+                bodies.append(sought)
+                build = partial(collections.where_equal, key=key, name=inner.text)
+        return self._sharing.compose(text, [inner], build, inner=bodies, clean=clean)
 
     def _get(self, parts: list[Part], trees: Sequence[Any]) -> Part:
         inner, text = parts[0], _text(".get", parts)
@@ -294,6 +300,19 @@ def _compared_path(new: Part, old: Part) -> Path | None:
     if new.path is None or old.path is None or (new.path.root, old.path.root) != ("new", "old"):
         return None
     return new.path.path
+
+
+def _searched(trees: Sequence[Any]) -> tuple[str | None, Any]:
+    """Of the condition ``$.key = value`` give key and value."""
+    if not trees or not _is_binary(trees[0], "=") or not _is_binary(trees[0].args[0], "."):
+        return None, None
+    (item, key), value = trees[0].args[0].args, trees[0].args[1]
+    of_item = type(item) is grammar.GetContextValue and item.path.value == "$"
+    return (key.value, value) if of_item and type(key) is grammar.KeywordConstant else (None, None)
+
+
+def _is_binary(tree: Any, sign: str) -> bool:
+    return type(tree) is grammar.BinaryOperator and tree.operator == sign
 
 
 def _only(trees: Sequence[Any]) -> Any:
