@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -80,3 +81,16 @@ def test_the_role_of_the_how_to_can_be_written_checked_and_run(site: Site, tmp_p
     assert site.deployment("greetings")["state"] == "active"
     ran = [(run["scope"], run["task"]) for run in site.runs("greetings")]
     assert sorted(ran) == sorted(2 * [(node, task) for node in ("n1", "n2") for task in ("hello-page", "hello-server")])
+
+
+def test_every_question_of_the_how_to_gets_an_answer(site: Site, tmp_path: Path) -> None:
+    """Goes on where the tutorial ended."""
+    (state,) = (text for kind, text in blocks("howto/explain-a-plan.md") if kind == "json")
+    (tmp_path / "state.json").write_text(state, encoding="utf-8")
+    said = {line: typed(site, line, tmp_path).stdout for line in commands("howto/explain-a-plan.md")}
+    explained = next(text for line, text in said.items() if "-o json" in line and "explain" in line)
+    found = json.loads(explained)
+    assert (found["verdict"], found["last_run"]["outcome"]) == ("active", "active")
+    assert {read["change"] for read in found["reads"]} == {"same"}
+    assert next(text for line, text in said.items() if "--task" in line) == "false\n"
+    assert next(text for line, text in said.items() if "--state" in line) == "true\n"

@@ -11,14 +11,27 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from rackwright.api import catalogs, deployments, events, health, logs, nodes, plans, problems, racks, tasks, work
+from rackwright.api import (
+    catalogs,
+    deployments,
+    events,
+    explanations,
+    health,
+    logs,
+    nodes,
+    plans,
+    problems,
+    racks,
+    tasks,
+    work,
+)
 from rackwright.api.requests import Requests
 from rackwright.api.services import Services
 from rackwright.core.errors import RackwrightError
 
 ROUTES: list[Route] = [
     route
-    for resource in (health, work, nodes, racks, catalogs, deployments, plans, tasks, events, logs)
+    for resource in (health, work, nodes, racks, catalogs, deployments, plans, tasks, explanations, events, logs)
     for route in resource.routes
 ]
 

@@ -25,9 +25,13 @@ COMMANDS = {
     "rack": Lazy("rackwright.cli.rack:rack", "Add a rack; run the process beside its machines."),
     "catalog": Lazy("rackwright.cli.catalog:catalog", "Add, check, show and draw catalogs."),
     "deployment": Lazy("rackwright.cli.deployment:deployment", "Create, plan, apply and steer deployments."),
+    "plan": Lazy("rackwright.cli.plan:plan", "Tell why a task runs on a node, or does not."),
+    "yaql": Lazy("rackwright.commands.yaql:yaql", "Evaluate an expression where a node stands."),
     "up": Lazy("rackwright.commands.up:up", "Run api, conductor and racks on this machine."),
     "demo": Lazy("rackwright.commands.demo:demo", "From nothing to a running cluster, and through its troubles."),
-    "serialize": Lazy("rackwright.commands.serialize:serialize_command", "Evaluate a catalog for nodes, without a server."),
+    "serialize": Lazy(
+        "rackwright.commands.serialize:serialize_command", "Evaluate a catalog for nodes, without a server."
+    ),
     "api": Lazy("rackwright.commands.api:api", "Run the api."),
     "conductor": Lazy("rackwright.commands.conductor:conductor", "Run a conductor."),
     "serializer": Lazy("rackwright.commands.serializer:serializer", "Run a worker that shares the serialisation."),

@@ -21,6 +21,18 @@ F = TypeVar("F", bound=Callable[..., Any])
 def operator(function: F) -> F:
     """The command speaks to the api: it gets a ``client`` first, and the options that say where the api is."""
 
+    @reachable
+    @functools.wraps(function)
+    def run(connect: Callable[[], Client], /, *args: Any, **options: Any) -> Any:
+        return function(connect(), *args, **options)
+
+    return cast(F, run)
+
+
+def reachable(function: F) -> F:
+    """The command may speak to the api: it gets ``connect`` first, which gives a client, and the options that say where
+    the api is. Nothing is asked of them before ``connect`` is called."""
+
     @click.option("--server", metavar="URL", help="The api. Default: $RACKWRIGHT_SERVER, else client.toml.")
     @click.option(
         "--token-file", metavar="FILE", help="A file with the token. Default: $RACKWRIGHT_TOKEN, else client.toml."
@@ -28,10 +40,12 @@ def operator(function: F) -> F:
     @click.pass_context
     @functools.wraps(function)
     def run(ctx: click.Context, /, *args: Any, server: str | None, token_file: str | None, **options: Any) -> Any:
-        settings = read_settings(server, token_file, os.environ)
-        client = Client(settings, transport=ctx.find_root().obj)
-        ctx.call_on_close(client.close)
-        return function(client, *args, **options)
+        def connect() -> Client:
+            client = Client(read_settings(server, token_file, os.environ), transport=ctx.find_root().obj)
+            ctx.call_on_close(client.close)
+            return client
+
+        return function(connect, *args, **options)
 
     return cast(F, run)
 

@@ -53,14 +53,6 @@ def parse(text: str) -> Condition:
     return _Parser(text).whole()
 
 
-def paths(text: str) -> tuple[tuple[str, ...], ...]:
-    """Where an expression looks, as keys under the data of a task: the settings are the whole of it, the cluster is
-    its key ``cluster``, other models are not there. Raises InvalidInput as ``parse`` does."""
-    looks = [current_path(token.text).partition(":") for token in _tokens(text) if token.kind == "path"]
-    roots: dict[str, tuple[str, ...]] = {"settings": (), "cluster": ("cluster",)}
-    return tuple((*roots[model], *keys.split(".")) for model, _, keys in looks if model in roots)
-
-
 def legacy_paths(text: str) -> tuple[tuple[str, ...], ...]:
     """Give the paths that an expression may read: ``settings:a.b`` is ("a", "b"), ``cluster:c`` is ("cluster", "c").
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from rackwright.core.facts import Fact, FactWrite
-from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask
+from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask, Run
 
 Reach = Literal["self", "children", "descendants"]
 
@@ -148,6 +148,16 @@ class Transaction(Protocol):
 
     async def drop_values(self) -> int:
         """Drop the values that no node task refers to; gives how many. New notes wait as long as it takes."""
+
+    async def standing_on(self, scope: int) -> list[NodeTask]:
+        """Every node task on a scope, of any deployment, by id. Reads without locking."""
+
+    async def waited_for(self, id: int, barriers: Collection[int], limit: int) -> list[NodeTask]:
+        """At most ``limit`` node tasks, by id, that are not active and that this one waits for: its parents, and those
+        that feed one of the barriers directly. Reads without locking."""
+
+    async def last_run(self, id: int) -> Run | None:
+        """The newest attempt of a node task that has ended."""
 
     async def existing(self, ids: Collection[int]) -> set[int]:
         """Those of the ids that are node tasks."""

@@ -19,11 +19,11 @@ class Past(msgspec.Struct, frozen=True):
     """What a node task had read when it last ended well; empty: it never did."""
 
     data: dict[str, Any] = {}
-    """What its expressions saw as ``$``, as far as they compare: the old data of the next evaluation."""
+    """What its expressions saw as ``$``: the old data of the next evaluation."""
     reads: dict[str, str] = {}
     """Fingerprints by place."""
     values: dict[str, Any] = {}
-    """By place, those that are kept."""
+    """By place, those that are known: kept, because expressions of the task compare, or still the same."""
     sure: bool = False
     """False: an attempt since then was begun and did not end well, so the world may be in another state."""
 
@@ -34,11 +34,16 @@ _UNREAD = Context({}, {})
 
 
 async def pasts(tx: Transaction, seen: Mapping[int, Situation], *, everything: bool = False) -> dict[int, Past]:
-    """The past of those of these node tasks, by id, whose expressions compare (``everything``: of all of them)."""
+    """The past of those of these node tasks, by id, whose expressions compare (``everything``: of all of them).
+
+    A value that is still the same need not have been kept.
+    """
     wanted = [id for id, at in seen.items() if everything or at.sight.compares]
     kept = await tx.kept_reads(wanted)
-    values = await tx.read_values({found for one in kept.values() for found in one.reads.values()})
-    return {id: _past(one, values, itself=seen[id].sight.itself) for id, one in kept.items()}
+    current = {id: {seen[id].reads[place]: value for place, value in seen[id].places.items()} for id in kept}
+    gone = {found for id, one in kept.items() for found in one.reads.values() if found not in current[id]}
+    values = await tx.read_values(gone)
+    return {id: _past(one, {**values, **current[id]}, itself=seen[id].sight.itself) for id, one in kept.items()}
 
 
 def noted(row: NodeTask, at: Situation) -> NotedReads:

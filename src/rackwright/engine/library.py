@@ -41,9 +41,9 @@ class Shelf(msgspec.Struct, frozen=True):
         until the graph is planned again, and keep nothing else from running."""
         return self.tasks.get((graph, name)) or Task(id=name, type=GONE)
 
-    def sight(self, graph: str, name: str) -> Sight:
-        """What the expressions of a task look at."""
-        return self.sights.get((graph, name), BLIND)
+    def seen(self, graph: str, name: str) -> tuple[Task, Sight]:
+        """The same, and what its expressions look at."""
+        return self.task(graph, name), self.sights.get((graph, name), BLIND)
 
 
 class CatalogLibrary:
@@ -100,11 +100,11 @@ class CatalogLibrary:
         """The decoded catalog of a digest."""
         if digest not in self._shelves:
             catalog = msgspec.msgpack.decode(await tx.catalog(digest), type=Catalog)
-            self._shelves[digest] = _shelve(catalog, self._paths)
+            self._shelves[digest] = _shelve(catalog, self.paths)
         return self._shelves[digest]
 
-    def _paths(self, expression: str) -> tuple[Path, ...]:
-        """The compiler is not made for a catalog without expressions."""
+    def paths(self, expression: str) -> tuple[Path, ...]:
+        """The paths under ``$`` that an expression may read."""
         return self.compiler.paths(expression)
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from rackwright.core import legacy_expression
 from rackwright.core.catalog import Task
 from rackwright.core.errors import InvalidInput
 from rackwright.core.inputs import ITSELF, Path, derive
+from rackwright.core.legacy_expression import legacy_paths
 from rackwright.engine.expressions import expressions_in
 
 Paths = Callable[[str], Iterable[Path]]
@@ -56,7 +56,7 @@ def compares(expression: str) -> bool:
 
 def _legacy(condition: str) -> set[Path]:
     try:
-        return set(legacy_expression.paths(condition))
+        return set(legacy_paths(condition))
     except InvalidInput:
         # It fails where it is evaluated, with its place.
         return set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -53,28 +53,38 @@ class _World(msgspec.Struct):
     facts: dict[int, dict[str, Any]]
 
 
-async def situations(tx: Transaction, library: CatalogLibrary, rows: Sequence[NodeTask]) -> dict[int, Situation]:
-    """The situation of each row, by its id. The number of queries does not depend on the number of rows."""
+Seen = tuple[Task, Sight]
+"""A task with the reads that its expressions imply, and what they look at."""
+
+
+async def situations(
+    tx: Transaction, library: CatalogLibrary, rows: Sequence[NodeTask], instead: Mapping[int, Seen] | None = None
+) -> dict[int, Situation]:
+    """The situation of each row, by its id. The number of queries does not depend on the number of rows.
+
+    ``instead`` gives rows, by id, another task than the one that their deployment's catalog has for them.
+    """
     if not rows:
         return {}
     deployments = await tx.deployments({row.deployment for row in rows})
     shelves = {id: await library.shelf(tx, deployments[id].catalog) for id in {row.deployment for row in rows}}
-    tasks = {row.id: shelves[row.deployment].task(row.graph, row.task) for row in rows}
-    members = await _members(tx, shelves, rows, tasks)
+    seen = {row.id: shelves[row.deployment].seen(row.graph, row.task) for row in rows} | dict(instead or {})
+    tasks = [task for task, _ in seen.values()]
+    members = await _members(tx, rows, seen)
     scopes = await tx.scopes({row.scope for row in rows} | {row.rack for row in rows if row.rack is not None})
-    facts = await _facts(tx, deployments, scopes, members, tasks.values())
+    facts = await _facts(tx, deployments, scopes, members, tasks)
     world = _World(deployments, shelves, scopes, members, facts)
-    return {row.id: _situation(world, row, tasks[row.id]) for row in rows}
+    return {row.id: _situation(world, row, *seen[row.id]) for row in rows}
 
 
 async def _members(
-    tx: Transaction, shelves: dict[int, Shelf], rows: Sequence[NodeTask], tasks: dict[int, Task]
+    tx: Transaction, rows: Sequence[NodeTask], seen: Mapping[int, Seen]
 ) -> dict[int, dict[int, Membership]]:
     """Members of the deployments: all where a task gathers from all, else those of the rows with expressions."""
-    everyone = {row.deployment for row in rows if _gathers(tasks[row.id])}
+    everyone = {row.deployment for row in rows if _gathers(seen[row.id][0])}
     some: dict[int, set[int]] = {}
     for row in rows:
-        if row.deployment not in everyone and shelves[row.deployment].sight(row.graph, row.task).expressive:
+        if row.deployment not in everyone and seen[row.id][1].expressive:
             some.setdefault(row.deployment, set()).add(row.scope)
     members = {id: await tx.memberships(id) for id in everyone}
     members |= {id: await tx.memberships(id, scopes) for id, scopes in some.items()}
@@ -102,7 +112,7 @@ def by_scope(facts: Iterable[Fact]) -> dict[int, dict[str, Any]]:
     return found
 
 
-def _situation(world: _World, row: NodeTask, task: Task) -> Situation:
+def _situation(world: _World, row: NodeTask, task: Task, sight: Sight) -> Situation:
     shelf, scope = world.shelves[row.deployment], world.scopes[row.scope]
     members = world.members.get(row.deployment, {})
     around = Surroundings(
@@ -114,7 +124,6 @@ def _situation(world: _World, row: NodeTask, task: Task) -> Situation:
     )
     inputs = resolve(task, around)
     rack = world.scopes[row.rack].name if row.rack is not None and row.rack in world.scopes else None
-    sight = shelf.sight(row.graph, row.task)
     places = inputs.places
     if sight.expressive:
         places |= _surroundings(scope, task, members.get(row.scope), around, world.deployments[row.deployment], rack)

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask, State
+from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask, Run, State
 from rackwright.core.ports import Reach
 from rackwright.store.memory.tables import copied, without_children
 from rackwright.store.memory.work import Work
@@ -28,6 +28,23 @@ class MoveWork(Work):
             and (scopes is None or row.scope in scopes)
             and (state is None or row.state == state)
         ]
+
+    async def standing_on(self, scope: int) -> list[NodeTask]:
+        """See the port."""
+        return [copied(row) for row in self.tables.rows_of(scope=scope)]
+
+    async def waited_for(self, id: int, barriers: Collection[int], limit: int) -> list[NodeTask]:
+        """See the port."""
+        child = self.tables.rows.get(id)
+        if child is None:
+            return []
+        rows = self.tables.rows_of(deployment=child.deployment, graph=child.graph)
+        found = [row for row in rows if id in row.children or not set(barriers).isdisjoint(row.feeds)]
+        return [copied(row) for row in found if row.state is not State.ACTIVE][:limit]
+
+    async def last_run(self, id: int) -> Run | None:
+        """See the port."""
+        return next((run for _, run in reversed(self.tables.runs) if run.node_task == id), None)
 
     async def existing(self, ids: Collection[int]) -> set[int]:
         """See the port."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from rackwright.core.node_task import Barrier, Neighbourhood, State
+from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask, Run, State
 from rackwright.core.ports import Reach
 from rackwright.store.neighbours import give_children
 from rackwright.store.postgres import records
@@ -26,6 +26,20 @@ class MoveWork(Work):
         placed = () if scopes is None else (list(scopes),)
         query = "find" + ("_named" if named else "") + ("_on" if placed else "")
         return [row[0] for row in await self.rows(query, deployment, state, *named, *placed)]
+
+    async def standing_on(self, scope: int) -> list[NodeTask]:
+        """See the port."""
+        return [records.node_task(row) for row in await self.rows("standing_on", scope)]
+
+    async def waited_for(self, id: int, barriers: Collection[int], limit: int) -> list[NodeTask]:
+        """See the port."""
+        statement, _ = limited("waited_for", limit)
+        return [records.node_task(row) for row in await self.text_rows(statement, id, list(barriers))][:limit]
+
+    async def last_run(self, id: int) -> Run | None:
+        """See the port."""
+        row = await self.row("last_run", id)
+        return None if row is None else records.run(row)
 
     async def existing(self, ids: Collection[int]) -> set[int]:
         """See the port."""

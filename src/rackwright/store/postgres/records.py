@@ -67,6 +67,14 @@ def run_row(run: Run) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+def run(row: asyncpg.Record) -> Run:
+    """A row of ``last_run``."""
+    return Run(
+        node_task=row[0], deployment=row[1], task=row[2], scope=row[3], rack=row[4], attempt=row[5], outcome=row[6],
+        reason=row[7], revision=row[8], fingerprint=row[9], started_at=row[10], ended_at=row[11],
+    )  # fmt: skip
+
+
 def barrier(row: asyncpg.Record) -> Barrier:
     """A barrier without its children; more columns may follow."""
     return Barrier(

@@ -4,14 +4,16 @@
 INSERT INTO deployment (id, parent, catalog, catalog_name, stopped) VALUES ($1, $2, $3, $4, $5);
 
 -- name: deployments
--- With all their ancestors.
+-- With all their ancestors. Names are looked up one by one: a join would be planned for more deployments than there
+-- are, and read every node.
 WITH RECURSIVE line (id) AS (
     SELECT unnest($1::bigint[])
     UNION
     SELECT deployment.parent FROM line JOIN deployment USING (id) WHERE deployment.parent IS NOT NULL
 )
-SELECT deployment.id, scope.name, parent, catalog, catalog_name, stopped, scope.created_at
-FROM line JOIN deployment USING (id) JOIN scope USING (id);
+SELECT deployment.id, (SELECT scope.name FROM scope WHERE scope.id = deployment.id), parent, catalog, catalog_name,
+       stopped, (SELECT scope.created_at FROM scope WHERE scope.id = deployment.id)
+FROM line JOIN deployment USING (id);
 
 -- name: memberships
 SELECT member.deployment_id, member.scope_id, scope.name, scope.rack, member.roles, member.tags
@@ -26,6 +28,8 @@ WHERE member.deployment_id = $1 AND member.scope_id = ANY ($2::bigint[])
 ORDER BY scope.name;
 
 -- name: deployments_of
+-- OFFSET 0 lets members be looked up scope by scope: a join would be planned for racks, and read every member where
+-- what is given is a node.
 WITH RECURSIVE given (id) AS (
     SELECT unnest($1::bigint[])
 ), below (top, id) AS (
@@ -35,10 +39,12 @@ WITH RECURSIVE given (id) AS (
 )
 SELECT top AS scope_id, id AS deployment_id FROM below
 UNION
-SELECT member.scope_id, member.deployment_id FROM given JOIN member ON member.scope_id = given.id
+SELECT given.id, found.deployment_id
+FROM given CROSS JOIN LATERAL (SELECT deployment_id FROM member WHERE member.scope_id = given.id OFFSET 0) AS found
 UNION
-SELECT scope.rack, member.deployment_id
-FROM given JOIN scope ON scope.rack = given.id JOIN member ON member.scope_id = scope.id
+SELECT given.id, found.deployment_id
+FROM given JOIN scope ON scope.rack = given.id
+CROSS JOIN LATERAL (SELECT deployment_id FROM member WHERE member.scope_id = scope.id OFFSET 0) AS found
 ORDER BY 1, 2;
 
 -- name: drop_members

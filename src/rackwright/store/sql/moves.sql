@@ -20,6 +20,33 @@ WHERE deployment_id = $1 AND state = coalesce($2::smallint, state) AND task = AN
   AND scope_id = ANY ($4::bigint[])
 ORDER BY id;
 
+-- name: standing_on
+SELECT id, deployment_id, graph, task, scope_id, rack_id, state, waits, priority, critical, attempt, tries, runs,
+       revision, fingerprint, claimed, forced, incarnation, claimed_at, lease_until, not_before, reason,
+       children, feeds, gates
+FROM node_task
+WHERE scope_id = $1
+ORDER BY id;
+
+-- name: waited_for
+-- Only a person who asks why waits for this: edges are kept with the parents, so all that is not active is looked at.
+SELECT parent.id, parent.deployment_id, parent.graph, parent.task, parent.scope_id, parent.rack_id, parent.state,
+       parent.waits, parent.priority, parent.critical, parent.attempt, parent.tries, parent.runs, parent.revision,
+       parent.fingerprint, parent.claimed, parent.forced, parent.incarnation, parent.claimed_at, parent.lease_until,
+       parent.not_before, parent.reason, parent.children, parent.feeds, parent.gates
+FROM node_task AS child JOIN node_task AS parent USING (deployment_id, graph)
+WHERE child.id = $1 AND parent.state <> 0 AND ($1 = ANY (parent.children) OR parent.feeds && $2::bigint[])
+ORDER BY parent.id
+LIMIT :limit;
+
+-- name: last_run
+SELECT run.node_task, run.deployment_id, run.task, run.scope_id, run.rack_id, run.attempt, run.outcome, run.reason,
+       run.revision, run.fingerprint, run.started_at, run.ended_at
+FROM node_task JOIN run ON run.deployment_id = node_task.deployment_id AND run.node_task = node_task.id
+WHERE node_task.id = $1
+ORDER BY run.id DESC
+LIMIT 1;
+
 -- name: existing
 SELECT id FROM node_task WHERE id = ANY ($1::bigint[]);
 
