@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from benchmarks.fuel.reference import reference
 from rackwright.core.catalog import Task
 from rackwright.core.resolution import Member
 from rackwright.engine.fuel_json import fuel_graph
-from rackwright.engine.serialization import LOCAL, State, serialize
+from rackwright.engine.serialization import LOCAL, Snapshot, State, serialize
+from rackwright.engine.serialization.messages import Answer
+from rackwright.engine.serialization.work import answer
 
 COUNTED = {
     ("initial", 5): (357, 253), ("initial", 20): (1244, 907), ("initial", 50): (2765, 2035),
@@ -65,6 +68,49 @@ def _running(tasks: tuple[Task, ...], data: Path, scenario: Scenario) -> set[tup
     made = fleet.build(5, scenario, data)
     graph = serialize(tasks, made.members, made.state)
     return {(instance.node, instance.id) for instance in graph.instances() if instance.type != "skipped"}
+
+
+# ---- how the work is cut
+
+
+class _Reckoning:
+    """Answers in this process, and says that every chunk took so long: chunks after a long one are made smaller."""
+
+    name = "serial"
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def answers(self, setup: bytes, chunks: Iterable[bytes]) -> Generator[bytes, None, None]:
+        for chunk in chunks:
+            found = msgspec.msgpack.decode(answer(setup, chunk), type=Answer)
+            yield msgspec.msgpack.encode(msgspec.structs.replace(found, seconds=self._seconds))
+
+
+@pytest.mark.parametrize("scenario", fleet.scenarios)
+def test_how_the_work_is_cut_does_not_show_in_the_result(
+    scenario: Scenario, tasks: tuple[Task, ...], fuel_data: Path
+) -> None:
+    made = fleet.build(150, scenario, fuel_data)
+    small, large = (serialize(tasks, made.members, made.state, policy=_Reckoning(s)) for s in (100.0, 0.0001))
+    assert small.encode() == large.encode()
+
+
+def test_how_the_work_is_cut_does_not_show_in_the_warnings() -> None:
+    """The first task fails on later nodes than the second."""
+    said = [
+        Task(id=key, type="noop", roles="*", condition={"yaql_exp": "false"}, parameters=_reads(key)) for key in "ab"
+    ]
+    members = [Member(str(number), ("x",)) for number in range(1, 101)]
+    parts = {m.name: {key: 1 for key, first in (("a", 60), ("b", 40)) if int(m.name) < first} for m in members}
+    state = State(new=Snapshot.of({}, parts))
+    small, large = (serialize(said, members, state, policy=_Reckoning(s)) for s in (100.0, 0.0001))
+    assert len(large.warnings) == 2
+    assert small.warnings == large.warnings
+
+
+def _reads(key: str) -> dict[str, Any]:
+    return {"value": {"yaql_exp": f"$.{key}"}}
 
 
 # ---- the reference
