@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -10,18 +11,34 @@ from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 
+import msgspec
 import pytest
 
 import rackwright
 from rackwright.core.errors import RackwrightError
+from rackwright.core.resolution import Member
+from rackwright.engine.catalogs.read import read_catalog
+from rackwright.engine.serialization import State, graph_of, serialize
 from rackwright.engine.serialization.dask.policy import Dask
-from rackwright.engine.serialization.policy import PolicySettings, Serial
+from rackwright.engine.serialization.policy import Policy, PolicySettings, Serial
 from rackwright.engine.serialization.processes import Processes
 from tests.integration.dask_cluster import Cluster, eventually, work_of
 
 CHUNKS = [str(number).encode() for number in range(40)]
 MARK = "time.sleep(0.02)\nreturn os.environ['MARK'].encode()"
 PROVISIONED = ("--status", "provisioned")
+TASKS = """\
+- id: all
+  type: noop
+  roles: [web]
+  parameters: {text: {yaql_exp: "$node.toYaml()"}, name: {yaql_exp: "$.name"}}
+- id: changed
+  type: noop
+  roles: [web]
+  requires: [all]
+  condition: {yaql_exp: "changed($.size) or changed($.sizes)"}
+  parameters: {known: {yaql_exp: "$.size in $.sizes"}}
+"""
 
 
 @pytest.fixture
@@ -44,6 +61,28 @@ def test_three_policies_give_the_same_bytes_and_an_archive_is_sent_once(cluster:
         assert list(policy.answers(b"setup", CHUNKS)) == serial
     assert [len(worker.lines("archive kept")) for worker in workers] == [1, 1]
     assert list(Dask(cluster.settings(), work).answers(b"other", CHUNKS[:4])) != serial[:4]
+
+
+def test_a_catalog_is_serialised_to_the_same_bytes_under_every_policy(cluster: Cluster, tmp_path: Path) -> None:
+    for node in ("n1", "n2"):
+        cluster.worker(node, *PROVISIONED)
+    (tmp_path / "catalog").mkdir()
+    (tmp_path / "catalog" / "tasks.yaml").write_text(TASKS)
+    catalog = read_catalog(tmp_path / "catalog")
+    nodes = {f"n{n}": {"uid": f"n{n}", "size": n % 3, "pad": "x" * 500} for n in range(300)}
+    data = {"common": {"name": "c", "sizes": [1, 2]}, "nodes": nodes}
+    old = {"common": {"name": "c", "sizes": [1]}, "nodes": dict(list(nodes.items())[:200])}
+    state = msgspec.json.decode(json.dumps({"new": data, "old": old}).encode(), type=State)
+    members = [Member(name, ("web",)) for name in nodes]
+    tasks = graph_of(catalog.graphs, "deploy").tasks
+
+    def encoded(policy: Policy) -> bytes:
+        return serialize(tasks, members, state, policy=policy).encode()
+
+    serial = encoded(Serial())
+    assert len(serial) > 10_000
+    assert encoded(Processes(2)) == serial
+    assert encoded(Dask(cluster.settings())) == serial
 
 
 def test_the_chunks_of_a_killed_worker_are_answered_by_others(cluster: Cluster, tmp_path: Path) -> None:
