@@ -87,6 +87,7 @@ class Link:
 
     def hear(self, wait: float) -> Event | None:
         """Give the next thing that happened; None when nothing does within ``wait`` seconds."""
+        assert self._thread.is_alive(), "the thread of the link has ended"
         try:
             return self._events.get(timeout=wait) if wait else self._events.get_nowait()
         except Empty:
@@ -191,7 +192,7 @@ class Link:
     async def _supply(self, worker: str) -> None:
         client, archive = self._reached(), self._archive
         lacks = await client.run(lacks_archive, archive.fingerprint, workers=[worker])
-        if lacks[worker]:
+        if lacks.get(worker, True):
             await client.run(keep_archive, archive.fingerprint, archive.data, workers=[worker])
 
     async def _answered(self, ticket: int, worker: str, chunk: bytes) -> tuple[str, bytes]:
