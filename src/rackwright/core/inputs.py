@@ -20,6 +20,8 @@ Leaves = Mapping[str, Any]
 """Facts of one scope by path."""
 Path = tuple[str, ...]
 """Keys from ``$`` downwards; () is the whole."""
+Known = dict[int, tuple[Any, str]]
+"""Values with their fingerprints, by identity."""
 WHOLE = "$"
 """Place of the whole; a derived read has the alias ``$`` or ``$.a.b``, which no declared one can have."""
 SURROUNDINGS = ("node", "deployment", "rack")
@@ -119,9 +121,13 @@ def data(places: Mapping[str, Any], *, itself: bool) -> dict[str, Any]:
     return tree
 
 
-def fingerprints(places: Mapping[str, Any]) -> dict[str, str]:
-    """The fingerprint (32 hexadecimal digits) of every value that was read, by place."""
-    return {place: _hash(value).hex() for place, value in places.items()}
+def fingerprints(places: Mapping[str, Any], known: Known | None = None) -> dict[str, str]:
+    """The fingerprint (32 hexadecimal digits) of every value that was read, by place.
+
+    ``known`` spares work where places share values: it keeps the fingerprint of each mapping and list, which must not
+    be changed as long as it is in use.
+    """
+    return {place: _known(value, {} if known is None else known) for place, value in places.items()}
 
 
 def digest(task: Task, files: Mapping[str, str]) -> bytes:
@@ -151,6 +157,14 @@ def concerned(tasks: Collection[Task], scope: str, path: str) -> list[tuple[Task
 
 def _hash(value: Any) -> bytes:
     return hashlib.blake2b(msgspec.msgpack.encode(value, order="deterministic"), digest_size=16).digest()
+
+
+def _known(value: Any, known: Known) -> str:
+    if not isinstance(value, dict | list):
+        return _hash(value).hex()
+    if id(value) not in known:
+        known[id(value)] = value, _hash(value).hex()
+    return known[id(value)][1]
 
 
 def _reached(task: Task, read: Read, scope: str) -> str | None:

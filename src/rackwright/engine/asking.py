@@ -14,7 +14,7 @@ from rackwright.core.ports import Scope, Store, Transaction
 from rackwright.engine import evaluation
 from rackwright.engine.evaluation import NOTHING
 from rackwright.engine.explaining import node_task, scope_called
-from rackwright.engine.expressions import Context, Evaluator
+from rackwright.engine.expressions import Compiler, Evaluator, Place
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.machines import scope_named
 from rackwright.engine.sight import look
@@ -56,7 +56,8 @@ async def ask(
     at, old = await transact(store, work)
     where = f"{task} on {at.scope.name}" if task else at.scope.name
     # A long one must not keep others waiting: it has an evaluator and a thread of its own.
-    value = await asyncio.to_thread(evaluator.evaluate, expression, Context({}, at.data, old), where=where)
+    place, template = Place({}, at.data, {}, old, {}), {"yaql_exp": expression}
+    value = await asyncio.to_thread(evaluation.filled, Compiler(evaluator), template, place, where=where)
     return Answer(expression=expression, deployment=at.deployment.name, node=at.scope.name, task=task, value=value)
 
 

@@ -113,12 +113,12 @@ def _prepare(library: CatalogLibrary, row: NodeTask, at: Situation, past: Past) 
     if refused is not None:
         return refused, False
     try:
-        context = evaluation.wanted(library.evaluator, row, at, past)
-        if context is None:
+        place = evaluation.wanted(library.compiler, row, at, past)
+        if place is None:
             return _ended(row, "skipped", UNWANTED), False
         if not at.task.jig:
             return _ended(row, "skipped", "nothing to carry out"), True
-        return _claimed(row, at, evaluation.parameters(library.evaluator, at, context)), True
+        return _claimed(row, at, evaluation.parameters(library.compiler, at, place)), True
     except RackwrightError as error:
         return _ended(row, "failed", str(error)), False
 

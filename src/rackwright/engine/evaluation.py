@@ -7,11 +7,13 @@ from typing import Any
 
 import msgspec
 
+from rackwright.core import legacy_expression
 from rackwright.core.expansion import has_expression
 from rackwright.core.inputs import data
 from rackwright.core.node_task import NodeTask
 from rackwright.core.ports import KeptReads, NotedReads, Transaction
-from rackwright.engine.expressions import Context, Evaluator
+from rackwright.engine.expressions import UNDEF, Compiler, Place
+from rackwright.engine.expressions.template import fill
 from rackwright.engine.situations import Situation
 
 
@@ -29,7 +31,7 @@ class Past(msgspec.Struct, frozen=True):
 
 
 NOTHING = Past()
-_UNREAD = Context({}, {})
+_UNREAD = Place({}, {}, None, None, {})
 """Of a task without any expression."""
 
 
@@ -52,28 +54,52 @@ def noted(row: NodeTask, at: Situation) -> NotedReads:
     return NotedReads(node_task=row.id, attempt=row.attempt, reads=at.reads, values=values)
 
 
-def wanted(evaluator: Evaluator, row: NodeTask, at: Situation, past: Past) -> Context | None:
-    """Decide the condition: the context in which it holds, None where it does not.
+def wanted(compiler: Compiler, row: NodeTask, at: Situation, past: Past) -> Place | None:
+    """Decide the condition: the data over which it holds, None where it does not.
 
     One that does not hold against the past is asked again as if there were none where the past is no ground to do
     nothing: a person asked for this run, or what the last attempt left behind is not known. Raises InvalidInput.
     """
     if not at.sight.expressive:
         return _UNREAD if at.task.condition else None
-    for old in _olds(row, at, past):
-        context = Context({}, at.data, old)
-        if evaluator.holds(at.task.condition, context):
-            return context
+    for old in _olds(row, past):
+        place = Place({}, at.data, {}, old, {})
+        if _holds(compiler, at.task.condition, place):
+            return place
     return None
 
 
-def parameters(evaluator: Evaluator, at: Situation, context: Context) -> Any:
-    """The parameters of the task in the context in which it is wanted. Raises InvalidInput."""
+def parameters(compiler: Compiler, at: Situation, place: Place) -> Any:
+    """The parameters of the task over the data for which it is wanted. Raises InvalidInput."""
     template = at.task.parameters
-    return evaluator.render(template, context) if has_expression(template) else template
+    return filled(compiler, template, place) if has_expression(template) else template
 
 
-def _olds(row: NodeTask, at: Situation, past: Past) -> Iterable[dict[str, Any]]:
+def filled(compiler: Compiler, template: Any, place: Place, *, where: str = "") -> Any:
+    """The template with the value of every expression in it; null where it asks for old data that there is none of."""
+    own = frozenset(place.node.keys() | place.old_node.keys())
+
+    def evaluate(expression: str) -> Any:
+        return _defined(compiler.compile(expression, own, where=where).evaluate(place, where=where))
+
+    return fill(template, evaluate, str)
+
+
+def _holds(compiler: Compiler, condition: Any, place: Place) -> bool:
+    if isinstance(condition, str):
+        return bool(legacy_expression.parse(condition)({"settings": place.new, "cluster": place.new.get("cluster")}))
+    return bool(filled(compiler, condition, place))
+
+
+def _defined(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _defined(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_defined(inner) for inner in value]
+    return None if value is UNDEF else value
+
+
+def _olds(row: NodeTask, past: Past) -> Iterable[dict[str, Any]]:
     yield past.data
     if past.data and (row.forced or not past.sure):
         yield {}

@@ -16,8 +16,7 @@ from rackwright.core.inputs import digest as digest_of
 from rackwright.core.lint.finding import did_you_mean
 from rackwright.core.ports import Store, Transaction
 from rackwright.engine.catalogs import find, read_texts, refuse_unsound, shipped, stack
-from rackwright.engine.expressions import Evaluator
-from rackwright.engine.expressions.compiler import Compiler
+from rackwright.engine.expressions import Compiler, Evaluator
 from rackwright.engine.sight import BLIND, Paths, Sight, look
 
 GONE = "gone"

@@ -9,7 +9,7 @@ import msgspec
 
 from rackwright.core.catalog import Task
 from rackwright.core.facts import Fact
-from rackwright.core.inputs import Inputs, Surroundings, data, fingerprint, fingerprints, resolve
+from rackwright.core.inputs import Inputs, Known, Surroundings, data, fingerprint, fingerprints, resolve
 from rackwright.core.node_task import NodeTask
 from rackwright.core.ports import Deployment, Membership, Scope, Transaction
 from rackwright.core.resolution import MASTER
@@ -51,6 +51,7 @@ class _World(msgspec.Struct):
     scopes: dict[int, Scope]
     members: dict[int, dict[int, Membership]]
     facts: dict[int, dict[str, Any]]
+    known: Known = {}
 
 
 Seen = tuple[Task, Sight]
@@ -127,7 +128,7 @@ def _situation(world: _World, row: NodeTask, task: Task, sight: Sight) -> Situat
     places = inputs.places
     if sight.expressive:
         places |= _surroundings(scope, task, members.get(row.scope), around, world.deployments[row.deployment], rack)
-    reads = fingerprints(places)
+    reads = fingerprints(places, world.known)
     return Situation(
         task=task,
         shelf=shelf,
