@@ -134,6 +134,7 @@ def test_where_a_task_never_ran_everything_is_new(compiler: Compiler) -> None:
     assert compiler.compile("changed($.debug)", OWN).evaluate(place(first=True)) is True
     assert compiler.compile("deleted($.roles)", OWN).evaluate(place(first=True)) is None
     assert compiler.compile("len(old($))", OWN).evaluate(place(first=True)) == 0
+    assert compiler.compile("added(coalesce(old($.roles), []))", OWN).evaluate(place(first=True)) is UNDEF
 
 
 def test_a_fault_is_told_as_the_language_tells_it(compiler: Compiler) -> None:

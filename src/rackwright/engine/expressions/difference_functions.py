@@ -61,13 +61,11 @@ def changed_path(new: Closure, old: Closure, reading: Reading) -> Closure:
 def added(new: Closure, old: Closure, finish: Callable[[Any], Any]) -> Closure:
     """``added(...)``: what the new value has more; without an old value all of it."""
 
+    old_of = old_value(old, finish)
+
     def run(place: Place, item: Any) -> Any:
-        value = finish(new(place, None))
-        try:
-            before = finish(old(place, None))
-        except Missing:
-            return value
-        return surplus(before, value)
+        value, before = finish(new(place, None)), old_of(place, None)
+        return value if before is UNDEF else surplus(before, value)
 
     return run
 
@@ -75,13 +73,11 @@ def added(new: Closure, old: Closure, finish: Callable[[Any], Any]) -> Closure:
 def deleted(new: Closure, old: Closure, finish: Callable[[Any], Any]) -> Closure:
     """``deleted(...)``: what the old value has more; null without an old value."""
 
+    old_of = old_value(old, finish)
+
     def run(place: Place, item: Any) -> Any:
-        value = finish(new(place, None))
-        try:
-            before = finish(old(place, None))
-        except Missing:
-            return None
-        return surplus(value, before)
+        value, before = finish(new(place, None)), old_of(place, None)
+        return None if before is UNDEF else surplus(value, before)
 
     return run
 
