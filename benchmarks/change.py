@@ -6,7 +6,9 @@ whole deployment that gathers another fact from all nodes. Then one fact of one 
 that the api calls; the time is that until the node tasks that read it are moved and the transaction is committed.
 Every change is of another node, and each must make exactly the node's own two readers stale.
 
-Without ``--nodes`` it measures 100, 10,000 and 100,000 nodes on one server and prints the ratio of the medians.
+Without ``--nodes`` it measures 100, 10,000 and 100,000 nodes and prints the ratio of the medians. Each size has a
+database of its own on one server. All are loaded and vacuumed first; then the changes go round all of them in turn, so
+that whatever else the machine does meets all sizes alike.
 
     python benchmarks/change.py --json
 """
@@ -22,6 +24,9 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
 
 from rackwright.core.facts import PEOPLE, FactWrite
 from rackwright.core.messages import ClaimRequest, Result, Results
@@ -102,35 +107,70 @@ class Fleet:
             deployment = (await tx.named("deployment", [self.name]))[self.name].id
             return sum([len(await tx.find(deployment, None, None, state)) for state in State if state])
 
-    async def change(self, count: int) -> list[float]:
-        """Change one fact of one node, so many times; gives the milliseconds of each."""
+    async def nodes(self, count: int) -> list[int]:
+        """Ids of so many nodes, from all over the fleet."""
         async with self.store.transaction() as tx:
-            scopes = list((await tx.named("node", self.names)).values())
-        taken = []
-        for number in range(WARM_UP + count):
-            node = scopes[number * len(scopes) // (WARM_UP + count)]
-            write = FactWrite(node.id, "desired.web.colour", f"blue {number}", PEOPLE)
-            began = time.perf_counter()
-            await intake.put_facts(self.store, self.library, [write])
-            taken.append((time.perf_counter() - began) * 1000)
-        return taken[WARM_UP:]
+            found = list((await tx.named("node", self.names)).values())
+        return [found[number * len(found) // count].id for number in range(count)]
+
+    async def change(self, node: int) -> float:
+        """Change one fact of a node; gives the milliseconds."""
+        write = FactWrite(node, "desired.web.colour", f"blue {node}", PEOPLE)
+        began = time.perf_counter()
+        await intake.put_facts(self.store, self.library, [write])
+        return (time.perf_counter() - began) * 1000
 
 
-async def measure(store: PostgresStore, nodes: int, changes: int) -> dict[str, Any]:
-    """Load a fleet and change it."""
-    fleet = Fleet(store, nodes)
+async def load(dsn: str, nodes: int) -> tuple[Fleet, float]:
+    """A fleet in a database of its own, at rest; and the seconds that it took."""
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(f'CREATE DATABASE "{_database(nodes)}"')
+    await connection.close()
+    own = urlunsplit(urlsplit(dsn)._replace(path=f"/{_database(nodes)}"))
+    await migrate(own)
+    fleet = Fleet(await PostgresStore.open(own, pool_size=2), nodes)
     began = time.perf_counter()
     await fleet.load()
-    loaded = time.perf_counter() - began
-    taken = await fleet.change(changes)
-    touched = min(nodes, WARM_UP + changes)
+    seconds = time.perf_counter() - began
+    connection = await asyncpg.connect(own)
+    await connection.execute("VACUUM (ANALYZE)")
+    await connection.close()
+    return fleet, seconds
+
+
+def _database(nodes: int) -> str:
+    return f"rackwright_change_{nodes}"
+
+
+async def measure(dsn: str, given: argparse.Namespace) -> dict[str, Any]:
+    """Load all sizes, then change them in turn."""
+    fleets = [await load(dsn, nodes) for nodes in given.sizes]
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("CHECKPOINT")
+    count = WARM_UP + given.changes
+    chosen = [await fleet.nodes(count) for fleet, _ in fleets]
+    taken: list[list[float]] = [[] for _ in fleets]
+    for number in range(count):
+        for (fleet, _), nodes, times in zip(fleets, chosen, taken, strict=True):
+            times.append(await fleet.change(nodes[number]))
+    found = []
+    for (fleet, seconds), nodes, times in zip(fleets, chosen, taken, strict=True):
+        found.append(await _told(fleet, seconds, len(set(nodes)), times[WARM_UP:]))
+        await fleet.store.close()
+        await connection.execute(f'DROP DATABASE "{_database(len(fleet.names))}" WITH (FORCE)')
+    await connection.close()
+    ratio = {"ratio_of_p50": round(found[-1]["p50_ms"] / found[0]["p50_ms"], 2)} if len(found) > 1 else {}
+    return {"benchmark": "change", "sizes": found, **ratio}
+
+
+async def _told(fleet: Fleet, loaded: float, touched: int, taken: list[float]) -> dict[str, Any]:
     stale = await fleet.not_active()
     if stale != STALE * touched:
         sys.exit(f"change: {stale} node tasks are stale where {STALE * touched} read what changed")
     cuts = statistics.quantiles(taken, n=100, method="inclusive")
     return {
-        "nodes": nodes,
-        "changes": changes,
+        "nodes": len(fleet.names),
+        "changes": len(taken),
         "load_seconds": round(loaded, 1),
         "stale_per_change": STALE,
         "p50_ms": round(cuts[49], 2),
@@ -138,23 +178,13 @@ async def measure(store: PostgresStore, nodes: int, changes: int) -> dict[str, A
     }
 
 
-async def measure_all(dsn: str, given: argparse.Namespace) -> dict[str, Any]:
-    """Every size, each with a deployment of its own, in one database: small fleets live beside big ones."""
-    await migrate(dsn)
-    store = await PostgresStore.open(dsn, pool_size=2)
-    found = [await measure(store, nodes, given.changes) for nodes in given.sizes]
-    await store.close()
-    ratio = {"ratio_of_p50": round(found[-1]["p50_ms"] / found[0]["p50_ms"], 2)} if len(found) > 1 else {}
-    return {"benchmark": "change", "sizes": found, **ratio}
-
-
 async def run(given: argparse.Namespace) -> dict[str, Any]:
     """Measure on the server that was named, or on an embedded one."""
     if given.dsn:
-        return await measure_all(given.dsn, given)
+        return await measure(given.dsn, given)
     with tempfile.TemporaryDirectory(prefix="rackwright-bench-") as folder:
         async with embedded.running(Path(folder), linger=0.2) as dsn:
-            found = await measure_all(dsn, given)
+            found = await measure(dsn, given)
         await embedded.wait_stopped(Path(folder))
         return found
 

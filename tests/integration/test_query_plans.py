@@ -188,3 +188,34 @@ async def test_whether_a_scope_is_busy_is_asked_of_the_index_by_scope(
 ) -> None:
     plan = await plan_of(connection, "claimable")
     assert re.search(r"using one_running on node_task running\b.*\n\s*Index Cond: \(scope_id = ", plan), plan
+
+
+@pytest.mark.parametrize("analyzed", [False, True])
+@pytest.mark.asyncio(loop_scope="module")
+async def test_what_a_change_on_one_node_asks_is_answered_without_reading_the_fleet(
+    connection: asyncpg.Connection[asyncpg.Record], analyzed: bool
+) -> None:
+    """All nodes stand in one rack here, which tempts the planner to read them all."""
+    deployment = await connection.fetchval("SELECT id FROM deployment")
+    rack = await connection.fetchval("SELECT id FROM scope WHERE kind = 'rack' LIMIT 1")
+    node = await connection.fetchval("SELECT id FROM scope WHERE kind = 'node' LIMIT 1")
+    asked = {
+        "deployments_of": f"ARRAY[{node}]",
+        "deployments": f"ARRAY[{deployment}]",
+        "memberships_on": f"{deployment}, ARRAY[{node}]",
+        "scopes": f"ARRAY[{node}, {rack}, {deployment}]",
+    }
+    undone = connection.transaction()
+    await undone.start()
+    try:
+        await connection.execute("UPDATE scope SET rack = $1 WHERE kind = 'node'", rack)
+        if analyzed:
+            await connection.execute("ANALYZE scope, member, deployment")
+        for name, values in asked.items():
+            await connection.execute(f"PREPARE one_node AS {QUERIES[name]}")
+            (plan,) = await connection.fetch(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE one_node({values})")
+            await connection.execute("DEALLOCATE one_node")
+            read = max(found["Actual Rows"] for found in nodes_of(json.loads(plan[0])[0]["Plan"]))
+            assert read <= 10, (name, plan[0])
+    finally:
+        await undone.rollback()

@@ -1,4 +1,4 @@
-"""What a node task read when it last ended well is its old data, and what its expressions read moves it. Both stores."""
+"""What a node task read when it last ended well is its old data; what its expressions read moves it. Both stores."""
 
 from __future__ import annotations
 
@@ -114,6 +114,17 @@ async def test_a_condition_that_compares_skips_where_what_it_compares_is_as_befo
     assert await made.after(a=2) == [("n0", "one"), ("n1", "one")]
     assert await made.after(b=1, a=1) == [("n0", "one"), ("n1", "one")]
     assert set((await made.states()).values()) == {"active"}
+
+
+async def test_old_data_that_is_not_there_is_null_in_parameters(store: AnyStore) -> None:
+    made = Site(store, store.views)
+    await made.fuel(
+        "- {id: t, type: noop, roles: [db], parameters: {was: {yaql_exp: '[old($.a), old($.b)]'}, a: {yaql_exp: $.a}}}"
+    )
+    await made.after(a=1)
+    assert made.given["n0", "t"] == {"was": [None, None], "a": 1}
+    await made.after(a=2)
+    assert made.given["n0", "t"] == {"was": [1, None], "a": 2}
 
 
 async def test_a_legacy_condition_reads_its_settings(site: Site) -> None:

@@ -84,7 +84,7 @@ class _Desk(msgspec.Struct):
     scopes: dict[int, Scope]
     members: dict[int, list[Membership]]
     ended_well: list[tuple[int, int]] = msgspec.field(default_factory=list)
-    """Node task and attempt of results that tell how the world is now."""
+    """Node task and attempt of results after which the world is as the attempt's reads wanted it."""
     writes: list[FactWrite] = msgspec.field(default_factory=list)
     events: list[Event] = msgspec.field(default_factory=list)
 
@@ -93,7 +93,7 @@ class _Desk(msgspec.Struct):
         row = self.near.rows.get(item.id)
         if row is None or row.rack != self.rack:
             return Verdict(item.id, item.attempt, False, "there is no such node task of this rack")
-        task, scope = self.shelves[row.deployment].task(row.graph, row.task), self.scopes[row.scope]
+        (task, sight), scope = self.shelves[row.deployment].seen(row.graph, row.task), self.scopes[row.scope]
         judged, writes = _judge(row, task, item, self.members.get(row.deployment, []))
         ended = annealing.Ended(
             attempt=item.attempt,
@@ -106,7 +106,7 @@ class _Desk(msgspec.Struct):
             outcome = annealing.finish(self.near, row, task, ended, self.now)
         except Conflict as late:
             return Verdict(item.id, item.attempt, False, late.what)
-        if judged.outcome in GOOD and outcome != "lost":
+        if judged.outcome in GOOD and outcome != "lost" and (task.reads or sight.expressive):
             self.ended_well.append((row.id, item.attempt))
         self.writes += writes
         self.events += _told(row, outcome, judged.reason, self.deployments[row.deployment].name, scope)

@@ -48,5 +48,7 @@ class ReadWork(Work):
 
     async def drop_values(self) -> int:
         """See the port."""
+        if await self.value("unused_value") is None:
+            return 0
         await self.run("hold_notes")
         return int(await self.value("drop_values"))

@@ -28,8 +28,8 @@ WHERE member.deployment_id = $1 AND member.scope_id = ANY ($2::bigint[])
 ORDER BY scope.name;
 
 -- name: deployments_of
--- OFFSET 0 lets members be looked up scope by scope: a join would be planned for racks, and read every member where
--- what is given is a node.
+-- OFFSET 0 lets each step be taken for what the step before has found: a join would be planned for a rack of very many
+-- nodes, and read all of them where what is given is a node.
 WITH RECURSIVE given (id) AS (
     SELECT unnest($1::bigint[])
 ), below (top, id) AS (
@@ -42,9 +42,11 @@ UNION
 SELECT given.id, found.deployment_id
 FROM given CROSS JOIN LATERAL (SELECT deployment_id FROM member WHERE member.scope_id = given.id OFFSET 0) AS found
 UNION
-SELECT given.id, found.deployment_id
-FROM given JOIN scope ON scope.rack = given.id
-CROSS JOIN LATERAL (SELECT deployment_id FROM member WHERE member.scope_id = scope.id OFFSET 0) AS found
+SELECT rack.id, found.deployment_id
+FROM given
+CROSS JOIN LATERAL (SELECT scope.id FROM scope WHERE scope.id = given.id AND kind = 'rack' OFFSET 0) AS rack
+CROSS JOIN LATERAL (SELECT scope.id FROM scope WHERE scope.rack = rack.id OFFSET 0) AS node
+CROSS JOIN LATERAL (SELECT deployment_id FROM member WHERE member.scope_id = node.id OFFSET 0) AS found
 ORDER BY 1, 2;
 
 -- name: drop_members

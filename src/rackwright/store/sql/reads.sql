@@ -27,6 +27,17 @@ SELECT fingerprint, value FROM read_value WHERE fingerprint = ANY ($1::text[]);
 -- name: forget_reads
 DELETE FROM recorded_reads WHERE node_task = ANY ($1::bigint[]);
 
+-- name: unused_value
+-- Asked before anything is locked: most of the time there is none.
+WITH used AS (
+    SELECT one.value AS fingerprint FROM recorded_reads CROSS JOIN LATERAL jsonb_each_text(noted) AS one
+    UNION
+    SELECT one.value FROM recorded_reads CROSS JOIN LATERAL jsonb_each_text(kept) AS one
+)
+SELECT fingerprint FROM read_value
+WHERE NOT EXISTS (SELECT FROM used WHERE used.fingerprint = read_value.fingerprint)
+LIMIT 1;
+
 -- name: hold_notes
 -- Notes take a weaker lock before they look whether a value is there, and keep it to their end: what is dropped under
 -- this one is referred to by none that could not be seen.
