@@ -77,6 +77,7 @@ async def _serve(setting: SerializerSetting) -> None:
         desk = Desk(Path(folder) / "code", Registration(setting.node, libraries=libraries()))
         open_desk(desk)
         try:
+            await asyncio.to_thread(desk.warm)
             await _work(setting, desk, Path(folder), stop)
         finally:
             desk.close()
