@@ -413,3 +413,40 @@ async def test_a_name_that_is_taken_is_a_conflict(hands: Hands) -> None:
     await hands.deployment(TASKS, ROLES)
     with pytest.raises(Conflict):
         await deployments.create(hands.store, hands.library, "d", catalog="d")
+
+
+COMPUTED = """
+- {id: first, type: noop, roles: [web]}
+- id: second
+  type: noop
+  roles: [web]
+  cross_depends:
+    yaql_exp: "switch($.web.port > 80 => [{name => first, role => $.roles}], true => [])"
+"""
+
+
+@pytest.mark.parametrize("policy", ["default", "processes"])
+async def test_relations_are_computed_from_facts_when_a_graph_is_planned(policy: str, hands: Hands) -> None:
+    await hands.deployment(COMPUTED, ROLES, bind=WEB)
+    assert {name: state for name, state in (await hands.states()).items() if name[1] == "second"} == {
+        ("n0", "second"): "todo",
+        ("n1", "second"): "todo",
+    }
+    await hands.apply({"set": {"web": {"port": 8080}, "serialization_policy": policy}})
+    assert {name: state for name, state in (await hands.states()).items() if name[1] == "second"} == {
+        ("n0", "second"): "blocked",
+        ("n1", "second"): "blocked",
+    }
+    plan = await hands.plan({"set": {"serialization_policy": "nobody"}})
+    assert plan.state == "failed"
+    assert "'nobody' is none of auto, serial, processes, dask" in plan.error
+    plan = await hands.plan({"set": {"serialization_policy": "distributed"}})
+    assert "the policy dask needs a scheduler" in plan.error
+
+
+async def test_a_relation_that_cannot_be_computed_names_task_node_and_expression(hands: Hands) -> None:
+    await hands.deployment(COMPUTED.replace("$.web.port > 80", "$.web.absent"), ROLES)
+    plan = await hands.plan({"bind": WEB})
+    assert plan.state == "failed"
+    assert "tasks.yaml:3: task second on node n0" in plan.error
+    assert "$.web.absent" in plan.error

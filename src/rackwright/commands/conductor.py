@@ -11,12 +11,13 @@ from typing import Any
 import click
 import structlog
 
-from rackwright.commands.configuration import ConductorSetting, read_setting
+from rackwright.commands.configuration import ConductorSetting, read_policy, read_setting
 from rackwright.commands.database import database, opened_store
 from rackwright.commands.logging_setup import configure_logging
 from rackwright.commands.supervisor import Child, Program, end_all
 from rackwright.engine import annealer
 from rackwright.engine.library import CatalogLibrary
+from rackwright.engine.serialization.policy import PolicySettings
 
 log = structlog.get_logger()
 
@@ -31,10 +32,11 @@ def conductor(**options: Any) -> None:
     Any number of conductors may work on one database; any of them may be killed at any time.
     """
     configure_logging("conductor")
-    asyncio.run(_serve(read_setting(ConductorSetting, "conductor", options, os.environ)))
+    setting = read_setting(ConductorSetting, "conductor", options, os.environ)
+    asyncio.run(_serve(setting, read_policy({"data": setting.data}, os.environ)))
 
 
-async def _serve(setting: ConductorSetting) -> None:
+async def _serve(setting: ConductorSetting, policy: PolicySettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -43,7 +45,7 @@ async def _serve(setting: ConductorSetting) -> None:
         return
     async with opened_store(setting.dsn, setting.data) as store:
         log.info("conductor began")
-        await annealer.run(store, CatalogLibrary(), stop)
+        await annealer.run(store, CatalogLibrary(), stop, policy)
     log.info("conductor ended")
 
 

@@ -14,6 +14,7 @@ from rackwright.core.errors import StoreUnavailable, TryAgain
 from rackwright.core.ports import Store
 from rackwright.engine import planning, timers
 from rackwright.engine.library import CatalogLibrary
+from rackwright.engine.serialization.policy import BY_SIZE, PolicySettings
 
 POLL = 1.0
 """Seconds between two looks when no news comes; news may be lost, looks are not."""
@@ -23,11 +24,14 @@ SWEEP_EVERY = 30.0
 log = structlog.get_logger()
 
 
-async def run(store: Store, library: CatalogLibrary, stop: asyncio.Event) -> None:
-    """Work until ``stop`` is set. Any number of conductors may run at once: none holds anything between two
-    transactions, so any of them may be killed at any time."""
+async def run(store: Store, library: CatalogLibrary, stop: asyncio.Event, settings: PolicySettings = BY_SIZE) -> None:
+    """Work until ``stop`` is set; ``settings`` say who evaluates graphs.
+
+    Any number of conductors may run at once: none holds anything between two transactions, so any of them may be
+    killed at any time.
+    """
     passes: list[tuple[asyncio.Event, Callable[[], Awaitable[object]]]] = [
-        (asyncio.Event(), lambda: planning.compute_next(store, library)),
+        (asyncio.Event(), lambda: planning.compute_next(store, library, settings)),
         (asyncio.Event(), lambda: timers.wake(store)),
         (asyncio.Event(), lambda: timers.reap(store, time.time())),
     ]

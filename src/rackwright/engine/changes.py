@@ -13,6 +13,7 @@ from rackwright.core.facts import PEOPLE, FactWrite
 from rackwright.core.ports import Membership, Scope
 from rackwright.core.resolution import tags_of
 from rackwright.engine.catalogs.attributes import validate_attributes
+from rackwright.engine.serialization.policy import POLICIES, POLICIES_OF_FUEL, SETTING
 
 Attributes = dict[str, Any]
 """Values by role and attribute; None takes the person's own value back. For a catalog that is not strict also data by
@@ -100,6 +101,9 @@ def desired(catalog: Catalog, deployment: int, changes: Changes, nodes: dict[str
 def _faults(catalog: Catalog, attributes: Attributes, where: str) -> list[str]:
     faults = []
     for name, values in attributes.items():
+        if name == SETTING:
+            faults += _faults_of_policy(values, where)
+            continue
         role = catalog.roles.get(name)
         if role is None:
             faults += _faults_of_section(catalog, name, values, where)
@@ -110,6 +114,13 @@ def _faults(catalog: Catalog, attributes: Attributes, where: str) -> list[str]:
         given = {key: value for key, value in values.items() if value is not None}
         faults += [f"{where}.{name}: {fault}" for fault in validate_attributes(role, given)]
     return faults
+
+
+def _faults_of_policy(said: Any, where: str) -> list[str]:
+    if where != "set":
+        return [f"{where}.{SETTING}: it is set for a whole deployment"]
+    known = said is None or said in POLICIES or said in POLICIES_OF_FUEL
+    return [] if known else [f"{where}.{SETTING}: {said!r} is none of {', '.join(POLICIES)}"]
 
 
 def _faults_of_section(catalog: Catalog, name: str, values: Any, where: str) -> list[str]:

@@ -14,6 +14,7 @@ from rackwright.engine.changes import Changes
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.machines import scope_named
 from rackwright.engine.rollout import roll_out
+from rackwright.engine.serialization.policy import BY_SIZE, PolicySettings
 from rackwright.engine.transact import transact
 
 log = structlog.get_logger()
@@ -53,8 +54,8 @@ async def apply_plan(store: Store, plan: int) -> None:
     await transact(store, work)
 
 
-async def compute_next(store: Store, library: CatalogLibrary) -> bool:
-    """Compute the oldest plan that waits for it; False when there is none.
+async def compute_next(store: Store, library: CatalogLibrary, settings: PolicySettings = BY_SIZE) -> bool:
+    """Compute the oldest plan that waits for it; False when there is none. ``settings`` say who evaluates its graph.
 
     A plan that is only looked at is computed to the end and undone, so that it says exactly what would happen.
     """
@@ -64,7 +65,7 @@ async def compute_next(store: Store, library: CatalogLibrary) -> bool:
             plan = await tx.next_plan()
             if plan is None:
                 return False
-            ended = await _compute(tx, library, plan)
+            ended = await _compute(tx, library, plan, settings)
             if plan.apply:
                 await tx.set_plan(ended)
                 await tx.record([_applied(ended, await _name(tx, plan))])
@@ -83,14 +84,14 @@ async def compute_next(store: Store, library: CatalogLibrary) -> bool:
     return True
 
 
-async def _compute(tx: Transaction, library: CatalogLibrary, plan: PlanRecord) -> PlanRecord:
+async def _compute(tx: Transaction, library: CatalogLibrary, plan: PlanRecord, settings: PolicySettings) -> PlanRecord:
     await tx.lock_deployment(plan.deployment)
     fence = await tx.fence(plan.deployment)
     if plan.fence not in (-1, fence):
         raise Conflict(
             f"something has moved since plan {plan.id} was computed: it would not do what it said", mend="plan again"
         )
-    summary = await roll_out(tx, library, plan.deployment, msgspec.convert(plan.changes, Changes))
+    summary = await roll_out(tx, library, plan.deployment, msgspec.convert(plan.changes, Changes), settings)
     state = "applied" if plan.apply else "ready"
     return msgspec.structs.replace(plan, state=state, summary=summary, fence=fence, finished_at=time.time())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -21,7 +21,9 @@ from rackwright.engine import summary
 from rackwright.engine.changes import Changes, desired, rebind
 from rackwright.engine.library import CatalogLibrary, Shelf
 from rackwright.engine.reconcile import Place, Shape, reconcile
+from rackwright.engine.relating import computed
 from rackwright.engine.ripple import refresh, ripple
+from rackwright.engine.serialization.policy import BY_SIZE, PolicySettings
 from rackwright.engine.situations import by_scope
 
 FACT_IN_FILTER = re.compile(r"\$\.(\w+)")
@@ -52,9 +54,15 @@ class _Site(msgspec.Struct):
         return {id: id for id in self.racks} | {member.scope: member.rack for member in self.members}
 
 
-async def roll_out(tx: Transaction, library: CatalogLibrary, deployment: int, changes: Changes) -> dict[str, Any]:
+async def roll_out(
+    tx: Transaction,
+    library: CatalogLibrary,
+    deployment: int,
+    changes: Changes,
+    settings: PolicySettings = BY_SIZE,
+) -> dict[str, Any]:
     """Make the changes and fit the graph to them; gives the summary of what will run. New node tasks are committed;
-    stale ones go where the rules say.
+    stale ones go where the rules say. ``settings`` say who evaluates computed relations.
 
     Raises InvalidInput, NotFound or Conflict when the changes cannot be made; nothing is kept then.
     """
@@ -64,7 +72,7 @@ async def roll_out(tx: Transaction, library: CatalogLibrary, deployment: int, ch
     writes = desired(site.shelf.catalog, deployment, changes, site.nodes)
     old = by_scope(await tx.facts({write.scope for write in writes}, {write.path for write in writes}))
     changed = await tx.put_facts(writes)
-    shape, expansion = await _reshape(tx, library, site)
+    shape, expansion = await _reshape(tx, library, site, settings)
     events = await _refresh(tx, library, site, shape, changed)
     names = site.names()
     told = {
@@ -110,19 +118,13 @@ async def _site(
     return _Site(deployment, shelf, graph, nodes, racks, members)
 
 
-async def _reshape(tx: Transaction, library: CatalogLibrary, site: _Site) -> tuple[Shape, Expansion]:
+async def _reshape(
+    tx: Transaction, library: CatalogLibrary, site: _Site, settings: PolicySettings
+) -> tuple[Shape, Expansion]:
     members = await _chosen(tx, library, site)
-    tags = {member.name: list(member.tags) for member in members}
-
-    def relation(task: Task, node: NodeId) -> tuple[Any, Any]:
-        context = {"node": {"name": node, "tags": tags.get(node or "", [])}, "deployment": site.deployment.name}
-        templates = (task.cross_depends, task.cross_depended_by)
-        depends, depended_by = library.evaluator.render(list(templates), context, where=str(task.source))
-        return depends, depended_by
-
-    def relations(task: Task, nodes: tuple[NodeId, ...]) -> Iterator[tuple[Any, Any]]:
-        return (relation(task, node) for node in nodes)
-
+    relations = await computed(
+        tx, library, site.shelf, site.deployment.id, site.graph.tasks, members, site.members, settings
+    )
     expansion = expand(site.graph.tasks, members, relations=relations)
     plan = build(expansion, {member.name: member.rack for member in members})
     rows = await tx.graph_rows(site.deployment.id, site.graph.type)

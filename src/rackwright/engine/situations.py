@@ -119,7 +119,7 @@ def _situation(world: _World, row: NodeTask, task: Task, sight: Sight) -> Situat
     around = Surroundings(
         own=world.facts.get(row.scope, {}),
         rack=world.facts.get(scope.rack or 0, {}),
-        deployments=[world.facts.get(id, {}) for id in _chain(world.deployments, row.deployment)],
+        deployments=[world.facts.get(id, {}) for id in chain(world.deployments, row.deployment)],
         defaults=shelf.defaults,
         nodes=_gathered(world, members.values(), scope) if _gathers(task) else {},
     )
@@ -173,7 +173,7 @@ def _surroundings(
     return {"node": node, "deployment": deployment.name, "rack": rack}
 
 
-def _chain(deployments: dict[int, Deployment], id: int | None) -> list[int]:
+def chain(deployments: Mapping[int, Deployment], id: int | None) -> list[int]:
     """A deployment and its ancestors, nearest first."""
     chain: list[int] = []
     while id is not None and id in deployments and id not in chain:

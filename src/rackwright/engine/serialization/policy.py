@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +14,10 @@ from rackwright.engine.serialization.dask.policy import Dask
 from rackwright.engine.serialization.processes import WORK, Processes
 
 POLICIES = ("auto", "serial", "processes", "dask")
+SETTING = "serialization_policy"
+"""The setting of a deployment that says who evaluates its graph; it has this name in Fuel, too."""
+POLICIES_OF_FUEL = {"default": "auto", "distributed": "dask"}
+"""What Fuel calls them."""
 
 
 class Policy(Protocol):
@@ -51,6 +55,10 @@ class PolicySettings:
     use_provisioned: bool = True
     use_discovered: bool = True
     use_error: bool = True
+
+
+BY_SIZE = PolicySettings()
+"""Who does the work is decided by how much there is."""
 
 
 class Serial:
@@ -93,6 +101,16 @@ def check(settings: PolicySettings) -> None:
         )
     if settings.load_coefficient < 1 or settings.processes < 0 or settings.grace < 0:
         raise InvalidInput("load_coefficient must be 1 or more, processes and grace not negative", where=where)
+
+
+def asked(settings: PolicySettings, said: str | None) -> PolicySettings:
+    """Give the settings with the policy that a deployment asks for (None: it asks for none), by our name or Fuel's.
+    Raises InvalidInput for a policy that is not known."""
+    if said is None:
+        return settings
+    found = replace(settings, policy=POLICIES_OF_FUEL.get(said, said))
+    check(found)
+    return found
 
 
 def _by_size(instances: int, processes: int, settings: PolicySettings) -> str:
