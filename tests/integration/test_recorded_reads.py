@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from rackwright.core.messages import Claim
 from rackwright.core.ports import KeptReads, NotedReads
 from rackwright.engine import deployments, machines, timers
+from rackwright.store.postgres import PostgresStore
 from tests.integration.conftest import AnyStore
 from tests.integration.hands import Hands, failed, ok
 
@@ -225,6 +227,28 @@ async def test_only_what_was_noted_of_an_attempt_is_kept(store: AnyStore) -> Non
         await tx.forget_reads([1])
         assert await tx.kept_reads([1]) == {}
         assert await tx.drop_values() == 2
+
+
+async def test_a_value_that_is_being_noted_is_not_dropped(postgres_store: PostgresStore) -> None:
+    """The note is not committed yet when dropping begins: dropping waits for it, and looks again."""
+    value = {"f": [1]}
+    async with postgres_store.transaction() as tx:
+        await tx.note_reads([NotedReads(node_task=1, attempt=1, reads={"a": "f"}, values=value)])
+    async with postgres_store.transaction() as tx:
+        await tx.forget_reads([1])
+
+    async def drop() -> int:
+        async with postgres_store.transaction() as tx:
+            return await tx.drop_values()
+
+    async with postgres_store.transaction() as tx:
+        await tx.note_reads([NotedReads(node_task=2, attempt=1, reads={"a": "f"}, values=value)])
+        dropping = asyncio.create_task(drop())
+        done, _ = await asyncio.wait([dropping], timeout=0.3)
+        assert not done, "it waits"
+    assert await dropping == 0
+    async with postgres_store.transaction() as tx:
+        assert await tx.read_values(["f"]) == value
 
 
 async def test_the_catalogs_strictness_decides_who_may_set_sections(hands_of_tiny: Hands) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from rackwright.core import annealing
+from rackwright.core.catalog import Task
 from rackwright.core.facts import Fact
 from rackwright.core.inputs import concerned
 from rackwright.core.node_task import Neighbourhood, NodeTask, State
@@ -68,11 +69,16 @@ async def readers(tx: Transaction, library: CatalogLibrary, changed: Sequence[Fa
     concerns = await tx.deployments_of(list(scopes))
     deployments = await tx.deployments({id for ids in concerns.values() for id in ids})
     wanted: dict[tuple[int, str, str], set[int] | None] = {}
+    # A fleet's facts have few paths: who reads a path is asked once, not for every node.
+    known: dict[tuple[str, str, str], list[tuple[Task, str]]] = {}
     for fact in changed:
         scope = scopes.get(fact.scope)
         for id in concerns.get(fact.scope, []) if scope else []:
-            shelf = await library.shelf(tx, deployments[id].catalog)
-            for task, how in concerned(list(shelf.tasks.values()), scopes[fact.scope].kind, fact.path):
+            asked = (deployments[id].catalog, scopes[fact.scope].kind, fact.path)
+            if asked not in known:
+                shelf = await library.shelf(tx, deployments[id].catalog)
+                known[asked] = concerned(list(shelf.tasks.values()), asked[1], asked[2])
+            for task, how in known[asked]:
                 key = (id, task.id, fact.path)
                 if how != "own":
                     wanted[key] = None
