@@ -89,7 +89,8 @@ class Cluster:
             self.port: int = probe.getsockname()[1]
         self.address = f"tls://127.0.0.1:{self.port}"
         self.running: list[Running] = []
-        self.scheduler = self.start_scheduler()
+        self.scheduler: Running
+        self.start_scheduler()
 
     def run(self, *words: str, **environment: str) -> Running:
         """Run any command of the product until the cluster ends."""
@@ -97,13 +98,13 @@ class Cluster:
         self.running.append(running)
         return running
 
-    def start_scheduler(self) -> Running:
+    def start_scheduler(self) -> None:
         """Start a scheduler on the cluster's port."""
         scheduler = self.run(
             "dask", "scheduler", "--port", str(self.port), "--certificates", str(self.certificates)
         )  # fmt: skip
         scheduler.until("scheduler began")
-        return scheduler
+        self.scheduler = scheduler
 
     def start(self, node: str, *words: str, **environment: str) -> Running:
         """Start a worker, without waiting for it."""
@@ -116,6 +117,13 @@ class Cluster:
         worker.until("serializer began")
         return worker
 
+    def workers(self, nodes: dict[str, tuple[str, ...]]) -> list[Running]:
+        """Start workers at once, by node with their options, and wait until all are registered."""
+        started = [self.start(node, *words) for node, words in nodes.items()]
+        for worker in started:
+            worker.until("serializer began")
+        return started
+
     def settings(self, **other: Any) -> PolicySettings:
         """A client's settings."""
         return PolicySettings(
@@ -123,6 +131,9 @@ class Cluster:
         )
 
     def end(self) -> None:
-        """End all processes, those that are left the hard way."""
+        """End all processes: the workers at once, then the scheduler."""
+        for running in self.running:
+            if running.process.poll() is None and running is not self.scheduler:
+                running.process.send_signal(signal.SIGTERM)
         for running in reversed(self.running):
             running.end()
