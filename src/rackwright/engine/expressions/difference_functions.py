@@ -60,7 +60,6 @@ def changed_path(new: Closure, old: Closure, reading: Reading) -> Closure:
 
 def added(new: Closure, old: Closure, finish: Callable[[Any], Any]) -> Closure:
     """``added(...)``: what the new value has more; without an old value all of it."""
-
     old_of = old_value(old, finish)
 
     def run(place: Place, item: Any) -> Any:
@@ -72,7 +71,6 @@ def added(new: Closure, old: Closure, finish: Callable[[Any], Any]) -> Closure:
 
 def deleted(new: Closure, old: Closure, finish: Callable[[Any], Any]) -> Closure:
     """``deleted(...)``: what the old value has more; null without an old value."""
-
     old_of = old_value(old, finish)
 
     def run(place: Place, item: Any) -> Any:
