@@ -19,7 +19,7 @@ from rackwright.core.subgraph import Subgraph
 from rackwright.engine.catalogs.read import read_catalog
 from rackwright.engine.serialization import LOCAL, NOWHERE, State, chosen_members, graph_of, serialize
 from rackwright.engine.serialization.forms import FORMS, Mode, Named
-from rackwright.engine.serialization.policy import POLICIES, Policy, choose
+from rackwright.engine.serialization.policy import POLICIES, PolicySettings
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -100,8 +100,8 @@ def serialize_command(
         asked = Wanted(**wanted, subgraphs=tuple(map(_subgraph, subgraphs)))
         catalog, members = read_catalog(folder), _members(nodes_file)
         state = _decoded(state_file, State)
-        chosen = choose(len(members) * len(catalog.graphs), read_policy({"policy": policy, "data": data}, os.environ))
-        graphs = [_serialized(catalog, name, members, state, asked, chosen) for name in asked.graphs]
+        settings = read_policy({"policy": policy, "data": data}, os.environ)
+        graphs = [_serialized(catalog, name, members, state, asked, settings) for name in asked.graphs]
         write_texts(FORMS[form](graphs, mode, full=edges == "full"), output)
     except RackwrightError as error:
         faults = error.faults[1:] if isinstance(error, InvalidInput) else ()
@@ -111,7 +111,7 @@ def serialize_command(
 
 
 def _serialized(
-    catalog: Catalog, name: str, members: list[Member], state: State, asked: Wanted, policy: Policy
+    catalog: Catalog, name: str, members: list[Member], state: State, asked: Wanted, policy: PolicySettings
 ) -> Named:
     graph = graph_of(catalog.graphs, name)
     chosen = chosen_members(graph, members, state)

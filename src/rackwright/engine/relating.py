@@ -17,7 +17,7 @@ from rackwright.core.resolution import Member, NodeId
 from rackwright.engine.expressions import expressions_in
 from rackwright.engine.library import CatalogLibrary, Shelf
 from rackwright.engine.serialization import Snapshot, State, serialize
-from rackwright.engine.serialization.policy import SETTING, PolicySettings, asked, choose
+from rackwright.engine.serialization.policy import SETTING, PolicySettings, asked
 from rackwright.engine.situations import by_scope, chain
 
 _DESIRED = "desired."
@@ -56,7 +56,7 @@ async def computed(
         )
     )
     common = _tree([shelf.defaults, *(found.get(scope, {}) for scope in reversed(scopes))])
-    policy = choose(len(wanted) * len(members), asked(settings, common.get(SETTING)))
+    policy = asked(settings, common.get(SETTING))
     names = {member.name: member for member in memberships}
     nodes = {member.name: _own(names[member.name], found) for member in members}
     new = Snapshot.of({**common, **_NOWHERE, "deployment": known[deployment].name}, nodes)

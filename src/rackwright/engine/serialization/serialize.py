@@ -20,7 +20,7 @@ from rackwright.engine.expressions.reading import fingerprint
 from rackwright.engine.serialization.chunks import Cut, before
 from rackwright.engine.serialization.graph import SerializedGraph, TaskOutcomes
 from rackwright.engine.serialization.messages import Answer, Fault, Setup
-from rackwright.engine.serialization.policy import Policy, Serial
+from rackwright.engine.serialization.policy import Policy, PolicySettings, Serial, choose
 from rackwright.engine.serialization.rendering import LOCAL
 from rackwright.engine.serialization.state import State, check_members, read_part
 
@@ -36,13 +36,13 @@ def serialize(
     members: Sequence[Member],
     state: State,
     *,
-    policy: Policy | None = None,
+    policy: Policy | PolicySettings | None = None,
     master_ip: str = LOCAL,
     only: Collection[str] | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> SerializedGraph:
-    """Expand and evaluate a graph; ``policy`` says who does the work (None: this process).
+    """Expand and evaluate a graph; ``policy`` says who does the work (None: this process; settings: by size).
 
     ``master_ip`` is what texts in Fuel's parameters mean by ``{MASTER_IP}``. ``only`` names the tasks that may run: the
     others are skipped and keep their place in the order. ``force``: as if nothing had ever run.
@@ -66,6 +66,8 @@ def serialize(
     )
     joined = _Joined(tasks, cut)
     done, total = 0, sum(map(len, places.of.values()))
+    if isinstance(policy, PolicySettings):
+        policy = choose(total, policy)
     for answer in (policy or Serial()).answers(_setups.encode(setup), cut.chunks()):
         done += joined.add(_answers.decode(answer))
         if progress is not None:
@@ -139,7 +141,7 @@ class _Joined:
 
     def warnings(self) -> Iterator[str]:
         """Tell of faulty parameters of tasks that do not run."""
-        for fault, times in self._idle.values():
+        for fault, times in sorted(self._idle.values(), key=lambda idle: (idle[0].task, idle[0].place, idle[0].what)):
             more = f" (nor on {times - 1} more places, where it fails too)" if times > 1 else ""
             yield f"{self._error(fault, 0)}; the task does not run{more}"
 
