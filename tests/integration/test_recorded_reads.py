@@ -129,6 +129,24 @@ async def test_old_data_that_is_not_there_is_null_in_parameters(store: AnyStore)
     assert made.given["n0", "t"] == {"was": [1, None], "a": 2}
 
 
+async def test_a_key_that_is_asked_for_and_never_there_has_not_changed(store: AnyStore) -> None:
+    made = Site(store, store.views)
+    await made.fuel(
+        """
+- id: t
+  type: noop
+  roles: [db]
+  condition: {yaql_exp: "changedAny($.web_config.get('token'), $.web_config.other)"}
+"""
+    )
+    assert await made.after() == [("n0", "t")]
+    assert await made.after(web_config={"other": 2}) == [("n0", "t")]
+    assert await made.after(web_config={"other": 1, "token": "x"}) == [("n0", "t")]
+    assert await made.after(web_config={"token": None}) == [("n0", "t")]
+    await made.plan({"set": {"web_config": {"port": 5}}}, apply=True)
+    assert await made.after() == []
+
+
 async def test_a_legacy_condition_reads_its_settings(site: Site) -> None:
     await site.after()
     assert [pair for pair in await site.after(debug=True) if pair[1] == "legacy"] == [

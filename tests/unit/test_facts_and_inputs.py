@@ -188,6 +188,13 @@ def test_what_a_derived_read_finds_stands_at_its_path_and_what_it_does_not_find_
     assert data(inputs.places, itself=False) == {"nova": {"cores": 4}, "debug": 0}
 
 
+def test_what_is_above_an_absent_place_is_taken_to_be_there() -> None:
+    inputs = resolve(derived("keystone.token.off", "debug"), Surroundings(own={}))
+    assert (inputs.places, inputs.absent) == ({}, ("debug", "keystone.token.off"))
+    assert data(inputs.places, itself=False, absent=inputs.absent) == {"keystone": {"token": {}}}
+    assert fingerprints(inputs.places, inputs.absent) == {"debug": "absent", "keystone.token.off": "absent"}
+
+
 def test_a_path_that_ends_early_at_a_list_gives_the_list() -> None:
     inputs = resolve(derived("nodes.name", "nodes.ip"), Surroundings(own={"desired.nodes": [{"name": "a"}]}))
     assert data(inputs.places, itself=False) == {"nodes": [{"name": "a"}]}

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from rackwright.core.inputs import ABSENT
+
 Verdict = Literal["active", "skipped", "running", "runs", "waits", "error"]
 """``active``: it is done, and nothing that it reads has changed; ``skipped``: its condition is false; ``running``: a
 rack works on it; ``runs``: it will, nothing keeps it; ``waits``: something does; ``error``: it failed."""
@@ -98,6 +100,7 @@ def compare(reads: Mapping[str, str], now: Reading, recorded: Reading | None) ->
 def _change(
     now: str | None, before: str | None, recorded: bool
 ) -> Literal["same", "different", "new", "gone", "unrecorded"]:
+    now, before = (None if found == ABSENT else found for found in (now, before))
     if not recorded:
         return "unrecorded"
     if now == before:

@@ -22,6 +22,8 @@ Path = tuple[str, ...]
 """Keys from ``$`` downwards; () is the whole."""
 Known = dict[int, tuple[Any, str]]
 """Values with their fingerprints, by identity."""
+ABSENT = "absent"
+"""Stands for the fingerprint of what is not there."""
 WHOLE = "$"
 """Place of the whole; a derived read has the alias ``$`` or ``$.a.b``, which no declared one can have."""
 SURROUNDINGS = ("node", "deployment", "rack")
@@ -45,11 +47,13 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inputs(msgspec.Struct, frozen=True):
-    """Values by alias, the paths of required facts that are not there, and what derived reads found, by place."""
+    """Values by alias, the paths of required facts that are not there, what derived reads found, by place, and the
+    places where they found nothing."""
 
     values: dict[str, Any]
     missing: tuple[str, ...] = ()
     found: dict[str, Any] = {}
+    absent: tuple[str, ...] = ()
 
     @property
     def places(self) -> dict[str, Any]:
@@ -86,11 +90,12 @@ def resolve(task: Task, around: Surroundings) -> Inputs:
     """Resolve every read of the task.
 
     ``desired.*`` is inherited, the nearest wins: the node, its deployment, the deployment's ancestors, the role's
-    default. Everything else is looked up on the scope that the read names and nowhere else. A derived read that finds
-    nothing leaves no trace: its place is absent, not null.
+    default. Everything else is looked up on the scope that the read names and nowhere else. Where a derived read finds
+    nothing its place is absent, not null.
     """
     inputs = Inputs({})
     missing: list[str] = []
+    absent: list[str] = []
     seen: dict[tuple[str, bool], Leaves] = {}
     for alias, read in task.reads.items():
         if read.scope == "nodes":
@@ -100,34 +105,43 @@ def resolve(task: Task, around: Surroundings) -> Inputs:
         if sight not in seen:
             seen[sight] = _visible(read, task, around)
         if alias.startswith(WHOLE):
-            inputs.found.update(_place(seen[sight], alias, read.path))
+            place = _place(seen[sight], alias, read.path)
+            inputs.found.update(place)
+            absent += [] if place else [alias.removeprefix(WHOLE + ".")]
             continue
         found, value = lookup(seen[sight], read.path)
         if not found and not read.optional:
             missing.append(str(read))
         inputs.values[alias] = value
-    return Inputs(inputs.values, tuple(missing), inputs.found)
+    return Inputs(inputs.values, tuple(missing), inputs.found, tuple(absent))
 
 
-def data(places: Mapping[str, Any], *, itself: bool) -> dict[str, Any]:
+def data(places: Mapping[str, Any], *, itself: bool, absent: Iterable[str] = ()) -> dict[str, Any]:
     """What expressions see as ``$``: everything read at its place. With ``itself`` also what the node is: ``uid``,
-    ``name`` and ``fqdn`` are its name, ``roles`` are its tags."""
+    ``name`` and ``fqdn`` are its name, ``roles`` are its tags.
+
+    What is above an ``absent`` place is there: whoever asks ``$.a.get(b)`` takes ``a`` for a mapping, and only ``a.b``
+    has been looked for.
+    """
     tree: dict[str, Any] = dict(places.get(WHOLE, {}))
     node = places.get("node")
     if itself and isinstance(node, dict):
         tree |= dict.fromkeys(("uid", "name", "fqdn"), node["name"]) | {"roles": node["tags"]}
     for place in sorted(places.keys() - {WHOLE}):
         _plant(tree, place, places[place])
+    for place in absent:
+        _mapping_above(tree, place)
     return tree
 
 
-def fingerprints(places: Mapping[str, Any], known: Known | None = None) -> dict[str, str]:
-    """The fingerprint (32 hexadecimal digits) of every value that was read, by place.
+def fingerprints(places: Mapping[str, Any], absent: Iterable[str] = (), known: Known | None = None) -> dict[str, str]:
+    """The fingerprint (32 hexadecimal digits, or ABSENT) of everything that was read, by place.
 
     ``known`` spares work where places share values: it keeps the fingerprint of each mapping and list, which must not
     be changed as long as it is in use.
     """
-    return {place: _known(value, {} if known is None else known) for place, value in places.items()}
+    known = {} if known is None else known
+    return {place: _known(value, known) for place, value in places.items()} | dict.fromkeys(absent, ABSENT)
 
 
 def digest(task: Task, files: Mapping[str, str]) -> bytes:
@@ -215,13 +229,19 @@ def _place(leaves: Leaves, alias: str, path: str) -> dict[str, Any]:
 
 
 def _plant(tree: dict[str, Any], place: str, value: Any) -> None:
-    *parents, last = place.split(".")
-    for part in parents:
+    above = _mapping_above(tree, place)
+    if above is not None:
+        above[place.rpartition(".")[2]] = value
+
+
+def _mapping_above(tree: dict[str, Any], place: str) -> dict[str, Any] | None:
+    """The mapping in which a place is, made where there is none; None where something else stands in the way."""
+    for part in place.split(".")[:-1]:
         inner = tree.setdefault(part, {})
         if not isinstance(inner, dict):
-            return
+            return None
         tree = inner
-    tree[last] = value
+    return tree
 
 
 def _gather(read: Read, around: Surroundings) -> dict[str, Any]:

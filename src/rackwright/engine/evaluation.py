@@ -9,7 +9,7 @@ import msgspec
 
 from rackwright.core import legacy_expression
 from rackwright.core.expansion import has_expression
-from rackwright.core.inputs import data
+from rackwright.core.inputs import ABSENT, data
 from rackwright.core.node_task import NodeTask
 from rackwright.core.ports import KeptReads, NotedReads, Transaction
 from rackwright.engine.expressions import UNDEF, Compiler, Place
@@ -107,4 +107,5 @@ def _olds(row: NodeTask, past: Past) -> Iterable[dict[str, Any]]:
 
 def _past(kept: KeptReads, values: Mapping[str, Any], *, itself: bool) -> Past:
     known = {place: values[found] for place, found in kept.reads.items() if found in values}
-    return Past(data(known, itself=itself), kept.reads, known, kept.newest)
+    absent = [place for place, found in kept.reads.items() if found == ABSENT]
+    return Past(data(known, itself=itself, absent=absent), kept.reads, known, kept.newest)

@@ -33,14 +33,14 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     places: dict[str, Any]
     """Everything that its evaluation reads, by place in ``$``."""
     reads: dict[str, str]
-    """The fingerprints of these."""
+    """The fingerprints of these, and of what it looked for in vain."""
     fingerprint: bytes
     """Of the task and its reads."""
 
     @property
     def data(self) -> dict[str, Any]:
         """What its expressions see as ``$``."""
-        return data(self.places, itself=self.sight.itself)
+        return data(self.places, itself=self.sight.itself, absent=self.inputs.absent)
 
 
 class _World(msgspec.Struct):
@@ -128,7 +128,7 @@ def _situation(world: _World, row: NodeTask, task: Task, sight: Sight) -> Situat
     places = inputs.places
     if sight.expressive:
         places |= _surroundings(scope, task, members.get(row.scope), around, world.deployments[row.deployment], rack)
-    reads = fingerprints(places, world.known)
+    reads = fingerprints(places, inputs.absent, world.known)
     return Situation(
         task=task,
         shelf=shelf,
