@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+import zlib
 from collections.abc import Collection, Coroutine
 from concurrent.futures import CancelledError
 from contextlib import suppress
@@ -17,7 +18,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from rackwright.engine.serialization.dask.admission import Registration, registrations
 from rackwright.engine.serialization.dask.archive import Archive
 from rackwright.engine.serialization.dask.certificates import check_address, security
-from rackwright.engine.serialization.dask.desk import FAULT, LACKING, answer_chunk, keep_archive, lacks_archive
+from rackwright.engine.serialization.dask.desk import (
+    FAULT,
+    LACKING,
+    answer_chunk,
+    keep_archive,
+    lacks_archive,
+    squeezed,
+)
 from rackwright.engine.serialization.dask.library import configure
 
 if TYPE_CHECKING:
@@ -167,9 +175,10 @@ class Link:
     async def _attempt(self, ticket: int, worker: str, chunk: bytes) -> None:
         """Bring a chunk to a worker and its answer back."""
         try:
+            small = squeezed(chunk)
             for _ in range(_TRIES):
                 await self._supplied(worker)
-                how, data = await self._answered(ticket, worker, chunk)
+                how, data = await self._answered(ticket, worker, small)
                 if how != LACKING:
                     break
                 self._supplies.pop(worker, None)
@@ -207,7 +216,7 @@ class Link:
         )
         try:
             how, data = await future
-            return how, data
+            return how, zlib.decompress(data)
         finally:
             with suppress(Exception):
                 future.release()
