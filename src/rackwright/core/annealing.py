@@ -157,8 +157,9 @@ def settle(near: Neighbourhood, row: NodeTask) -> None:
     if row.state in (State.TODO, State.BLOCKED):
         belongs = State.TODO if activatable(near, row) else State.BLOCKED
         if belongs is not row.state:
-            row.state = belongs
+            was, row.state = row.state, belongs
             near.touched.add(row.id)
+            near.moved(row, was)
 
 
 def activatable(near: Neighbourhood, row: NodeTask) -> bool:
@@ -247,6 +248,8 @@ def _want(near: Neighbourhood, row: NodeTask, reason: str = "") -> None:
 def _move(near: Neighbourhood, row: NodeTask, to: State, reason: str) -> None:
     was, row.state, row.reason = row.state, to, reason
     near.touched.add(row.id)
+    if was is not to:
+        near.moved(row, was)
     if (was is State.ACTIVE) is not (to is State.ACTIVE):
         _count(near, row, 1 if was is State.ACTIVE else -1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import NamedTuple
 
 import msgspec
 
@@ -111,12 +112,32 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: float
 
 
+class Moved(NamedTuple):
+    """A change of state: where it happened, and from which state to which."""
+
+    node_task: int
+    deployment: int
+    graph: str
+    task: str
+    scope: int
+    rack: int | None
+    was: State
+    to: State
+
+
 class Neighbourhood(msgspec.Struct):
     """The locked rows that one decision may touch, and the barriers around them. Rows are changed in place;
-    ``touched`` and ``touched_barriers`` name those to be saved; ``runs`` is the history that came to be."""
+    ``touched`` and ``touched_barriers`` name those to be saved; ``runs`` is the history that came to be, and ``moves``
+    is every change of state, in order."""
 
     rows: dict[int, NodeTask] = {}
     barriers: dict[int, Barrier] = {}
     touched: set[int] = msgspec.field(default_factory=set)
     touched_barriers: set[int] = msgspec.field(default_factory=set)
     runs: list[Run] = msgspec.field(default_factory=list)
+    moves: list[Moved] = msgspec.field(default_factory=list)
+
+    def moved(self, row: NodeTask, was: State) -> None:
+        """Note that a row has changed its state."""
+        moved = Moved(row.id, row.deployment, row.graph, row.task, row.scope, row.rack, was, row.state)
+        self.moves.append(moved)

@@ -75,6 +75,8 @@ def reconcile(
     for row in shape.inserted:
         annealing.commit(near, row)
         row.forced = False
+    # That rows are new is told by the shape, not as so many moves.
+    near.moves.clear()
     for row in shape.kept:
         annealing.settle(near, row)
     return shape
