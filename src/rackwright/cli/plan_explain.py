@@ -9,7 +9,7 @@ from rackwright.cli.examples import examples
 from rackwright.cli.options import operator, output
 from rackwright.cli.output import Item, Output, ago, compact, fields, paint, span, table
 
-_LONGEST = 60
+_LONGEST = 40
 """Characters of a value that a table shows."""
 _MARKS = {"different": "*", "new": "+", "gone": "-"}
 
@@ -41,7 +41,7 @@ def _people(found: Item) -> None:
             ("task", f"{found['task']} on {found['node']} in {found['deployment']}"),
             ("state", paint(found["state"])),
             ("verdict", f"{found['verdict']}: {found['why']}"),
-            ("condition", f"{_short(condition['text'])}  ->  {value}"),
+            ("condition", f"{' '.join(condition['text'].split())}  ->  {value}"),
             ("last run", _run(found["last_run"])),
         ]
     )
