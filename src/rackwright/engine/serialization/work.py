@@ -3,11 +3,13 @@ run in this process, in another one, or on another machine, and give the same.""
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -30,11 +32,25 @@ def answer(setup: bytes, chunk: bytes) -> bytes:
     An expression that fails is part of the answer. What a setup takes to prepare is kept for the next chunk.
     """
     began = time.process_time()
-    try:
-        found = _kept.prepared(setup).answer(_chunks.decode(chunk))
-    except InvalidInput as error:
-        found = Answer(faults=[Fault(0, -1, error.what, error.where, error.mend)])
+    with _uncollected():
+        try:
+            found = _kept.prepared(setup).answer(_chunks.decode(chunk))
+        except InvalidInput as error:
+            found = Answer(faults=[Fault(0, -1, error.what, error.where, error.mend)])
     return _answers.encode(msgspec.structs.replace(found, seconds=time.process_time() - began))
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the collector of cycles from walking through the data of the whole fleet again and again: reading a chunk
+    makes very many objects, and no cycles."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 class _Work:
