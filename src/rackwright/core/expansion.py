@@ -198,8 +198,14 @@ class Places:
                     mend="correct the name, or add the task",
                 )
             if name in own:
-                own[name] = _merged(own[name], self._meant(self._by_id[name], nodes))
+                own[name] = self._merged(own[name], self._meant(self._by_id[name], nodes))
         self.groups.append(FaultToleranceGroup(group.id, nodes, self._tolerance(group, len(nodes))))
+
+    def _merged(self, one: tuple[NodeId, ...], other: tuple[NodeId, ...]) -> tuple[NodeId, ...]:
+        """Give both sets of places as one, in natural order."""
+        if one is other or not other:
+            return one
+        return tuple(sorted({*one, *other}, key=self.resolution.rank))
 
     def _tolerance(self, group: Task, total: int) -> int:
         try:
@@ -244,10 +250,3 @@ def tolerance_of(value: int | str | None, total: int) -> int:
     percent = isinstance(value, str) and value.endswith("%")
     allowed = int(str(value)[:-1]) * total // 100 if percent else int(value)
     return allowed if allowed >= 0 else max(0, total + allowed)
-
-
-def _merged(one: tuple[NodeId, ...], other: tuple[NodeId, ...]) -> tuple[NodeId, ...]:
-    """Give both sets of places as one, in natural order."""
-    if one is other or not other:
-        return one
-    return tuple(sorted({*one, *other}, key=natural))

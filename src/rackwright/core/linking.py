@@ -20,7 +20,7 @@ from rackwright.core.expansion import (
     Target,
     has_expression,
 )
-from rackwright.core.resolution import EVERYONE, Member, NodeId, Resolution, matching, natural, rack_id
+from rackwright.core.resolution import EVERYONE, Member, NodeId, Resolution, matching, rack_id
 
 Entries = list[Mapping[str, Any]]
 """Cross relations as written, evaluated."""
@@ -218,7 +218,7 @@ class _Linker:
             return known
         places = {found: self._chosen(self._places[found], whom) for found in self._matches(task, name)}
         if only_one:
-            lowest = min((nodes[0] for nodes in places.values() if nodes), key=natural, default=None)
+            lowest = min((nodes[0] for nodes in places.values() if nodes), key=self._resolution.rank, default=None)
             places = {found: (lowest,) for found, nodes in places.items() if lowest in nodes}
         targets = tuple(self._target(found, nodes) for found, nodes in places.items() if nodes)
         self._shared[name, whom, only_one] = targets

@@ -73,6 +73,9 @@ class Resolution:
             for tag in member.tags:
                 self._by_tag.setdefault(tag, []).append(member.name)
         self._answers: dict[Selector, tuple[str, ...]] = {}
+        racks = {rack_id(member.rack) for member in members if member.rack is not None}
+        places: list[NodeId] = sorted({None, MASTER, *racks, *self._members}, key=natural)
+        self._rank = {place: rank for rank, place in enumerate(places)}
 
     def rack_of(self, node: NodeId) -> str | None:
         """Give the name of the rack that a member stands in; None for all else."""
@@ -89,7 +92,11 @@ class Resolution:
     def racks(self, nodes: Iterable[str]) -> tuple[str, ...]:
         """Give the places of the racks in which these nodes stand, in natural order."""
         racks = {rack for rack in map(self.rack_of, nodes) if rack is not None}
-        return tuple(rack_id(rack) for rack in sorted(racks, key=natural))
+        return tuple(sorted(map(rack_id, racks), key=self.rank))
+
+    def rank(self, place: NodeId) -> int:
+        """Give the rank of a place in natural order, among all that these members have."""
+        return self._rank[place]
 
     def _resolve(self, selector: Selector) -> tuple[str, ...]:
         if selector == EVERYONE:
@@ -100,7 +107,7 @@ class Resolution:
                 found.add(MASTER)
             for tag in matching(name, self._by_tag):
                 found.update(self._by_tag[tag])
-        return tuple(sorted(found, key=natural))
+        return tuple(sorted(found, key=self.rank))
 
 
 def selector_of(task: Task) -> Selector | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from rackwright.core.expansion import Places
-from rackwright.core.resolution import NodeId, natural
+from rackwright.core.resolution import NodeId
 from rackwright.engine.serialization.messages import Chunk, Part
 from rackwright.engine.serialization.state import NOWHERE, Snapshot
 
@@ -28,7 +28,7 @@ class Cut:
         here = places.here
         self._numbers = {name: number for number, name in enumerate(tasks)}
         self._places = places
-        self._order = sorted(here, key=natural)
+        self._order = sorted(here, key=places.resolution.rank)
         self._here = here
         self._new, self._old = new, old
         self._tasks: dict[int, list[int]] = {}
