@@ -11,6 +11,7 @@ from typing import Any
 import click
 import structlog
 
+from rackwright.cli.examples import examples
 from rackwright.cli.settings import data_folder
 from rackwright.commands.configuration import DASK
 from rackwright.commands.logging_setup import configure_logging
@@ -28,16 +29,13 @@ def dask() -> None:
     """Share serialisation out to many machines."""
 
 
+@examples("rackwright dask certs --out ./dask --host ctl1.example.net")
 @dask.command()
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="The folder to make.")
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="A name or address of the machines; repeatable.")
 @click.option("--days", type=click.IntRange(min=1), default=VALID_DAYS, show_default=True, help="How long they hold.")
 def certs(*, out: Path, hosts: tuple[str, ...], days: int) -> None:
-    r"""Make the certificates with which scheduler, workers and clients know each other.
-
-    \b
-    Example:
-      rackwright dask certs --out ./dask --host ctl1.example.net
+    """Make the certificates with which scheduler, workers and clients know each other.
 
     The scheduler needs ca.pem, scheduler.pem and scheduler.key; a worker ca.pem, worker.pem and worker.key; a conductor
     ca.pem, client.pem and client.key. Who holds a key can run code on the workers: keep them secret.
