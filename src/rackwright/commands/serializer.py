@@ -134,7 +134,8 @@ async def _work(setting: SerializerSetting, desk: Desk, folder: Path, stop: asyn
 
 
 def _worker(setting: SerializerSetting, desk: Desk, folder: Path, address: str) -> Worker:
-    """Make one that answers one chunk at a time, and says what it is with every heartbeat."""
+    """Make one that says what it is with every heartbeat. While its process answers one chunk, a second one is unpacked:
+    the process need not wait for it."""
     from distributed import Worker
     from distributed.worker import DEFAULT_METRICS
 
@@ -144,7 +145,7 @@ def _worker(setting: SerializerSetting, desk: Desk, folder: Path, address: str) 
 
     return Worker(
         address,
-        nthreads=1,
+        nthreads=2,
         name=f"{setting.node}-{uuid.uuid4().hex[:8]}",
         security=security(Path(setting.certificates or setting.data / DASK), "worker"),
         protocol="tls",

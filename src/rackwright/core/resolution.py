@@ -82,6 +82,10 @@ class Resolution:
         member = self._members.get(node) if node is not None else None
         return member.rack if member is not None else None
 
+    def is_member(self, node: NodeId) -> bool:
+        """True for a node, False for the control node, a rack and the deployment."""
+        return node is not None and node in self._members
+
     def nodes(self, selector: Selector) -> tuple[str, ...]:
         """Give the names that a selector means, in natural order; none of them twice."""
         answer = self._answers.get(selector)

@@ -26,7 +26,8 @@ _HEAD = struct.Struct(">cQ")
 
 
 def main() -> None:
-    """Answer what comes on stdin, by the function that the first argument names (``module:function``)."""
+    """Answer what comes on stdin, by the function that the first argument names (``module:function``). Its module may
+    have a function ``warm``, which makes ready what any chunk will need."""
     for number in (signal.SIGINT, signal.SIGTERM):
         # It ends with its input: a chunk that its starter wants to see finished is finished.
         signal.signal(number, signal.SIG_IGN)
@@ -34,6 +35,7 @@ def main() -> None:
     with os.fdopen(os.dup(1), "wb") as answers, os.fdopen(os.dup(0), "rb") as questions:
         os.dup2(2, 1)
         answering = find(sys.argv[1])
+        getattr(sys.modules[answering.__module__], "warm", lambda: None)()
         write_frame(answers, HELLO, os.path.dirname(rackwright.__file__).encode())
         serve(answering, questions, answers)
 

@@ -36,25 +36,34 @@ class Cut:
         self._out: deque[tuple[int, int]] = deque()
 
     def chunks(self) -> Iterator[bytes]:
-        """Give the chunks, in order."""
+        """Give the chunks: those of places that are no nodes first, for one of them may be as much work as hundreds of
+        nodes, and would be waited for; then the nodes, in order."""
+        last = len(self._order)
+        while last and not self._places.resolution.is_member(self._order[last - 1]):
+            last -= 1
         start = 0
-        while start < len(self._order):
-            end = min(start + self._size, len(self._order))
-            self._out.append((start, end))
-            yield self._chunk(self._order[start:end])
+        if last < len(self._order):
+            yield self._cut(last, len(self._order))
+        while start < last:
+            end = min(start + self._size, last)
+            yield self._cut(start, end)
             start = end
 
     def answered(self, seconds: float) -> tuple[int, int]:
-        """Learn what the oldest chunk without an answer cost; gives where it began, and how many places it had."""
+        """Learn what the oldest chunk without an answer cost; gives where it begins and where it ends."""
         start, end = self._out.popleft()
-        if seconds > 0:
+        if seconds > 0 and end < len(self._order):
             fit = int((end - start) * TARGET / seconds)
             self._size = max(LEAST, min(MOST, fit, 4 * self._size))
-        return start, end - start
+        return start, end
 
     def node(self, number: int) -> NodeId:
         """Give a place by its number in the whole."""
         return self._order[number]
+
+    def _cut(self, start: int, end: int) -> bytes:
+        self._out.append((start, end))
+        return self._chunk(self._order[start:end])
 
     def _chunk(self, nodes: Sequence[NodeId]) -> bytes:
         kinds: dict[int, int] = {}

@@ -120,11 +120,23 @@ class _Joined:
         self._tasks = tasks
         self._cut = cut
         self._idle: dict[tuple[int, str], tuple[Fault, int]] = {}
+        self._end = 0
+        self._early: dict[int, tuple[int, Answer]] = {}
 
     def add(self, answer: Answer) -> int:
-        """Add the answer to the next chunk; gives how many instances it had. Raises InvalidInput for what failed in
-        it: the first in the order of nodes and then of tasks."""
-        start, _ = self._cut.answered(answer.seconds)
+        """Add the answer to the chunk that was cut next; gives how many instances could be joined by it. Answers are
+        joined in the order of places. Raises InvalidInput for what failed: the first in the order of places and then
+        of tasks."""
+        start, end = self._cut.answered(answer.seconds)
+        self._early[start] = end, answer
+        count = 0
+        while self._end in self._early:
+            start = self._end
+            self._end, answer = self._early.pop(start)
+            count += self._join(start, answer)
+        return count
+
+    def _join(self, start: int, answer: Answer) -> int:
         if answer.faults:
             raise self._error(min(answer.faults, key=lambda fault: (fault.place, fault.task)), start)
         count = 0

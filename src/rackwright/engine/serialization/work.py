@@ -40,6 +40,11 @@ def answer(setup: bytes, chunk: bytes) -> bytes:
     return _answers.encode(msgspec.structs.replace(found, seconds=time.process_time() - began))
 
 
+def warm() -> None:
+    """Make ready what does not depend on a setup, in this thread."""
+    _kept.compiler()
+
+
 @contextmanager
 def _uncollected() -> Iterator[None]:
     """Keep the collector of cycles from walking through the data of the whole fleet again and again: reading a chunk
@@ -153,11 +158,16 @@ class _Kept(threading.local):
         self._setup = b""
         self._work: _Work | None = None
 
+    def compiler(self) -> Compiler:
+        """Give the compiler; making the grammar takes it a while."""
+        if self._compiler is None:
+            self._compiler = Compiler()
+        return self._compiler
+
     def prepared(self, setup: bytes) -> _Work:
         """Give the work of a setup."""
         if self._work is None or (self._setup is not setup and self._setup != setup):
-            self._compiler = self._compiler or Compiler()
-            self._setup, self._work = setup, _Work(_setups.decode(setup), self._compiler)
+            self._setup, self._work = setup, _Work(_setups.decode(setup), self.compiler())
         return self._work
 
 

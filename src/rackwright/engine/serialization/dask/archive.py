@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import zstandard
+
 import rackwright
 from rackwright.engine.serialization.processes import Work
 
@@ -53,7 +55,7 @@ def pack(setup: bytes, work: Work) -> Archive:
         archive.writestr(zipfile.ZipInfo(_MANIFEST, _EPOCH), json.dumps(manifest))
         for name, source in sources.items():
             archive.writestr(zipfile.ZipInfo(_CODE + name, _EPOCH), source, zipfile.ZIP_DEFLATED, 1)
-        archive.writestr(zipfile.ZipInfo(_SETUP, _EPOCH), setup, zipfile.ZIP_DEFLATED, 1)
+        archive.writestr(zipfile.ZipInfo(_SETUP, _EPOCH), zstandard.compress(setup, 1))
     return Archive(fingerprint(buffer.getvalue()), buffer.getvalue())
 
 
@@ -67,7 +69,7 @@ def unpack(data: bytes, folder: Path) -> Unpacked:
             archive.extractall(fresh, [name for name in archive.namelist() if name.startswith(_CODE)])
             (fresh / _CODE).rename(code)
             shutil.rmtree(fresh)
-        return Unpacked(code, manifest["function"], archive.read(_SETUP))
+        return Unpacked(code, manifest["function"], zstandard.decompress(archive.read(_SETUP)))
 
 
 def fingerprint(data: bytes) -> str:

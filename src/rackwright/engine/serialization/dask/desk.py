@@ -6,13 +6,13 @@ What a worker's own installation holds does not matter for an answer: it only ha
 from __future__ import annotations
 
 import threading
-import zlib
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import structlog
+import zstandard
 
 from rackwright.core.errors import InvalidInput, RackwrightError
 from rackwright.engine.serialization.dask.admission import Registration
@@ -66,11 +66,11 @@ class Desk:
     def answer(self, name: str, chunk: bytes) -> tuple[str, bytes]:
         """Have a chunk answered by the code and with the setup of an archive; says how it came back."""
         archive = self._archives.get(name)
-        if self.registration.leaving:
-            return LEAVING, b""
-        if archive is None:
+        if archive is None and not self.registration.leaving:
             return LACKING, b""
         with self._at_work:
+            if archive is None or self.registration.leaving:
+                return LEAVING, b""
             try:
                 return ANSWER, self._answerer(archive).ask(archive.setup, chunk)
             except Died as death:
@@ -112,14 +112,14 @@ def open_desk(desk: Desk) -> None:
 
 def answer_chunk(name: str, chunk: bytes) -> tuple[str, bytes]:
     """Answer a chunk at the worker that calls this: ``Desk.answer``, with chunk and answer ``squeezed``."""
-    how, answer = _desks[0].answer(name, zlib.decompress(chunk))
+    how, answer = _desks[0].answer(name, zstandard.decompress(chunk))
     return how, squeezed(answer)
 
 
 def squeezed(data: bytes) -> bytes:
-    """Compress what travels (RFC 1950). Data of nodes that are alike gets twenty times smaller, for a tenth of what its
+    """Compress what travels (RFC 8878). Data of nodes that are alike gets twenty times smaller, for a tenth of what its
     way through the scheduler would cost."""
-    return zlib.compress(data, 1)
+    return zstandard.compress(data, 1)
 
 
 def lacks_archive(name: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-import zlib
 from collections.abc import Collection, Coroutine
 from concurrent.futures import CancelledError
 from contextlib import suppress
@@ -14,6 +13,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+import zstandard
 
 from rackwright.engine.serialization.dask.admission import Registration, registrations
 from rackwright.engine.serialization.dask.archive import Archive
@@ -216,7 +217,7 @@ class Link:
         )
         try:
             how, data = await future
-            return how, zlib.decompress(data)
+            return how, zstandard.decompress(data)
         finally:
             with suppress(Exception):
                 future.release()
