@@ -64,7 +64,7 @@ HOT = {
 """Each hot query, and an index that it must use (any of these; none for what only inserts)."""
 PLANNER = 18
 """Major version of the embedded server, whose plans are guarded."""
-BIG = ("node_task", "fact", "barrier", "event", "log_piece", "scope", "member", "recorded_reads", "read_value")
+BIG = ("node_task", "node_task_place", "fact", "barrier", "event", "log_piece", "scope", "member", "recorded_reads", "read_value")
 ROW = re.compile(r"Index (?:Only )?Scan(?: Backward)? using (\w+)|Bitmap Index Scan on (\w+)")
 
 

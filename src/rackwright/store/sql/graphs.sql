@@ -1,13 +1,13 @@
 -- Graphs as a whole: what plans read and write.
 
 -- name: graph_rows
-SELECT id, deployment_id, graph, task, scope_id, rack_id, state, waits, priority, critical, attempt, tries, runs,
-       revision, fingerprint, claimed, forced, incarnation, claimed_at, lease_until, not_before, reason,
-       children, feeds, gates
-FROM node_task
-WHERE deployment_id = $1 AND graph = $2
-ORDER BY id
-FOR UPDATE;
+SELECT node_task.id, node_task.deployment_id, node_task.graph, node_task.task, node_task.scope_id, rack_id, state, waits,
+       priority, critical, attempt, tries, runs, revision, fingerprint, claimed, forced, incarnation, claimed_at,
+       lease_until, not_before, reason, children, feeds, gates
+FROM node_task_place AS place JOIN node_task USING (id)
+WHERE place.deployment_id = $1 AND place.graph = $2
+ORDER BY node_task.id
+FOR UPDATE OF node_task;
 
 -- name: reserve_node_tasks
 SELECT min(id), max(id) FROM (SELECT nextval('node_task_id') AS id FROM generate_series(1, $1)) AS fresh;
@@ -41,4 +41,4 @@ DELETE FROM barrier WHERE deployment_id = $1 AND graph = $2;
 
 -- name: analyze_node_tasks
 -- A plan that was made while the table was small would be kept for good; fresh statistics make PostgreSQL think anew.
-ANALYZE node_task;
+ANALYZE node_task, node_task_place;

@@ -1,23 +1,28 @@
 -- Node tasks and barriers on the way of every move. All of it works on sets.
 
 -- name: find
--- Each form has its own text, so that each has its own plan.
-SELECT id FROM node_task WHERE deployment_id = $1 AND state = coalesce($2::smallint, state) ORDER BY id;
+-- Each form has its own text, so that each has its own plan. States are looked up row by row, and only if asked for.
+SELECT id FROM node_task_place AS place
+WHERE deployment_id = $1
+  AND ($2::smallint IS NULL OR (SELECT state FROM node_task WHERE node_task.id = place.id) = $2)
+ORDER BY id;
 
 -- name: find_named
-SELECT id FROM node_task
-WHERE deployment_id = $1 AND state = coalesce($2::smallint, state) AND task = ANY ($3::text[])
+SELECT id FROM node_task_place AS place
+WHERE deployment_id = $1 AND task = ANY ($3::text[])
+  AND ($2::smallint IS NULL OR (SELECT state FROM node_task WHERE node_task.id = place.id) = $2)
 ORDER BY id;
 
 -- name: find_on
-SELECT id FROM node_task
-WHERE deployment_id = $1 AND state = coalesce($2::smallint, state) AND scope_id = ANY ($3::bigint[])
+SELECT id FROM node_task_place AS place
+WHERE deployment_id = $1 AND scope_id = ANY ($3::bigint[])
+  AND ($2::smallint IS NULL OR (SELECT state FROM node_task WHERE node_task.id = place.id) = $2)
 ORDER BY id;
 
 -- name: find_named_on
-SELECT id FROM node_task
-WHERE deployment_id = $1 AND state = coalesce($2::smallint, state) AND task = ANY ($3::text[])
-  AND scope_id = ANY ($4::bigint[])
+SELECT id FROM node_task_place AS place
+WHERE deployment_id = $1 AND task = ANY ($3::text[]) AND scope_id = ANY ($4::bigint[])
+  AND ($2::smallint IS NULL OR (SELECT state FROM node_task WHERE node_task.id = place.id) = $2)
 ORDER BY id;
 
 -- name: standing_on
@@ -25,7 +30,7 @@ SELECT id, deployment_id, graph, task, scope_id, rack_id, state, waits, priority
        revision, fingerprint, claimed, forced, incarnation, claimed_at, lease_until, not_before, reason,
        children, feeds, gates
 FROM node_task
-WHERE scope_id = $1
+WHERE id = ANY (ARRAY(SELECT place.id FROM node_task_place AS place WHERE place.scope_id = $1))
 ORDER BY id;
 
 -- name: waited_for
@@ -42,9 +47,9 @@ LIMIT :limit;
 -- name: last_run
 SELECT run.node_task, run.deployment_id, run.task, run.scope_id, run.rack_id, run.attempt, run.outcome, run.reason,
        run.revision, run.fingerprint, run.started_at, run.ended_at
-FROM node_task JOIN run ON run.deployment_id = node_task.deployment_id AND run.node_task = node_task.id
-WHERE node_task.id = $1
-ORDER BY run.id DESC
+FROM run
+WHERE run.scope_id = (SELECT scope_id FROM node_task WHERE id = $1) AND run.node_task = $1
+ORDER BY run.at DESC, run.id DESC
 LIMIT 1;
 
 -- name: existing
@@ -54,8 +59,9 @@ SELECT id FROM node_task WHERE id = ANY ($1::bigint[]);
 SELECT id FROM node_task WHERE id > $1 ORDER BY id LIMIT :limit;
 
 -- name: unfinished
-SELECT DISTINCT scope_id FROM node_task
-WHERE scope_id = ANY ($3::bigint[]) AND deployment_id = $1 AND graph = $2 AND state <> 0;
+SELECT DISTINCT scope_id FROM node_task_place AS place
+WHERE scope_id = ANY ($3::bigint[]) AND deployment_id = $1 AND graph = $2
+  AND (SELECT state FROM node_task WHERE node_task.id = place.id) <> 0;
 
 -- name: reach_children
 SELECT id FROM unnest($1::bigint[]) AS id
@@ -130,14 +136,14 @@ WHERE barrier.id = new.id;
 
 -- name: add_runs
 INSERT INTO run (xact, node_task, deployment_id, task, scope_id, rack_id, attempt, outcome, reason, revision,
-                 fingerprint, started_at, ended_at)
+                 fingerprint, started_at, ended_at, incarnation, outputs)
 SELECT pg_current_xact_id(), new.node_task, new.deployment_id, new.task, new.scope_id, new.rack_id, new.attempt, new.outcome,
-       new.reason, new.revision, new.fingerprint, new.started_at, new.ended_at
+       new.reason, new.revision, new.fingerprint, new.started_at, new.ended_at, new.incarnation, new.outputs
 FROM unnest(
     $1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::integer[], $7::text[], $8::text[],
-    $9::bigint[], $10::bytea[], $11::double precision[], $12::double precision[]
+    $9::bigint[], $10::bytea[], $11::double precision[], $12::double precision[], $13::text[], $14::jsonb[]
 ) AS new (node_task, deployment_id, task, scope_id, rack_id, attempt, outcome, reason, revision, fingerprint,
-          started_at, ended_at);
+          started_at, ended_at, incarnation, outputs);
 
 -- name: wakeable
 -- Some open barrier with children to wake, and the next of them.

@@ -42,11 +42,19 @@ ORDER BY 2
 LIMIT 1;
 
 -- name: remove_rows
-WITH gone AS (DELETE FROM node_task WHERE scope_id = $1 RETURNING id)
+WITH gone AS (
+    DELETE FROM node_task
+    WHERE id = ANY (ARRAY(SELECT place.id FROM node_task_place AS place WHERE place.scope_id = $1))
+    RETURNING id
+)
 DELETE FROM recorded_reads USING gone WHERE node_task = gone.id;
 
 -- name: remove_rows_of
-WITH gone AS (DELETE FROM node_task WHERE deployment_id = $1 RETURNING id)
+WITH gone AS (
+    DELETE FROM node_task USING node_task_place AS place
+    WHERE node_task.id = place.id AND place.deployment_id = $1
+    RETURNING node_task.id
+)
 DELETE FROM recorded_reads USING gone WHERE node_task = gone.id;
 
 -- name: remove_barriers_of

@@ -10,7 +10,12 @@ SELECT scope.id, scope.name, rack.name AS rack, address.value AS address, scope.
            ORDER BY 1
        ) AS roles,
        (SELECT jsonb_object_agg(state, n)
-        FROM (SELECT state, count(*) AS n FROM node_task WHERE scope_id = scope.id GROUP BY state) AS counted) AS tasks
+        FROM (
+            SELECT state, count(*) AS n
+            FROM node_task_place AS place JOIN node_task USING (id)
+            WHERE place.scope_id = scope.id
+            GROUP BY state
+        ) AS counted) AS tasks
 FROM scope
 LEFT JOIN scope AS rack ON rack.id = scope.rack
 LEFT JOIN fact AS address ON address.scope_id = scope.id AND address.path = 'desired.address'
