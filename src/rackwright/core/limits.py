@@ -36,7 +36,7 @@ class Running(NamedTuple):
     rack: int | None
     deployment: int
     task: str
-    count: int
+    number: int
 
 
 class Allowance:
@@ -48,7 +48,7 @@ class Allowance:
         for one in running:
             for key in _concerned(one.rack, one.deployment, one.task):
                 if key in self._left:
-                    self._left[key] -= one.count
+                    self._left[key] -= one.number
 
     def capacity(self, wanted: int) -> int:
         """How many node tasks the rack may be given at most, of the ``wanted`` ones."""

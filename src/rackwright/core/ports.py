@@ -4,19 +4,24 @@ Two stores answer it, PostgreSQL and memory, and one suite of behaviour holds fo
 the epoch, UTC. Every method may raise StoreUnavailable.
 
 Locks are taken in one order everywhere, so that no two transactions wait for each other in a ring:
-facts by (scope, path), then node tasks by id, then barriers by id.
+facts by (scope, path), then limits by (scope, task), then node tasks by id, then barriers by id, then the steering of a
+deployment.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol
 
 import msgspec
 
+from rackwright.core.errands import HookErrands, JobErrands
 from rackwright.core.facts import Fact, FactWrite
+from rackwright.core.limits import Limit, Running
 from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask, Run
+from rackwright.core.steering import Steering
+from rackwright.core.waves import Seen
 
 Reach = Literal["self", "children", "descendants"]
 
@@ -48,6 +53,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     catalog_name: str = ""
     stopped: bool = False
     created_at: float = 0.0
+    noop: bool = False
+    """Its node tasks are only rehearsed."""
 
 
 class Membership(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +122,7 @@ class PlanRecord(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: float | None = None
 
 
-class Transaction(Protocol):
+class Transaction(HookErrands, JobErrands, Protocol):
     """One unit of work: all of it is kept, or nothing."""
 
     async def put_facts(self, writes: Sequence[FactWrite]) -> list[Fact]:
@@ -181,11 +188,14 @@ class Transaction(Protocol):
         """Write every touched row and barrier and the runs, each kind in one statement; wake the racks that have new
         work when the transaction commits."""
 
-    async def claimable(self, rack: int, capacity: int, now: float) -> list[NodeTask]:
+    async def claimable(
+        self, rack: int, capacity: int, now: float, full: Collection[tuple[int, str]] = ()
+    ) -> list[NodeTask]:
         """Lock (skipping what others hold) at most ``capacity`` node tasks of the rack that may run now: todo, past
         ``not_before``, at most one per scope, none of a scope that has one in transition or a critical error, none of
-        a node that is not alive or not available, none of a stopped deployment; heaviest first. Claims of one rack
-        come one after the other (the rack's row is locked). Gates are not looked at: the caller does."""
+        a node that is not alive or not available, none of a stopped or held deployment, none of a node whose wave is
+        still to come, none of ``full`` (tasks of deployments; an empty task: all of one); heaviest first. Claims of one
+        rack come one after the other (the rack's row is locked). Gates are not looked at: the caller does."""
 
     async def barriers(self, ids: Collection[int]) -> dict[int, Barrier]:
         """Read barriers by id, without locking and without their children."""
@@ -207,8 +217,40 @@ class Transaction(Protocol):
     ) -> list[tuple[int, int]]:
         """Prolong the leases of these (id, attempt) pairs and give those that are no longer this incarnation's."""
 
-    async def seen(self, rack: int, now: float) -> None:
-        """Note that the rack's process is alive."""
+    async def seen(self, rack: int, now: float) -> bool:
+        """Note that the rack's process is alive. True where any limit is set: then ``limits`` is to be asked."""
+
+    async def limits(self, rack: int) -> tuple[list[Limit], list[Running]]:
+        """Lock the limits that concern what a rack may be given now, and count what runs under them. Claims under the
+        same limit come one after the other; what is under none is not touched."""
+
+    async def set_limit(self, scope: int, amount: int | None) -> None:
+        """Let at most ``amount`` node tasks of the site (``limits.SITE``), a rack or a deployment run at the same time;
+        None: as many as there are."""
+
+    async def set_task_limits(self, deployment: int, amounts: Mapping[str, int]) -> None:
+        """Replace the limits of a deployment's tasks."""
+
+    async def steering(self, deployment: int, *, lock: bool = False) -> Steering | None:
+        """What steers a deployment; None: nothing does."""
+
+    async def set_steering(self, steering: Steering) -> None:
+        """Let this steer a deployment, or, if it is empty, nothing; wake the racks that have work in it, unless it is
+        held."""
+
+    async def steered(self) -> list[int]:
+        """Deployments that something steers."""
+
+    async def assign_waves(self, deployment: int, waves: Sequence[tuple[int, int]]) -> None:
+        """Put nodes into waves: (scope, wave) pairs. Members that are not named are in none."""
+
+    async def failed_scopes(self, deployment: int) -> set[int]:
+        """Scopes on which a node task of the deployment is in error."""
+
+    async def wave_seen(self, deployment: int, wave: int) -> Seen:
+        """Whether anything of the deployment can go on by itself in the waves up to this one, and how many places of
+        this wave have failed: nodes, racks or the deployment with an error, and, once it rests, nodes that are gone
+        before they have done all of theirs."""
 
     async def record(self, events: Sequence[Event]) -> None:
         """Append events."""

@@ -18,8 +18,7 @@ def share(said: int | str, total: int, *, least: int = 0) -> int:
     percent = _PERCENT.fullmatch(text)
     if percent is not None:
         whole, _, part = percent[1].partition(".")
-        scale = 10 ** len(part)
-        return max(least, int(whole + part) * total // (100 * scale))
+        return max(least, int(whole + part) * total // int("100" + "0" * len(part)))
     if not text.isdecimal() or len(text) > 9:
         raise InvalidInput(f"{said!r} is neither a number nor a percentage", mend='write 3 or "10%"')
     return max(least, int(text))

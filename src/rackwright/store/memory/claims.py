@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -14,7 +14,9 @@ from rackwright.store.memory.work import Work
 class ClaimWork(Work):
     """The part of a transaction that hands node tasks to racks."""
 
-    async def claimable(self, rack: int, capacity: int, now: float) -> list[NodeTask]:
+    async def claimable(
+        self, rack: int, capacity: int, now: float, full: Collection[tuple[int, str]] = ()
+    ) -> list[NodeTask]:
         """See the port."""
         tables = self.tables
         taken = {row.scope for row in tables.rows.values() if _holds_its_scope(row)}
@@ -22,7 +24,7 @@ class ClaimWork(Work):
         for row in sorted(tables.rows_of(rack=rack, state=State.TODO), key=lambda row: (-row.priority, row.id)):
             if len(found) >= capacity:
                 break
-            if row.scope not in taken and row.not_before <= now and self._may_run(row):
+            if row.scope not in taken and row.not_before <= now and self._may_run(row, full):
                 taken.add(row.scope)
                 found.append(copied(row))
         return found
@@ -50,18 +52,28 @@ class ClaimWork(Work):
             self.tables.rows[id] = msgspec.structs.replace(self.tables.rows[id], lease_until=until)
         return [pair for pair in pairs if pair not in mine]
 
-    async def seen(self, rack: int, now: float) -> None:
+    async def seen(self, rack: int, now: float) -> bool:
         """See the port."""
         scope = self.tables.scopes.get(rack)
         if scope is not None:
             self.tables.scopes[rack] = msgspec.structs.replace(scope, last_seen=max(scope.last_seen or now, now))
+        return bool(self.tables.limits)
 
-    def _may_run(self, row: NodeTask) -> bool:
+    def _may_run(self, row: NodeTask, full: Collection[tuple[int, str]]) -> bool:
         scope = self.tables.scopes.get(row.scope)
         deployment = self.tables.deployments.get(row.deployment)
         if scope is None or deployment is None:
             return False
+        if (row.deployment, "") in full or (row.deployment, row.task) in full or self._held(row):
+            return False
         return scope.alive and scope.available and not deployment.stopped
+
+    def _held(self, row: NodeTask) -> bool:
+        steering = self.tables.steering.get(row.deployment)
+        if steering is None:
+            return False
+        wave = self.tables.waves.get(row.deployment, {}).get(row.scope, 0)
+        return bool(steering.held) or (steering.open_wave is not None and wave > steering.open_wave)
 
 
 def _holds_its_scope(row: NodeTask) -> bool:

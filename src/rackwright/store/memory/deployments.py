@@ -28,7 +28,7 @@ class DeploymentWork(ScopeWork):
 
     async def deployments(self, ids: Collection[int]) -> dict[int, Deployment]:
         """See the port."""
-        return {id: self.tables.deployments[id] for top in ids for id in self._line(top)}
+        return {id: self._with_noop(id) for top in ids for id in self._line(top)}
 
     async def memberships(self, deployment: int, scopes: Collection[int] | None = None) -> list[Membership]:
         """See the port."""
@@ -90,6 +90,10 @@ class DeploymentWork(ScopeWork):
         """See the port."""
         if deployment not in self.tables.deployments:
             raise unknown("deployment", deployment)
+
+    def _with_noop(self, id: int) -> Deployment:
+        steering = self.tables.steering.get(id)
+        return msgspec.structs.replace(self.tables.deployments[id], noop=steering is not None and steering.noop)
 
     def _line(self, id: int | None) -> list[int]:
         """A deployment and its ancestors."""

@@ -83,6 +83,9 @@ class ScopeWork(Work):
         for table in (tables.scopes, tables.secrets, tables.facts, tables.deployments, tables.generations):
             table.pop(scope, None)
         tables.members.pop(scope, None)
+        tables.steering.pop(scope, None)
+        tables.waves.pop(scope, None)
+        tables.limits = {key: amount for key, amount in tables.limits.items() if key[0] != scope}
 
     def _standing_in(self, scope: int) -> Scope | None:
         tables = self.tables

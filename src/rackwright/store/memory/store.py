@@ -10,14 +10,17 @@ from rackwright.store.memory.claims import ClaimWork
 from rackwright.store.memory.deployments import DeploymentWork
 from rackwright.store.memory.facts import FactWork
 from rackwright.store.memory.graphs import GraphWork
+from rackwright.store.memory.jobs import JobWork
 from rackwright.store.memory.plans import PlanWork
 from rackwright.store.memory.reads import ReadWork
+from rackwright.store.memory.roster import MemoryRoster
+from rackwright.store.memory.steering import SteeringWork
 from rackwright.store.memory.tables import Tables
 from rackwright.store.memory.views import MemoryViews
 from rackwright.store.news import Board
 
 
-class MemoryTransaction(FactWork, ReadWork, ClaimWork, GraphWork, DeploymentWork, PlanWork):
+class MemoryTransaction(FactWork, ReadWork, ClaimWork, GraphWork, DeploymentWork, PlanWork, SteeringWork, JobWork):
     """The port's Transaction on a working copy."""
 
     async def rollback(self) -> None:
@@ -33,6 +36,8 @@ class MemoryStore:
         """What is committed."""
         self.views = MemoryViews(lambda: self.tables)
         """Reading for people."""
+        self.roster = MemoryRoster(lambda: self.tables)
+        """The processes of the product."""
         self._one_by_one = asyncio.Lock()
         self._board = Board()
 

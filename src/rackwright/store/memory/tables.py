@@ -8,8 +8,12 @@ from typing import Any
 import msgspec
 
 from rackwright.core.facts import Fact
+from rackwright.core.hooks import Delivery, Message, Subscription
+from rackwright.core.jobs import JobRecord
 from rackwright.core.node_task import Barrier, NodeTask, Run
 from rackwright.core.ports import Deployment, Event, Membership, PlanRecord, Scope
+
+from rackwright.core.steering import Steering
 
 
 class Tables(msgspec.Struct):
@@ -38,6 +42,15 @@ class Tables(msgspec.Struct):
     catalogs: dict[str, bytes] = {}
     catalog_names: dict[str, tuple[str, float]] = {}
     plans: dict[int, PlanRecord] = {}
+    subscriptions: dict[int, Subscription] = {}
+    messages: dict[int, Message] = {}
+    deliveries: list[Delivery] = []
+    jobs: dict[int, JobRecord] = {}
+    limits: dict[tuple[int, str], int] = {}
+    """By scope (0: the site) and task."""
+    steering: dict[int, Steering] = {}
+    waves: dict[int, dict[int, int]] = {}
+    """By deployment and node."""
 
     def copied(self) -> Tables:
         """A copy with tables of its own."""

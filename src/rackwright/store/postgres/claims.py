@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rackwright.core.node_task import NodeTask
 from rackwright.store.postgres import records
@@ -16,7 +16,9 @@ SMALLEST_WINDOW = 16
 class ClaimWork(Work):
     """The part of a transaction that hands node tasks to racks."""
 
-    async def claimable(self, rack: int, capacity: int, now: float) -> list[NodeTask]:
+    async def claimable(
+        self, rack: int, capacity: int, now: float, full: Collection[tuple[int, str]] = ()
+    ) -> list[NodeTask]:
         """See the port.
 
         A scope may have many node tasks that are ready, and gets one. So a window of ready ones is looked at, and
@@ -27,7 +29,7 @@ class ClaimWork(Work):
             return found
         while len(found) < capacity:
             statement, window = limited("claimable", max(capacity - len(found), SMALLEST_WINDOW))
-            rows = await self.text_rows(statement, rack, now, [row.scope for row in found])
+            rows = await self.text_rows(statement, rack, now, [row.scope for row in found], *columns(sorted(full), 2))
             found += [records.node_task(row) for row in rows]
             if not rows or rows[0][-1] < window:
                 break
@@ -52,6 +54,6 @@ class ClaimWork(Work):
         kept = {(id, attempt) for id, attempt in rows}
         return [pair for pair in pairs if tuple(pair) not in kept]
 
-    async def seen(self, rack: int, now: float) -> None:
+    async def seen(self, rack: int, now: float) -> bool:
         """See the port."""
-        await self.run("seen", rack, now)
+        return bool(await self.value("seen", rack, now))

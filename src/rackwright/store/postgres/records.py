@@ -63,7 +63,7 @@ def run_row(run: Run) -> tuple[Any, ...]:
     """The values of ``add_runs``."""
     return (
         run.node_task, run.deployment, run.task, run.scope, run.rack, run.attempt, run.outcome, plain(run.reason),
-        run.revision, run.fingerprint, run.started_at, run.ended_at,
+        run.revision, run.fingerprint, run.started_at, run.ended_at, run.incarnation, run.outputs or None,
     )  # fmt: skip
 
 
@@ -101,8 +101,9 @@ def scope(row: asyncpg.Record) -> Scope:
 def deployment(row: asyncpg.Record) -> Deployment:
     """A row of ``deployments``."""
     return Deployment(
-        id=row[0], name=row[1], parent=row[2], catalog=row[3], catalog_name=row[4], stopped=row[5], created_at=row[6]
-    )
+        id=row[0], name=row[1], parent=row[2], catalog=row[3], catalog_name=row[4], stopped=row[5], created_at=row[6],
+        noop=row[7],
+    )  # fmt: skip
 
 
 def membership(row: asyncpg.Record) -> Membership:

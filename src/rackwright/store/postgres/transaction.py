@@ -12,14 +12,19 @@ from rackwright.store.postgres.claims import ClaimWork
 from rackwright.store.postgres.deployments import DeploymentWork
 from rackwright.store.postgres.facts import FactWork
 from rackwright.store.postgres.graphs import GraphWork
+from rackwright.store.postgres.jobs import JobWork
 from rackwright.store.postgres.moves import MoveWork
 from rackwright.store.postgres.plans import PlanWork
 from rackwright.store.postgres.reads import ReadWork
 from rackwright.store.postgres.scopes import ScopeWork
 from rackwright.store.postgres.session import Connection
+from rackwright.store.postgres.steering import SteeringWork
+from rackwright.store.postgres.wanted import Wanted
 
 
-class PostgresTransaction(FactWork, MoveWork, ReadWork, ClaimWork, GraphWork, ScopeWork, DeploymentWork, PlanWork):
+class PostgresTransaction(
+    FactWork, MoveWork, ReadWork, ClaimWork, GraphWork, ScopeWork, DeploymentWork, PlanWork, SteeringWork, JobWork
+):
     """The port's Transaction on one connection."""
 
     async def rollback(self) -> None:
@@ -29,15 +34,18 @@ class PostgresTransaction(FactWork, MoveWork, ReadWork, ClaimWork, GraphWork, Sc
 
 
 @contextlib.asynccontextmanager
-async def transaction(connection: Connection) -> AsyncIterator[PostgresTransaction]:
-    """Begin; commit and send the news when the block ends well; undo everything when it raises."""
+async def transaction(connection: Connection, wanted: Wanted) -> AsyncIterator[PostgresTransaction]:
+    """Begin; commit and send the news when the block ends well; undo everything when it raises. ``wanted`` is what the
+    process knows of the hooks."""
     work = PostgresTransaction(connection)
+    work.wanted = wanted
     await work.run("begin")
     try:
         yield work
         if not work.over:
             await work.send_news()
             await work.run("commit")
+            work.remember_hooks()
     except BaseException:
         if not work.over:
             # What went wrong is on its way up already; a connection that is lost has nothing to roll back.

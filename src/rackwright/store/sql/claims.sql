@@ -23,6 +23,14 @@ WITH ready AS MATERIALIZED (
                 LIMIT 1) THEN false
           ELSE (SELECT alive AND available FROM scope WHERE scope.id = node_task.scope_id)
               AND (SELECT NOT stopped FROM deployment WHERE deployment.id = node_task.deployment_id)
+              AND NOT EXISTS (
+                  SELECT FROM steering
+                  WHERE steering.deployment_id = node_task.deployment_id
+                    AND (held OR wave < (
+                        SELECT member.wave FROM member
+                        WHERE member.deployment_id = node_task.deployment_id AND member.scope_id = node_task.scope_id)))
+              AND (deployment_id, task) NOT IN (SELECT * FROM unnest($4::bigint[], $5::text[]))
+              AND (deployment_id, '') NOT IN (SELECT * FROM unnest($4::bigint[], $5::text[]))
           END
     ORDER BY priority DESC, id
     LIMIT :limit
@@ -54,4 +62,4 @@ WITH mine AS MATERIALIZED (
 UPDATE node_task SET lease_until = $5 FROM mine WHERE node_task.id = mine.id RETURNING node_task.id, node_task.attempt;
 
 -- name: seen
-UPDATE scope SET last_seen = greatest(last_seen, $2) WHERE id = $1;
+UPDATE scope SET last_seen = greatest(last_seen, $2) WHERE id = $1 RETURNING EXISTS (SELECT FROM work_limit);

@@ -12,7 +12,8 @@ WITH RECURSIVE line (id) AS (
     SELECT deployment.parent FROM line JOIN deployment USING (id) WHERE deployment.parent IS NOT NULL
 )
 SELECT deployment.id, (SELECT scope.name FROM scope WHERE scope.id = deployment.id), parent, catalog, catalog_name,
-       stopped, (SELECT scope.created_at FROM scope WHERE scope.id = deployment.id)
+       stopped, (SELECT scope.created_at FROM scope WHERE scope.id = deployment.id),
+       EXISTS (SELECT FROM steering WHERE steering.deployment_id = deployment.id AND noop)
 FROM line JOIN deployment USING (id);
 
 -- name: memberships

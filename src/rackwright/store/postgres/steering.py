@@ -1,0 +1,75 @@
+"""Limits, and what steers deployments, in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from rackwright.core.limits import SITE, Limit, Running
+from rackwright.core.steering import Steering
+from rackwright.core.waves import Seen
+from rackwright.store.postgres.session import Json, columns
+from rackwright.store.postgres.work import Work
+
+
+class SteeringWork(Work):
+    """The part of a transaction that is about limits and steering."""
+
+    async def limits(self, rack: int) -> tuple[list[Limit], list[Running]]:
+        """See the port."""
+        found = [Limit(scope=row[0], task=row[1], amount=row[2]) for row in await self.rows("limits", rack)]
+        if not found:
+            return [], []
+        scopes = {limit.scope for limit in found}
+        rows = await self.rows("running", SITE in scopes, rack, sorted(scopes - {SITE, rack}))
+        return found, [Running(*row) for row in rows]
+
+    async def set_limit(self, scope: int, amount: int | None) -> None:
+        """See the port."""
+        await self._put_limits(scope, {} if amount is None else {"": amount}, False)
+
+    async def set_task_limits(self, deployment: int, amounts: Mapping[str, int]) -> None:
+        """See the port."""
+        if {task: amount for task, amount in await self.rows("task_limits", deployment)} != amounts:
+            await self._put_limits(deployment, amounts, True)
+
+    async def steering(self, deployment: int, *, lock: bool = False) -> Steering | None:
+        """See the port."""
+        document = await self.value("steering_locked" if lock else "steering", deployment)
+        return None if document is None else msgspec.convert(document, Steering)
+
+    async def set_steering(self, steering: Steering) -> None:
+        """See the port."""
+        if steering.empty:
+            await self.run("drop_steering", steering.deployment)
+        else:
+            document = Json(msgspec.to_builtins(steering))
+            fields = (bool(steering.held), steering.open_wave, steering.noop)
+            await self.run("put_steering", steering.deployment, document, *fields)
+        if not steering.held:
+            self.tell_racks(row[0] for row in await self.rows("racks_with_work", steering.deployment))
+
+    async def steered(self) -> list[int]:
+        """See the port."""
+        return [row[0] for row in await self.rows("steered")]
+
+    async def assign_waves(self, deployment: int, waves: Sequence[tuple[int, int]]) -> None:
+        """See the port."""
+        await self.run("assign_waves", deployment, *columns(waves, 2))
+
+    async def failed_scopes(self, deployment: int) -> set[int]:
+        """See the port."""
+        return {row[0] for row in await self.rows("failed_scopes", deployment)}
+
+    async def wave_seen(self, deployment: int, wave: int) -> Seen:
+        """See the port."""
+        busy = bool(await self.value("wave_busy", deployment, wave))
+        failed = int(await self.value("wave_failed", deployment, wave))
+        if not busy:
+            failed += int(await self.value("wave_gone", deployment, wave))
+        return Seen(busy, failed)
+
+    async def _put_limits(self, scope: int, amounts: Mapping[str, int], tasks: bool) -> None:
+        await self.run("drop_limits", scope, tasks, list(amounts))
+        await self.run("put_limits", scope, *columns(sorted(amounts.items()), 2))
