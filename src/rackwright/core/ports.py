@@ -16,10 +16,12 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from rackwright.core.audit import NOBODY, Asked, Change
 from rackwright.core.errands import HookErrands, JobErrands
 from rackwright.core.facts import Fact, FactWrite
 from rackwright.core.limits import Limit, Running
 from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask, Run
+from rackwright.core.retention import Arrangement, Part, Series
 from rackwright.core.steering import Steering
 from rackwright.core.waves import Seen
 
@@ -255,6 +257,15 @@ class Transaction(HookErrands, JobErrands, Protocol):
     async def record(self, events: Sequence[Event]) -> None:
         """Append events."""
 
+    async def note(self, changes: Sequence[Change]) -> None:
+        """Append changes of what is desired, with who asked for this transaction."""
+
+    async def parts(self, series: Series) -> list[Part] | None:
+        """How a table of history is cut along time, in order; None while another transaction does this work."""
+
+    async def arrange(self, series: Series, done: Arrangement) -> None:
+        """Drop, narrow and make parts of a table of history."""
+
     async def scopes(self, ids: Collection[int]) -> dict[int, Scope]:
         """Scopes by id."""
 
@@ -349,8 +360,9 @@ class Transaction(HookErrands, JobErrands, Protocol):
 class Store(Protocol):
     """The database: transactions for the engine, reading for people (see ``views``), and being told of news."""
 
-    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """A transaction: committed when the block ends well, undone when it raises."""
+    def transaction(self, asked: Asked = NOBODY) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction: committed when the block ends well, undone when it raises. What it notes as changed is noted
+        as asked for by ``asked``."""
 
     def listen(self, *channels: str) -> AbstractAsyncContextManager[AsyncIterator[tuple[str, str]]]:
         """News as (channel, payload): ``work`` with a rack's id, ``plan``, ``barrier``, ``event``. News may be lost

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+from rackwright.core.audit import NOBODY, Asked
 from rackwright.store.memory.claims import ClaimWork
 from rackwright.store.memory.deployments import DeploymentWork
 from rackwright.store.memory.facts import FactWork
 from rackwright.store.memory.graphs import GraphWork
+from rackwright.store.memory.history import HistoryWork
 from rackwright.store.memory.jobs import JobWork
 from rackwright.store.memory.plans import PlanWork
 from rackwright.store.memory.reads import ReadWork
@@ -20,7 +22,9 @@ from rackwright.store.memory.views import MemoryViews
 from rackwright.store.news import Board
 
 
-class MemoryTransaction(FactWork, ReadWork, ClaimWork, GraphWork, DeploymentWork, PlanWork, SteeringWork, JobWork):
+class MemoryTransaction(
+    FactWork, HistoryWork, ReadWork, ClaimWork, GraphWork, DeploymentWork, PlanWork, SteeringWork, JobWork
+):
     """The port's Transaction on a working copy."""
 
     async def rollback(self) -> None:
@@ -45,11 +49,12 @@ class MemoryStore:
         """Nothing to do: it is gone when it is forgotten."""
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[MemoryTransaction]:
+    async def transaction(self, asked: Asked = NOBODY) -> AsyncIterator[MemoryTransaction]:
         """See the port."""
         async with self._one_by_one:
             working = self.tables.copied()
             work = MemoryTransaction(working)
+            work.asked = asked
             try:
                 yield work
                 if work.over:

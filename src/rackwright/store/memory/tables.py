@@ -7,12 +7,13 @@ from typing import Any
 
 import msgspec
 
+from rackwright.core.audit import ChangeView
 from rackwright.core.facts import Fact
 from rackwright.core.hooks import Delivery, Message, Subscription
 from rackwright.core.jobs import JobRecord
 from rackwright.core.node_task import Barrier, NodeTask, Run
 from rackwright.core.ports import Deployment, Event, Membership, PlanRecord, Scope
-
+from rackwright.core.retention import Span
 from rackwright.core.steering import Steering
 
 
@@ -39,6 +40,9 @@ class Tables(msgspec.Struct):
     """JSON by fingerprint."""
     runs: list[tuple[int, Run]] = []
     events: list[Event] = []
+    changes: list[ChangeView] = []
+    parts: dict[str, tuple[Span, ...]] = {}
+    """By table of history: how it is cut along time."""
     catalogs: dict[str, bytes] = {}
     catalog_names: dict[str, tuple[str, float]] = {}
     plans: dict[int, PlanRecord] = {}

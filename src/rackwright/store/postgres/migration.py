@@ -9,6 +9,7 @@ from typing import NamedTuple
 import asyncpg
 
 from rackwright.core.errors import StoreUnavailable
+from rackwright.store.postgres.job_schema import fit_jobs
 from rackwright.store.postgres.session import CONNECT_TIMEOUT, Connection, translated
 
 LOCK = 7_225_928_841
@@ -64,7 +65,9 @@ async def migrate(dsn: str) -> list[str]:
             refuse_old(connection.get_server_version().major)
             await connection.execute(f"SELECT pg_advisory_lock({LOCK})")
             await connection.execute(_LEDGER)
-            return await _apply(connection, migrations())
+            done = await _apply(connection, migrations())
+            await fit_jobs(connection)
+            return done
         finally:
             await connection.close()
 

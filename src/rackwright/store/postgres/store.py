@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 
+from rackwright.core.audit import NOBODY, Asked
 from rackwright.store.news import Board
 from rackwright.store.postgres.listening import Listening
-from rackwright.store.postgres.pool import Pool
+from rackwright.store.postgres.pool import Pool, Waited
+from rackwright.store.postgres.roster import PostgresRoster
 from rackwright.store.postgres.transaction import PostgresTransaction, transaction
 from rackwright.store.postgres.views import PostgresViews
+from rackwright.store.postgres.wanted import Wanted
 
 
 class PostgresStore:
@@ -19,17 +22,21 @@ class PostgresStore:
     def __init__(self, pool: Pool, dsn: str) -> None:
         self._pool = pool
         self._board = Board()
+        self._wanted = Wanted()
         self._listening = Listening(dsn, self._board)
         self.views = PostgresViews(pool)
         """Reading for people."""
+        self.roster = PostgresRoster(pool)
+        """The processes of the product."""
 
     @classmethod
-    async def open(cls, dsn: str, *, pool_size: int = 10) -> PostgresStore:
-        """Connect with at most ``pool_size`` connections, and one more once somebody listens.
+    async def open(cls, dsn: str, *, pool_size: int = 10, waited: Waited | None = None) -> PostgresStore:
+        """Connect with at most ``pool_size`` connections, and one more once somebody listens. ``waited`` is told the
+        seconds that each piece of work waited for its connection.
 
         Raises StoreUnavailable. The schema must be there already: see ``migrate``.
         """
-        return cls(await Pool.open(dsn, pool_size), dsn)
+        return cls(await Pool.open(dsn, pool_size, waited), dsn)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -37,9 +44,9 @@ class PostgresStore:
         await self._pool.close()
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[PostgresTransaction]:
+    async def transaction(self, asked: Asked = NOBODY) -> AsyncIterator[PostgresTransaction]:
         """See the port. Beside StoreUnavailable any call, and the end of the block, may raise TryAgain."""
-        async with self._pool.connection() as connection, transaction(connection) as work:
+        async with self._pool.connection() as connection, transaction(connection, self._wanted) as work:
             yield work
 
     @contextlib.asynccontextmanager

@@ -12,6 +12,7 @@ from rackwright.store.postgres.claims import ClaimWork
 from rackwright.store.postgres.deployments import DeploymentWork
 from rackwright.store.postgres.facts import FactWork
 from rackwright.store.postgres.graphs import GraphWork
+from rackwright.store.postgres.history import HistoryWork
 from rackwright.store.postgres.jobs import JobWork
 from rackwright.store.postgres.moves import MoveWork
 from rackwright.store.postgres.plans import PlanWork
@@ -23,7 +24,17 @@ from rackwright.store.postgres.wanted import Wanted
 
 
 class PostgresTransaction(
-    FactWork, MoveWork, ReadWork, ClaimWork, GraphWork, ScopeWork, DeploymentWork, PlanWork, SteeringWork, JobWork
+    FactWork,
+    MoveWork,
+    HistoryWork,
+    ReadWork,
+    ClaimWork,
+    GraphWork,
+    ScopeWork,
+    DeploymentWork,
+    PlanWork,
+    SteeringWork,
+    JobWork,
 ):
     """The port's Transaction on one connection."""
 

@@ -1,0 +1,127 @@
+-- Subscriptions and the messages that wait for them.
+
+-- name: wanted_events
+SELECT DISTINCT unnest(events) FROM subscription;
+
+-- name: announce
+-- One message for each subscription that wants one of these, in their order.
+INSERT INTO message (subscription_id, event, object, at, data)
+SELECT wanting.id, said.event, said.object, $1,
+       said.data || jsonb_strip_nulls(jsonb_build_object(
+           'task', said.task, 'deployment', part.name, 'scope', place.name, 'rack', rack.name
+       ))
+FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::jsonb[])
+     WITH ORDINALITY AS said (event, object, deployment_id, scope_id, rack_id, task, data, position)
+JOIN subscription AS wanting ON said.event = ANY (wanting.events)
+LEFT JOIN member ON member.deployment_id = wanting.deployment_id AND member.scope_id = said.scope_id
+LEFT JOIN scope AS part ON part.id = said.deployment_id
+LEFT JOIN scope AS place ON place.id = said.scope_id
+LEFT JOIN scope AS rack ON rack.id = said.rack_id
+WHERE CASE split_part(said.event, '.', 1)
+          WHEN 'node' THEN wanting.deployment_id IS NULL OR member.scope_id IS NOT NULL
+          ELSE wanting.deployment_id IS NULL OR wanting.deployment_id = said.deployment_id
+      END
+  AND (wanting.tasks = '{}' OR said.event NOT LIKE 'node\_task.%' OR said.task = ANY (wanting.tasks))
+  AND (wanting.role = '' OR said.event LIKE 'deployment.%' OR wanting.role = ANY (member.roles))
+ORDER BY said.position, wanting.id
+RETURNING id;
+
+-- name: subscriptions
+SELECT id, name, kind, events, deployment_id, tasks, role, target, catalog, salt, created_at
+FROM subscription
+WHERE $1::bigint[] IS NULL OR id = ANY ($1::bigint[])
+ORDER BY name;
+
+-- name: subscribe
+INSERT INTO subscription AS old
+    (name, kind, events, deployment_id, tasks, role, target, catalog, salt, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT (name) DO UPDATE SET
+    events = excluded.events, deployment_id = excluded.deployment_id, tasks = excluded.tasks, role = excluded.role,
+    target = excluded.target, catalog = excluded.catalog, salt = excluded.salt
+WHERE old.kind = excluded.kind
+RETURNING id;
+
+-- name: unsubscribe
+DELETE FROM subscription WHERE id = ANY ($1::bigint[]);
+
+-- name: due
+-- Of every object only the first message that waits can be delivered.
+SELECT subscription.id
+FROM subscription
+WHERE EXISTS (
+    SELECT FROM message
+    WHERE subscription_id = subscription.id AND state = 'waiting' AND not_before <= $1 AND NOT EXISTS (
+        SELECT FROM message AS earlier
+        WHERE earlier.subscription_id = message.subscription_id AND earlier.state = 'waiting'
+          AND earlier.object = message.object AND earlier.id < message.id
+    )
+)
+ORDER BY id;
+
+-- name: take_messages
+WITH first AS (
+    SELECT id FROM message
+    WHERE subscription_id = $1 AND state = 'waiting' AND not_before <= $2 AND NOT EXISTS (
+        SELECT FROM message AS earlier
+        WHERE earlier.subscription_id = message.subscription_id AND earlier.state = 'waiting'
+          AND earlier.object = message.object AND earlier.id < message.id
+    )
+    ORDER BY id
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE message SET tries = tries + 1, not_before = $3
+FROM first
+WHERE message.id = first.id
+RETURNING message.id, key, subscription_id, event, object, at, data, state, tries, not_before, error;
+
+-- name: settle_messages
+WITH ended AS (
+    SELECT * FROM unnest(
+        $1::bigint[], $2::integer[], $3::text[], $4::double precision[], $5::double precision[],
+        $6::double precision[], $7::text[]
+    ) AS new (id, tries, state, not_before, at, took, error)
+), logged AS (
+    INSERT INTO delivery (message_id, number, at, took, error)
+    SELECT ended.id, ended.tries, ended.at, ended.took, ended.error FROM ended JOIN message USING (id)
+)
+UPDATE message SET state = ended.state, not_before = ended.not_before, error = ended.error
+FROM ended
+WHERE message.id = ended.id AND message.tries = ended.tries AND message.state = 'waiting';
+
+-- name: messages
+SELECT id, key, subscription_id, event, object, at, data, state, tries, not_before, error
+FROM message
+WHERE subscription_id = $1 AND id > $2 AND ($3::text IS NULL OR state = $3)
+ORDER BY id
+LIMIT $4;
+
+-- name: deliveries
+SELECT message.id, delivery.number, delivery.at, delivery.took, delivery.error, message.key, message.event, delivery.id
+FROM message JOIN delivery ON delivery.message_id = message.id
+WHERE message.subscription_id = $1
+ORDER BY delivery.id DESC
+LIMIT $2;
+
+-- name: redeliver
+UPDATE message SET state = 'waiting', tries = 0, not_before = 0
+WHERE subscription_id = $1 AND key = ANY ($2::uuid[])
+RETURNING id;
+
+-- name: redeliver_parked
+UPDATE message SET state = 'waiting', tries = 0, not_before = 0
+WHERE subscription_id = $1 AND state = 'parked'
+RETURNING id;
+
+-- name: forget_messages
+DELETE FROM message
+WHERE id = ANY (ARRAY(SELECT id FROM message WHERE state = 'delivered' AND at < $1 ORDER BY at LIMIT :limit))
+RETURNING id;
+
+-- name: forget_subscriptions
+-- Of deployments that are gone, once nothing waits for them any more.
+DELETE FROM subscription
+WHERE deployment_id IS NOT NULL
+  AND NOT EXISTS (SELECT FROM deployment WHERE deployment.id = subscription.deployment_id)
+  AND NOT EXISTS (SELECT FROM message WHERE subscription_id = subscription.id AND state = 'waiting');
