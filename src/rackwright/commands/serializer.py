@@ -22,7 +22,7 @@ from rackwright.commands.supervisor import Child, Program, end_all
 from rackwright.engine.serialization.dask.admission import NAME, STATUSES, Registration
 from rackwright.engine.serialization.dask.archive import libraries
 from rackwright.engine.serialization.dask.certificates import check_address, security
-from rackwright.engine.serialization.dask.desk import Desk, open_desk
+from rackwright.engine.serialization.dask.desk import ANSWERS, Desk, open_desk
 from rackwright.engine.serialization.dask.library import NO_PAGES, configure
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.25, 15.0
 """Seconds before the scheduler is tried again; each further pause is twice as long."""
 CONNECTING = 3.0
 """Seconds that one attempt to connect may take."""
-FETCHING = 5.0
-"""Seconds that a worker that is about to end leaves for its last answers to be fetched."""
+FETCHING = 0.5
+"""Seconds for the last answer to be on its way."""
 LOOK = 0.05
 """Seconds between two looks at what a worker still has to do."""
 
@@ -134,8 +134,8 @@ async def _work(setting: SerializerSetting, desk: Desk, folder: Path, stop: asyn
 
 
 def _worker(setting: SerializerSetting, desk: Desk, folder: Path, address: str) -> Worker:
-    """Make one that says what it is with every heartbeat. While its process answers one chunk, a second one is unpacked:
-    the process need not wait for it."""
+    """Make one that says what it is with every heartbeat, and takes chunks. While its process answers one, a second one
+    is unpacked: the process need not wait for it."""
     from distributed import Worker
     from distributed.worker import DEFAULT_METRICS
 
@@ -143,9 +143,12 @@ def _worker(setting: SerializerSetting, desk: Desk, folder: Path, address: str) 
         desk.registration = msgspec.structs.replace(desk.registration, status=_status(setting), control=setting.control)
         return desk.told()
 
-    return Worker(
+    async def answers(name: str, chunk: bytes) -> tuple[str, bytes]:
+        return await asyncio.to_thread(desk.answer_squeezed, name, chunk)
+
+    worker = Worker(
         address,
-        nthreads=2,
+        nthreads=1,
         name=f"{setting.node}-{uuid.uuid4().hex[:8]}",
         security=security(Path(setting.certificates or setting.data / DASK), "worker"),
         protocol="tls",
@@ -155,6 +158,8 @@ def _worker(setting: SerializerSetting, desk: Desk, folder: Path, address: str) 
         dashboard_address=NO_PAGES,
         metrics={**DEFAULT_METRICS, NAME: told},
     )
+    worker.handlers[ANSWERS] = answers
+    return worker
 
 
 def _status(setting: SerializerSetting) -> str:
@@ -185,12 +190,9 @@ async def _leave(worker: Worker, desk: Desk) -> None:
     log.info("serializer leaves")
     desk.leave()
     await worker.heartbeat()
-    clock = asyncio.get_running_loop().time
-    while worker.state.executing_count and worker.status == Status.running:
+    while desk.busy and worker.status == Status.running:
         await asyncio.sleep(LOOK)
-    end = clock() + FETCHING
-    while worker.state.tasks and worker.status == Status.running and clock() < end:
-        await asyncio.sleep(LOOK)
+    await asyncio.sleep(FETCHING)
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[None, None, Any]) -> bool:

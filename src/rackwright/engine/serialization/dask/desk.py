@@ -19,6 +19,8 @@ from rackwright.engine.serialization.dask.admission import Registration
 from rackwright.engine.serialization.dask.archive import Unpacked, fingerprint, pack, unpack
 from rackwright.engine.serialization.processes import WORK, Answerer, Died, Work
 
+ANSWERS = "rackwright_answer"
+"""The name under which a worker takes chunks."""
 ANSWER, LACKING, LEAVING, DIED, FAULT = "answer", "lacking", "leaving", "died", "fault"
 """How a chunk came back: with its answer; the archive is not here; the worker is about to end; its process died; the
 function failed."""
@@ -38,6 +40,7 @@ class Desk:
         self._archives: OrderedDict[str, Unpacked] = OrderedDict()
         self._answerers: OrderedDict[Path, Answerer] = OrderedDict()
         self._at_work = threading.Lock()
+        self._taken: list[str] = []
 
     def told(self, _: object = None) -> dict[str, Any]:
         """Give the registration as plain data, for a heartbeat."""
@@ -79,6 +82,20 @@ class Desk:
             except RackwrightError as error:
                 return FAULT, str(error).encode()
 
+    def answer_squeezed(self, name: str, chunk: bytes) -> tuple[str, bytes]:
+        """The same, with chunk and answer ``squeezed``."""
+        self._taken.append(name)
+        try:
+            how, answer = self.answer(name, zstandard.decompress(chunk))
+            return how, squeezed(answer)
+        finally:
+            self._taken.pop()
+
+    @property
+    def busy(self) -> bool:
+        """Whether there are chunks that are not answered yet."""
+        return bool(self._taken)
+
     def leave(self) -> None:
         """Take no more chunks."""
         self.registration = msgspec.structs.replace(self.registration, leaving=True)
@@ -108,12 +125,6 @@ _desks: list[Desk] = []
 def open_desk(desk: Desk) -> None:
     """Make this the desk of the process; what clients send goes there."""
     _desks[:] = [desk]
-
-
-def answer_chunk(name: str, chunk: bytes) -> tuple[str, bytes]:
-    """Answer a chunk at the worker that calls this: ``Desk.answer``, with chunk and answer ``squeezed``."""
-    how, answer = _desks[0].answer(name, zstandard.decompress(chunk))
-    return how, squeezed(answer)
 
 
 def squeezed(data: bytes) -> bytes:

@@ -7,7 +7,6 @@ import itertools
 import threading
 from collections.abc import Collection, Coroutine
 from concurrent.futures import CancelledError
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -20,9 +19,9 @@ from rackwright.engine.serialization.dask.admission import Registration, registr
 from rackwright.engine.serialization.dask.archive import Archive
 from rackwright.engine.serialization.dask.certificates import check_address, security
 from rackwright.engine.serialization.dask.desk import (
+    ANSWERS,
     FAULT,
     LACKING,
-    answer_chunk,
     keep_archive,
     lacks_archive,
     squeezed,
@@ -36,8 +35,9 @@ LOOK = 0.25
 """Seconds between two looks at the scheduler's workers."""
 CONNECTING = 3.0
 """Seconds that one attempt to connect may take."""
-LOST, UNPLACED = "lost", "unplaced"
-"""How a chunk came back, besides the ways of a desk: the scheduler was lost; the worker could not be reached."""
+LOST, BROKEN = "lost", "broken"
+"""How a chunk came back, besides the ways of a desk: the scheduler was lost, or the worker could not be reached; the
+connection to the worker broke while it had the chunk."""
 _TRIES = 5
 """How often an archive is sent to a worker that loses it again."""
 
@@ -179,13 +179,13 @@ class Link:
             small = squeezed(chunk)
             for _ in range(_TRIES):
                 await self._supplied(worker)
-                how, data = await self._answered(ticket, worker, small)
+                how, data = await self._answered(worker, small)
                 if how != LACKING:
                     break
                 self._supplies.pop(worker, None)
             self._events.put(Returned(ticket, how, data))
         except Exception as error:
-            how = FAULT if not _is_loss(error) else UNPLACED if self._is_connected() else LOST
+            how = _how(error, connected=self._is_connected())
             self._events.put(Returned(ticket, how, _words(error).encode()))
 
     async def _supplied(self, worker: str) -> None:
@@ -205,22 +205,24 @@ class Link:
         if lacks.get(worker, True):
             await client.run(keep_archive, archive.fingerprint, archive.data, workers=[worker])
 
-    async def _answered(self, ticket: int, worker: str, chunk: bytes) -> tuple[str, bytes]:
-        future = self._reached().submit(
-            answer_chunk,
-            self._archive.fingerprint,
-            chunk,
-            key=f"serialisation-{self._archive.fingerprint}-{id(self):x}-{ticket}",
-            workers=[worker],
-            allow_other_workers=False,
-            pure=False,
-        )
+    async def _answered(self, worker: str, chunk: bytes) -> tuple[str, bytes]:
+        """Ask a worker on a connection of our own: chunks and answers do not pass the scheduler."""
+        from distributed.core import send_recv
+
+        pool = self._reached().rpc
         try:
-            how, data = await future
+            connection = await pool.connect(worker, CONNECTING)
+        except OSError as error:
+            raise _Unreached(str(error)) from error
+        try:
+            how, data = await send_recv(connection, op=ANSWERS, name=self._archive.fingerprint, chunk=chunk)
             return how, zstandard.decompress(data)
+        except BaseException:
+            # Half of an answer may be on the way yet.
+            connection.abort()
+            raise
         finally:
-            with suppress(Exception):
-                future.release()
+            pool.reuse(worker, connection)
 
     def _is_connected(self) -> bool:
         return self._client is not None and self._client.status == "running"
@@ -231,11 +233,16 @@ class Link:
         return self._client
 
 
-def _is_loss(error: Exception) -> bool:
-    """Whether an error tells that a worker or the scheduler was lost, and not that the work failed."""
-    from distributed import KilledWorker
+def _how(error: Exception, *, connected: bool) -> str:
+    """Whether an error tells that a worker died of a chunk, that it or the scheduler is not to be reached, or that the
+    work failed."""
+    if not isinstance(error, OSError | CancelledError | TimeoutError):
+        return FAULT
+    return BROKEN if connected and not isinstance(error, _Unreached) else LOST
 
-    return isinstance(error, OSError | KilledWorker | CancelledError | TimeoutError)
+
+class _Unreached(OSError):
+    """There is no connection to a worker."""
 
 
 def _is_refusal(error: BaseException) -> bool:

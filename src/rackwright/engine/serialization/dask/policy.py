@@ -11,10 +11,12 @@ from rackwright.core.errors import RackwrightError
 from rackwright.engine.serialization.dask.admission import Admission, Registration, refusal, refusals
 from rackwright.engine.serialization.dask.archive import libraries, pack
 from rackwright.engine.serialization.dask.desk import ANSWER, DIED, FAULT
-from rackwright.engine.serialization.dask.link import UNPLACED, Link, Returned, Seen, Unreachable
+from rackwright.engine.serialization.dask.link import BROKEN, Link, Returned, Seen, Unreachable
 from rackwright.engine.serialization.flow import Flow, Job
 from rackwright.engine.serialization.processes import DEATHS, WORK, Work
 
+_AVOIDED = 1.0
+"""Seconds for which a worker that could not be reached is not asked."""
 _PAUSE = 0.25
 """Seconds to wait for something to happen before the grace is looked at again."""
 
@@ -78,6 +80,7 @@ class _Crew:
         self._known: Mapping[str, Registration | None] = {}
         self._usable: list[str] = []
         self._held: dict[str, dict[int, Job]] = {}
+        self._avoided: dict[str, float] = {}
         self._unreachable = "it does not answer"
         self._well = time.monotonic()
 
@@ -112,7 +115,13 @@ class _Crew:
         for lost in [worker for worker in self._held if worker not in workers]:
             self._lose(lost, flow)
         self._known = workers
-        self._usable = [at for at, worker in workers.items() if not refusal(worker, self._settings, self._libraries)]
+        now = time.monotonic()
+        self._avoided = {worker: until for worker, until in self._avoided.items() if until > now}
+        self._usable = [
+            at
+            for at, worker in workers.items()
+            if at not in self._avoided and not refusal(worker, self._settings, self._libraries)
+        ]
 
     def _lose(self, worker: str, flow: Flow) -> None:
         """Take back what a lost worker held. It answers in turn: it may have died of the first chunk, not of others."""
@@ -138,19 +147,26 @@ class _Crew:
         worker = next((worker for worker, jobs in self._held.items() if event.ticket in jobs), None)
         if worker is None:
             return
+        if event.how == BROKEN:
+            self._avoid(worker)
+            self._lose(worker, flow)
+            return
         job = self._held[worker].pop(event.ticket)
         if event.how == ANSWER:
             flow.answered(job, event.data)
         elif event.how == DIED:
             flow.died(job, f"a process of {self._known.get(worker)} at {worker} was {event.data.decode()}")
-        elif event.how == UNPLACED:
-            flow.died(job, f"{self._known.get(worker)} at {worker} could not be used: {event.data.decode()}")
         elif event.how == FAULT:
             raise RackwrightError(event.data.decode(), where=f"chunk {job.number + 1} at {worker}")
         else:
-            # Its worker is leaving, or the scheduler was lost. It is not asked again before it has been seen again.
-            self._usable = [each for each in self._usable if each != worker]
+            # Its worker is leaving, or it or the scheduler cannot be reached.
+            self._avoid(worker)
             flow.back(job)
+
+    def _avoid(self, worker: str) -> None:
+        """Do not ask a worker for a while: the scheduler may take some time to see that it is gone."""
+        self._avoided[worker] = time.monotonic() + _AVOIDED
+        self._usable = [each for each in self._usable if each != worker]
 
     def _look_at_grace(self) -> None:
         now = time.monotonic()
