@@ -128,7 +128,7 @@ class Role(msgspec.Struct, frozen=True, kw_only=True):
 
     ``attributes`` is a JSON schema (an object of properties, with defaults); a value is the fact
     ``desired.<role>.<attribute>``. ``primary`` lists the tags of which one node of the deployment carries
-    ``primary-<tag>`` instead.
+    ``primary-<tag>`` instead. What roles say of one another is carried out by ``binding`` and ``role_order``.
     """
 
     name: str
@@ -137,6 +137,26 @@ class Role(msgspec.Struct, frozen=True, kw_only=True):
     primary: tuple[str, ...] = ()
     attributes: dict[str, Any] = {}
     description: str = ""
+    requires: tuple[str, ...] = ()
+    """Roles, or names that roles provide, that must be bound too, and whose tasks come first."""
+    precedes: tuple[str, ...] = ()
+    """Roles whose tasks come after this one's where both are bound; nothing is bound for it."""
+    provides: tuple[str, ...] = ()
+    """Other names that this role answers to. Two that answer to one name are not bound to the same node."""
+    conflicts: tuple[str, ...] = ()
+    """Roles, or provided names, that may not be on the same node."""
+    abstract: bool = False
+    """Only a name that others provide: it cannot be bound."""
+    implicit: bool = False
+    """What requires it needs it on the very same node."""
+    discovery: bool = False
+    """Bound by itself to every node that is new in a deployment."""
+    cluster: bool = False
+    """It waits for what it requires, and what requires it waits for it, on all nodes of the deployment."""
+    service: bool = False
+    """Bound to the deployment itself and not to a node."""
+    milestone: bool = False
+    """Meant to be chosen by people: shown first."""
     source: Position = Position()
     lines: dict[str, int] = {}
     """As of a task."""

@@ -208,7 +208,12 @@ class _Linker:
             said = f"the task {task.id}: {whom!r} is neither a role nor a list of roles: it means nobody"
             self._warnings[said] = None
             return ()
-        return self._far(task, entry["name"], whom, entry.get("policy") == "any")
+        return self._by_policy(task, kind, entry, whom)
+
+    def _by_policy(self, task: Task, kind: _Kind, entry: Mapping[str, Any], whom: Selector) -> Iterable[Target]:
+        policy = entry.get("policy")
+        near = tuple(self._at(task, entry["name"], kind, tuple(Near))) if policy == "nearest" else ()
+        return near or self._far(task, entry["name"], whom, policy in ("any", "nearest"))
 
     def _far(self, task: Task, name: str, whom: Selector, only_one: bool) -> tuple[Target, ...]:
         """Give the targets on selected nodes and their racks; with ``only_one`` those at the lowest place that has

@@ -31,6 +31,7 @@ from rackwright.core.resolution import (
     matching,
     selector_of,
 )
+from rackwright.core.role_order import arranged, ring
 
 _Vertex = tuple[NodeId, str]
 _PRIMARY = "primary-"
@@ -81,7 +82,7 @@ class TaskGraph(msgspec.Struct, frozen=True):
 
 def task_graph(graph: Graph, roles: Mapping[str, Role]) -> TaskGraph:
     """Make the graph of task types. Faulty regexes and unknown names are left out; lint names them."""
-    tasks = _sound(graph.tasks)
+    tasks = _sound(_arranged(graph, roles))
     members = _widest(_tags(tasks, roles))
     expansion, resolution = expand(tasks, members), Resolution(members)
     places: dict[str, set[NodeId]] = {task.id: set() for task in tasks}
@@ -106,7 +107,7 @@ def task_graph(graph: Graph, roles: Mapping[str, Role]) -> TaskGraph:
 
 def cycles(graph: Graph, roles: Mapping[str, Role]) -> tuple[Cycle, ...]:
     """Every knot of tasks that wait for one another, each by its shortest cycle, in the order of the catalog."""
-    tasks = _sound(graph.tasks)
+    tasks = _sound(_arranged(graph, roles))
     tags = _tags(tasks, roles)
     found = _cycles_on(tasks, _widest(tags))
     if not found:
@@ -221,6 +222,11 @@ def _sample(name: str) -> tuple[str, ...]:
 
 
 # ---- what can be expanded
+
+
+def _arranged(graph: Graph, roles: Mapping[str, Role]) -> tuple[Task, ...]:
+    """The tasks with what their roles add; as they are where the roles stand in a ring, which lint names."""
+    return graph.tasks if ring(roles) else arranged(graph, roles).tasks
 
 
 def _sound(tasks: Iterable[Task]) -> list[Task]:

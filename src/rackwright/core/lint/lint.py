@@ -7,6 +7,7 @@ from rackwright.core.lint.facts import facts
 from rackwright.core.lint.finding import Finding, in_reading_order
 from rackwright.core.lint.placement import placements
 from rackwright.core.lint.relations import relations
+from rackwright.core.lint.roles import roles
 from rackwright.core.lint.shape import shapes
 from rackwright.core.lint.texts import CheckExpression, CheckSchema, expressions, files, schemas
 
@@ -19,6 +20,7 @@ def lint(catalog: Catalog, *, check_expression: CheckExpression, check_schema: C
     """
     found = [
         *shapes(catalog),
+        *roles(catalog),
         *relations(catalog),
         *placements(catalog),
         *facts(catalog),

@@ -10,7 +10,10 @@ from rackwright.engine.catalogs.fields import Fields, shown
 from rackwright.engine.catalogs.yaml_text import Document, Entry
 
 _NAME = re.compile(r"[A-Za-z_][\w-]*")
-_KNOWN = ("name", "description", "tags", "primary", "attributes")
+_KNOWN = (
+    "name", "description", "tags", "primary", "attributes", "requires", "precedes", "provides", "conflicts",
+    "abstract", "implicit", "discovery", "cluster", "service", "milestone",
+)  # fmt: skip
 
 
 def roles_of(document: Document, findings: list[Finding]) -> list[Role]:
@@ -40,6 +43,16 @@ def _role(entry: Entry, findings: list[Finding]) -> Role | None:
         tags=fields.names("tags"),
         primary=fields.names("primary"),
         attributes=fields.mapping("attributes") or {},
+        requires=fields.names("requires"),
+        precedes=fields.names("precedes"),
+        provides=fields.names("provides"),
+        conflicts=fields.names("conflicts"),
+        abstract=fields.flag("abstract", default=False),
+        implicit=fields.flag("implicit", default=False),
+        discovery=fields.flag("discovery", default=False),
+        cluster=fields.flag("cluster", default=False),
+        service=fields.flag("service", default=False),
+        milestone=fields.flag("milestone", default=False),
         source=entry.place,
         lines=entry.lines,
     )

@@ -132,7 +132,7 @@ def _is_relation(fields: Fields, path: str, entry: Any) -> bool:
     inner.text("name", required=True)
     inner.selector("role", "roles")
     inner.selector("tags")
-    inner.choice("policy", ("all", "any"))
+    inner.choice("policy", ("all", "any", "nearest"))
     inner.refuse_left(("name", "role", "tags", "policy"))
     return isinstance(entry.get("name"), str)
 
