@@ -288,6 +288,7 @@ def _remember(near: Neighbourhood, row: NodeTask, outcome: str, ended: Ended, no
             fingerprint=row.claimed,
             started_at=row.claimed_at,
             ended_at=now,
+            incarnation=row.incarnation,
         )
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -24,8 +24,8 @@ class State(enum.IntEnum):
         return self.name.lower()
 
 
-class NodeTask(msgspec.Struct, kw_only=True):
-    """One task on one scope in one deployment.
+class NodeTask(msgspec.Struct, gc=False):
+    """One task on one scope in one deployment. Its fields are in the order of the store's columns.
 
     ``children`` are the node tasks that wait for this one directly; ``feeds`` the barriers that do; ``gates`` the
     barriers that this one waits for. ``waits`` counts direct parents that are not active.
@@ -33,12 +33,12 @@ class NodeTask(msgspec.Struct, kw_only=True):
 
     id: int
     deployment: int
-    graph: str = "deploy"
     task: str
     scope: int
     """Id of the node, rack or deployment that it works on."""
     rack: int | None
     """Id of the rack that carries it out."""
+    graph: str = "deploy"
     state: State = State.PROPOSED
     waits: int = 0
     priority: int = 0
@@ -94,7 +94,7 @@ class Barrier(msgspec.Struct, kw_only=True):
         return self.waits == 0
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """History of one attempt: what ran where, from when to when (seconds since the epoch), and how it ended."""
 
     node_task: int
@@ -110,6 +110,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: bytes | None = None
     started_at: float
     ended_at: float
+    incarnation: str | None = None
+    """Start of the rack's process that carried it out."""
+    outputs: dict[str, Any] = {}
+    """The facts that it wrote, by path (see ``outputs.kept``)."""
 
 
 class Moved(NamedTuple):

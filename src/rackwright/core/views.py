@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from rackwright.core.history import History
+
 
 class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     """A node: where it stands, its address, whether it lives, and its node tasks counted by state."""
@@ -107,7 +109,7 @@ class LogView(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool
 
 
-class Views(Protocol):
+class Views(History, Protocol):
     """Reading for people; none of it locks anything. Lists are in the order of their names or ids; ``after`` is the
     last key of the page before, ``limit`` the most to give."""
 
@@ -138,9 +140,16 @@ class Views(Protocol):
         """The graph as it stands."""
 
     async def runs(
-        self, deployment: str, *, scope: str | None = None, task: str | None = None, after: int = 0, limit: int = 1000
+        self,
+        deployment: str,
+        *,
+        scope: str | None = None,
+        task: str | None = None,
+        since: float = 0.0,
+        after: int = 0,
+        limit: int = 1000,
     ) -> list[RunView]:
-        """Attempts of the past by id."""
+        """Attempts of the past by id, those that ended at or after ``since``."""
 
     async def plans(self, deployment: str, *, limit: int = 100) -> list[dict[str, Any]]:
         """Plans of a deployment, newest first: the fields of PlanRecord, the deployment by name."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from rackwright.core import annealing
+from rackwright.core import annealing, outputs
 from rackwright.core.catalog import Task
 from rackwright.core.errors import Conflict
 from rackwright.core.facts import Fact, FactWrite, check_writer
@@ -109,6 +109,8 @@ class _Desk(msgspec.Struct):
         if judged.outcome in GOOD and outcome != "lost" and (task.reads or sight.expressive):
             self.ended_well.append((row.id, item.attempt))
         self.writes += writes
+        if writes:
+            self.near.runs[-1] = msgspec.structs.replace(self.near.runs[-1], outputs=outputs.kept(writes, row.scope))
         self.events += _told(row, outcome, judged.reason, self.deployments[row.deployment].name, scope)
         return Verdict(item.id, item.attempt, True, outcome)
 

@@ -13,16 +13,16 @@ from rackwright.core.ports import Deployment, Scope
 from rackwright.core.views import DeploymentView, EdgeView, GraphView, LogView, NodeView, RackView, RunView, TaskView
 from rackwright.store.batches import ADDRESS
 from rackwright.store.logs import assemble
+from rackwright.store.memory.history import MemoryHistory
 from rackwright.store.memory.tables import Tables
-from rackwright.store.refusals import unknown
 from rackwright.store.rollup import REASONS, deployment_state, node_state, reason, told, words
 
 
-class MemoryViews:
+class MemoryViews(MemoryHistory):
     """The port's Views. Logs and tokens are kept here: they are no part of transactions."""
 
     def __init__(self, committed: Callable[[], Tables]) -> None:
-        self._committed = committed
+        super().__init__(committed)
         self._logs: dict[tuple[int, int], dict[int, tuple[bytes, bool]]] = {}
         self._tokens: dict[bytes, tuple[str, str]] = {}
 
@@ -90,12 +90,21 @@ class MemoryViews:
         )
 
     async def runs(
-        self, deployment: str, *, scope: str | None = None, task: str | None = None, after: int = 0, limit: int = 1000
+        self,
+        deployment: str,
+        *,
+        scope: str | None = None,
+        task: str | None = None,
+        since: float = 0.0,
+        after: int = 0,
+        limit: int = 1000,
     ) -> list[RunView]:
         """See the port. NotFound when there is no such deployment."""
         tables, wanted = self._committed(), self._deployment(deployment)
         found = [
-            _run(tables, id, run, deployment) for id, run in tables.runs if run.deployment == wanted and id > after
+            _run(tables, id, run, deployment)
+            for id, run in tables.runs
+            if run.deployment == wanted and id > after and run.ended_at >= since
         ]
         return _matching(found, {"scope": scope, "task": task})[:limit]
 
@@ -159,12 +168,6 @@ class MemoryViews:
     async def ready(self) -> list[str]:
         """See the port."""
         return []
-
-    def _deployment(self, name: str) -> int:
-        found = self._committed().scope_named("deployment", name)
-        if found is None:
-            raise unknown("deployment called", name)
-        return found.id
 
 
 def _scopes(tables: Tables, kind: str, names: list[str] | None) -> list[Scope]:

@@ -47,6 +47,7 @@ class PostgresStore:
     async def transaction(self, asked: Asked = NOBODY) -> AsyncIterator[PostgresTransaction]:
         """See the port. Beside StoreUnavailable any call, and the end of the block, may raise TryAgain."""
         async with self._pool.connection() as connection, transaction(connection, self._wanted) as work:
+            work.asked = asked
             yield work
 
     @contextlib.asynccontextmanager

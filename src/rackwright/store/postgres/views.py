@@ -21,18 +21,14 @@ from rackwright.core.views import (
     TaskView,
 )
 from rackwright.store.logs import assemble
+from rackwright.store.postgres.history import PostgresHistory
 from rackwright.store.postgres.migration import behind
-from rackwright.store.postgres.pool import Pool
 from rackwright.store.postgres.session import Session, columns, translated
-from rackwright.store.refusals import unknown
 from rackwright.store.rollup import deployment_state, node_state, reason, told, words
 
 
-class PostgresViews:
+class PostgresViews(PostgresHistory):
     """The port's Views."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
 
     async def nodes(
         self, *, names: list[str] | None = None, rack: str | None = None, after: str = "", limit: int = 1000
@@ -108,7 +104,14 @@ class PostgresViews:
         )
 
     async def runs(
-        self, deployment: str, *, scope: str | None = None, task: str | None = None, after: int = 0, limit: int = 1000
+        self,
+        deployment: str,
+        *,
+        scope: str | None = None,
+        task: str | None = None,
+        since: float = 0.0,
+        after: int = 0,
+        limit: int = 1000,
     ) -> list[RunView]:
         """See the port. NotFound when there is no such deployment."""
         id = await self._deployment(deployment)
@@ -126,7 +129,7 @@ class PostgresViews:
                 started_at=row["started_at"],
                 ended_at=row["ended_at"],
             )
-            for row in await self._rows("view_runs", id, scope, task, after, limit)
+            for row in await self._rows("view_runs", id, scope, task, after, limit, since)
         ]
 
     async def plans(self, deployment: str, *, limit: int = 100) -> list[dict[str, Any]]:
@@ -183,16 +186,6 @@ class PostgresViews:
         except StoreUnavailable as error:
             fault = str(error)
         return [] if fault is None else [fault]
-
-    async def _rows(self, name: str, *values: Any) -> list[asyncpg.Record]:
-        async with self._pool.connection() as connection:
-            return await Session(connection).rows(name, *values)
-
-    async def _deployment(self, name: str) -> int:
-        rows = await self._rows("view_deployment_id", name)
-        if not rows:
-            raise unknown("deployment called", name)
-        return int(rows[0]["id"])
 
     async def _reasons(self, deployment: int) -> list[str]:
         return [

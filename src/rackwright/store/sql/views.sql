@@ -101,7 +101,7 @@ SELECT run.id, run.task, scope.name AS scope, rack.name AS rack, run.node_task, 
 FROM run
 LEFT JOIN scope ON scope.id = run.scope_id
 LEFT JOIN scope AS rack ON rack.id = run.rack_id
-WHERE run.deployment_id = $1 AND run.id > $4
+WHERE run.deployment_id = $1 AND run.id > $4 AND run.at >= $6 AND run.ended_at >= $6
   AND ($2::text IS NULL OR scope.name = $2) AND ($3::text IS NULL OR run.task = $3)
 ORDER BY run.id
 LIMIT $5;
@@ -170,12 +170,17 @@ SELECT coalesce((
 SELECT name, digest, changed_at AS created_at FROM catalog_name ORDER BY name;
 
 -- name: add_log
+-- A piece that comes twice on one day meets its like; one that comes again after midnight is looked for.
 INSERT INTO log_piece (node_task, attempt, start, data, last)
 SELECT new.*
 FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::bytea[], $5::boolean[])
     AS new (node_task, attempt, start, data, last)
-WHERE $6::bigint IS NULL OR (SELECT rack_id = $6 FROM node_task WHERE node_task.id = new.node_task)
-ON CONFLICT (node_task, attempt, start) DO NOTHING;
+WHERE ($6::bigint IS NULL OR (SELECT rack_id = $6 FROM node_task WHERE node_task.id = new.node_task))
+  AND NOT EXISTS (
+      SELECT FROM log_piece AS known
+      WHERE known.at >= extract(epoch FROM now()) - 2 * 86400
+        AND (known.node_task, known.attempt, known.start) = (new.node_task, new.attempt, new.start))
+ON CONFLICT DO NOTHING;
 
 -- name: newest_log
 SELECT max(attempt) FROM log_piece WHERE node_task = $1;
