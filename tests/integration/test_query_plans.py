@@ -58,8 +58,8 @@ HOT = {
     "read_values": "read_value_pkey",
     "standing_on": "node_task_on",
     "address_owners": "one_address",
-    "view_events": "event_order",
-    "log_pieces": "log_piece_pkey",
+    "view_events": "event_oldest_order",
+    "log_pieces": "log_piece_oldest_pkey",
 }
 """Each hot query, and an index that it must use (any of these; none for what only inserts)."""
 PLANNER = 18
