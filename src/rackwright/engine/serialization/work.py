@@ -147,7 +147,8 @@ def shared_with(new: Any, old: Any) -> Any:
         items = [shared_with(one, other) for one, other in zip(new, old, strict=False)] + old[len(new) :]
         alike = len(items) == len(new) and all(one is other for one, other in zip(items, new, strict=True))
         return new if alike else items
-    return new if new == old else old
+    # Equal floats may yet be written differently: 0.0 and -0.0.
+    return new if new == old and (type(new) is not float or repr(new) == repr(old)) else old
 
 
 class _Kept(threading.local):
