@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Protocol
 
 from rackwright.core.errors import InvalidInput
-from rackwright.engine.serialization.answering import Answering, find
+from rackwright.engine.serialization.answering import Answering
 from rackwright.engine.serialization.dask.policy import Dask
-from rackwright.engine.serialization.processes import WORK, Processes
+from rackwright.engine.serialization.processes import Processes
+from rackwright.engine.serialization.work import answer
 
 POLICIES = ("auto", "serial", "processes", "dask")
 SETTING = "serialization_policy"
@@ -67,7 +68,7 @@ class Serial:
     name = "serial"
 
     def __init__(self, answering: Answering | None = None) -> None:
-        self._answering = answering or find(WORK.function)
+        self._answering = answering or answer
 
     def answers(self, setup: bytes, chunks: Iterable[bytes]) -> Generator[bytes, None, None]:
         """Give the answer to each chunk, in order."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Hashable, Sequence
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -64,6 +65,7 @@ class Program:
         self._parameters = Formatted(task.parameters, compiler, own, master_ip)
         firsts = (self._condition, self._depends, self._depended_by)
         self._first: tuple[Reading, ...] = _union(part.readings for part in firsts if part is not None)
+        self._alike = not (self._first or self._parameters.readings)
         self._decisions: dict[Hashable, Decision] = {}
         self._verdicts: dict[Hashable, Verdict] = {}
 
@@ -71,17 +73,31 @@ class Program:
         """Give the outcomes at these places, whose numbers in the chunk are ``numbers``; ``task`` is our own."""
         found = Findings()
         self._forget()
+        if self._alike and all(place.shared is places[0].shared for place in places):
+            self._note(found, self._verdict_at(places[0]), numbers[0], task, len(places))
+            return found
         for place, number in zip(places, numbers, strict=True):
-            key = _key(place, self._first)
-            decision = self._decisions.get(key)
-            if decision is None:
-                decision = self._decisions[key] = self._decide(place)
-            verdict = decision.verdict or self._verdict(place, decision)
-            if verdict.packed is not None:
-                found.of.append(found.distinct.setdefault(verdict.packed, len(found.distinct)))
-            if verdict.fault is not None:
-                _note(found.idle if verdict.packed is not None else found.faults, verdict.fault, number, task)
+            self._note(found, self._verdict_at(place), number, task, 1)
         return found
+
+    def _verdict_at(self, place: Place) -> Verdict:
+        key = _key(place, self._first)
+        decision = self._decisions.get(key)
+        if decision is None:
+            decision = self._decisions[key] = self._decide(place)
+        return decision.verdict or self._verdict(place, decision)
+
+    @staticmethod
+    def _note(found: Findings, verdict: Verdict, number: int, task: int, times: int) -> None:
+        """Note what so many places came to, of which ``number`` is the first."""
+        if verdict.packed is not None:
+            outcome = found.distinct.setdefault(verdict.packed, len(found.distinct))
+            found.of.extend(repeat(outcome, times))
+        if verdict.fault is not None:
+            faults = found.idle if verdict.packed is not None else found.faults
+            error = verdict.fault
+            fault = faults.get(error.what) or Fault(number, task, error.what, error.where, error.mend, 0)
+            faults[error.what] = msgspec.structs.replace(fault, count=fault.count + times)
 
     def _decide(self, place: Place) -> Decision:
         try:
@@ -153,12 +169,3 @@ def _relation(template: Any, compiler: Compiler, own: frozenset[str]) -> Renderi
 
 def _union(readings: Any) -> tuple[Reading, ...]:
     return tuple(dict.fromkeys(reading for some in readings for reading in some))
-
-
-def _note(faults: dict[str, Fault], error: InvalidInput, number: int, task: int) -> None:
-    """Note a fault at its first place, and how often it came."""
-    known = faults.get(error.what)
-    if known is None:
-        faults[error.what] = Fault(number, task, error.what, error.where or "", error.mend or "")
-    else:
-        faults[error.what] = msgspec.structs.replace(known, count=known.count + 1)
