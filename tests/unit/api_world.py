@@ -20,6 +20,8 @@ from rackwright.core.messages import ClaimRequest, Results
 from rackwright.core.messages import Result as Ended
 from rackwright.engine import claims, intake, planning
 from rackwright.engine.library import CatalogLibrary
+from rackwright.engine.presence import Presence, Pulse, this_process
+from rackwright.engine.telemetry import Telemetry
 from rackwright.store.memory import MemoryStore
 
 T = TypeVar("T")
@@ -49,8 +51,14 @@ class World:
         self.store = MemoryStore()
         self.library = CatalogLibrary()
         self.news = News(self.store)
+        self.presence = Presence(self.store.roster, Pulse(this_process("api", "api 1"), Telemetry()))
         self.services = Services(
-            store=self.store, views=self.store.views, catalogs=self.library, news=self.news, lease=30.0
+            store=self.store,
+            views=self.store.views,
+            catalogs=self.library,
+            news=self.news,
+            presence=self.presence,
+            lease=30.0,
         )
         self.app = build(self.services)
         self._inner = httpx.ASGITransport(self.app, raise_app_exceptions=False)

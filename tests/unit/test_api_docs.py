@@ -25,7 +25,7 @@ def test_the_reference_names_every_route_and_no_other() -> None:
     assert written == there
 
 
-@pytest.mark.parametrize("group", ["node", "rack", "catalog", "deployment", "plan"])
+@pytest.mark.parametrize("group", ["node", "rack", "catalog", "deployment", "plan", "service"])
 def test_the_reference_names_every_command_of_a_group(group: str) -> None:
     text = (REFERENCE / "cli.md").read_text("utf-8")
     command = cli.get_command(click.Context(cli), group)

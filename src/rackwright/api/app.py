@@ -18,9 +18,11 @@ from rackwright.api import (
     explanations,
     health,
     logs,
+    metrics,
     nodes,
     plans,
     problems,
+    processes,
     racks,
     tasks,
     work,
@@ -31,7 +33,21 @@ from rackwright.core.errors import RackwrightError
 
 ROUTES: list[Route] = [
     route
-    for resource in (health, work, nodes, racks, catalogs, deployments, plans, tasks, explanations, events, logs)
+    for resource in (
+        health,
+        metrics,
+        processes,
+        work,
+        nodes,
+        racks,
+        catalogs,
+        deployments,
+        plans,
+        tasks,
+        explanations,
+        events,
+        logs,
+    )
     for route in resource.routes
 ]
 

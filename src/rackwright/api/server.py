@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
+import math
 import socket
 from collections.abc import Callable, Iterator
 
@@ -14,14 +14,20 @@ from starlette.applications import Starlette
 from rackwright.api.news import News
 from rackwright.core.errors import InvalidInput
 
-GRACE = 4
-"""Seconds that requests under way have to finish once the process is told to end."""
+LINGER = 1.0
+"""Seconds for which a process that is to end still answers on connections that are open: each answer is the last one of
+its connection. A connection that is closed under a client's hands would cost it a request."""
+LOOK = 0.02
+"""Seconds between two looks whether all connections are gone."""
 
 
 class Server(uvicorn.Server):
-    """Ends on SIGTERM or SIGINT: what waits or streams ends at once, what works finishes, and ``serve`` returns."""
+    """Ends by ``leave``: what waits or streams ends at once, what works has ``drain`` seconds to finish, and
+    ``serve`` returns. ``left`` is called when it begins to end."""
 
-    def __init__(self, app: Starlette, news: News, started: Callable[[], None]) -> None:
+    def __init__(
+        self, app: Starlette, news: News, *, drain: float, started: Callable[[], None], left: Callable[[], None]
+    ) -> None:
         config = uvicorn.Config(
             app,
             http="httptools",
@@ -30,36 +36,43 @@ class Server(uvicorn.Server):
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=GRACE,
+            timeout_graceful_shutdown=max(math.ceil(drain), 1),
             timeout_keep_alive=75,
         )
         super().__init__(config)
         self._news = news
         self._started = started
+        self._left = left
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """While serving, signals end the process cleanly instead of killing it."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.leave)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
+        """Take none: the command that starts the server does, and then calls ``leave``."""
+        yield
 
     def leave(self) -> None:
         """Begin to end; asked again, end without waiting for requests under way."""
         self.force_exit = self.should_exit
         self.should_exit = True
         self._news.stop()
+        self._left()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept, then say so."""
         await super().startup(sockets)
         if not self.should_exit:
             self._started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more, let the clients go, then end."""
+        for server in self.servers:
+            server.close()
+        for listening in sockets or []:
+            listening.close()
+        clock = asyncio.get_running_loop().time
+        end = clock() + LINGER
+        while self.server_state.connections and clock() < end and not self.force_exit:
+            await asyncio.sleep(LOOK)
+        await super().shutdown()
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -10,16 +10,19 @@ from rackwright.api.news import News
 from rackwright.core.ports import Store
 from rackwright.core.views import Views
 from rackwright.engine.library import CatalogLibrary
+from rackwright.engine.presence import Presence
 
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """The store for changes, the views for reading, the catalogs, the news, and the clock (seconds since the epoch)."""
+    """The store for changes, the views for reading, the catalogs, the news, the presence of this process among all, and
+    the clock (seconds since the epoch)."""
 
     store: Store
     views: Views
     catalogs: CatalogLibrary
     news: News
+    presence: Presence
     lease: float = 30.0
     """Seconds for which a claim is a rack's without a heartbeat."""
     clock: Callable[[], float] = time.time

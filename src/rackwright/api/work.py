@@ -9,6 +9,7 @@ from starlette.responses import Response
 from rackwright.api.bodies import reply
 from rackwright.api.call import PREFIX, Call, route
 from rackwright.core.messages import ClaimRequest, Claims, Heartbeat, LogChunks, Results
+from rackwright.core.services import Beat, Process
 from rackwright.engine import claims, intake
 
 LONGEST_WAIT = 60.0
@@ -44,10 +45,28 @@ async def results(call: Call) -> Response:
 
 
 async def heartbeat(call: Call) -> Response:
-    """Prolong the leases of what the rack works on; the answer says what is no longer its own."""
+    """Prolong the leases of what the rack works on; the answer says what is no longer its own. What it tells of
+    its process is kept with the next beat of this one."""
     services = call.services
     beat = await call.body(Heartbeat)
+    if beat.process is not None:
+        services.presence.tell(_of_rack(call, beat.process))
     return reply(await claims.heartbeat(services.store, call.caller.rack, beat, services.clock(), services.lease))
+
+
+def _of_rack(call: Call, beat: Beat) -> Beat:
+    """The beat as that of this rack, whatever it says: a rack can speak for itself only."""
+    rack, said = call.caller.rack, beat.process
+    process = Process(
+        id=f"rack {rack} {said.id[:64]}",
+        kind="rack",
+        name=call.path["name"],
+        host=said.host[:255],
+        pid=said.pid,
+        version=said.version[:64],
+        started_at=said.started_at,
+    )
+    return Beat(process=process, number=beat.number, state=beat.state, loop_lag=beat.loop_lag)
 
 
 async def logs(call: Call) -> Response:

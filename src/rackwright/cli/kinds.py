@@ -117,6 +117,14 @@ RUN = Kind(
     ),
     within=True, key="id",
 )  # fmt: skip
+SERVICE = Kind(
+    "service", (),
+    (
+        _plain("KIND", "kind"), _plain("NAME", "name"), _plain("HOST", "host"), _plain("PID", "pid"),
+        _plain("VERSION", "version"), _plain("STATE", "state"), _age("STARTED", "started_at"), _age("SEEN", "seen_at"),
+        Column("LAG", lambda item: f"{item['loop_lag'] * 1000:.0f}ms"),
+    ),
+)  # fmt: skip
 
 KINDS = (NODE, RACK, ROLE, CATALOG, DEPLOYMENT, TASK, PLAN)
 

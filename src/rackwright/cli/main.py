@@ -27,6 +27,7 @@ COMMANDS = {
     "deployment": Lazy("rackwright.cli.deployment:deployment", "Create, plan, apply and steer deployments."),
     "plan": Lazy("rackwright.cli.plan:plan", "Tell why a task runs on a node, or does not."),
     "yaql": Lazy("rackwright.commands.yaql:yaql", "Evaluate an expression where a node stands."),
+    "service": Lazy("rackwright.cli.service:service", "Show the processes of the product."),
     "up": Lazy("rackwright.commands.up:up", "Run api, conductor and racks on this machine."),
     "demo": Lazy("rackwright.commands.demo:demo", "From nothing to a running cluster, and through its troubles."),
     "serialize": Lazy(

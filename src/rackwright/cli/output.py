@@ -38,10 +38,10 @@ FORMATS = ("table", "wide", "json", "yaml", "jsonl", "name")
 Item = dict[str, Any]
 
 COLOURS = {
-    "active": "green", "ready": "green", "applied": "green", "ok": "green",
+    "active": "green", "ready": "green", "applied": "green", "ok": "green", "running": "green",
     "error": "red", "failed": "red", "lost": "red",
     "transition": "cyan", "annealing": "cyan",
-    "proposed": "yellow", "blocked": "yellow", "stopped": "yellow", "retried": "yellow",
+    "proposed": "yellow", "blocked": "yellow", "stopped": "yellow", "retried": "yellow", "draining": "yellow",
 }  # fmt: skip
 """Colours of the words for states; the word itself always stands there too."""
 

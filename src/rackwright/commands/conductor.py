@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 import structlog
 
-from rackwright.commands.configuration import ConductorSetting, read_policy, read_setting
+from rackwright.commands.configuration import ConductorSetting, WorkersType, read_policy, read_setting
 from rackwright.commands.database import database, opened_store
 from rackwright.commands.logging_setup import configure_logging
-from rackwright.commands.supervisor import Child, Program, end_all
+from rackwright.commands.master import Orders, lead, living, presence, take_orders
+from rackwright.commands.notices import Notices
+from rackwright.commands.workers import Job
+from rackwright.core.errors import RackwrightError
 from rackwright.engine import annealer
 from rackwright.engine.library import CatalogLibrary
+from rackwright.engine.presence import Presence
 from rackwright.engine.serialization.policy import PolicySettings
+from rackwright.engine.telemetry import Telemetry
+from rackwright.store.postgres import PostgresStore
+
+HUNG_AFTER = 600.0
+"""Seconds without a sign of life after which a worker is replaced. A plan of millions of node tasks keeps the loop of
+its worker for a while."""
 
 log = structlog.get_logger()
 
@@ -25,34 +35,90 @@ log = structlog.get_logger()
 @click.command()
 @click.option("--dsn", help="The database; without it the embedded one of the data folder. Better: RACKWRIGHT_DSN.")
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="The data folder (RACKWRIGHT_DATA).")
-@click.option("--workers", type=click.IntRange(min=1), help="How many processes.  [default: 1]")
+@click.option("--workers", type=WorkersType(), help="How many processes; auto: one a processor.  [default: 1]")
+@click.option("--drain", type=click.FloatRange(min=0), help="Seconds for work under way at the end.  [default: 30]")
 def conductor(**options: Any) -> None:
     """Compute plans and keep node tasks moving, until SIGTERM or Ctrl-C.
 
-    Any number of conductors may work on one database; any of them may be killed at any time.
+    Any number of conductors may work on one database; any of them may be killed at any time. What is not done within
+    --drain is undone, and another conductor does it. SIGHUP reads the settings anew; several workers are then renewed
+    one by one.
     """
     configure_logging("conductor")
     setting = read_setting(ConductorSetting, "conductor", options, os.environ)
-    asyncio.run(_serve(setting, read_policy({"data": setting.data}, os.environ)))
+    asyncio.run(_serve(setting, options))
 
 
-async def _serve(setting: ConductorSetting, policy: PolicySettings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+async def _serve(setting: ConductorSetting, options: Mapping[str, Any]) -> None:
+    orders, notices = take_orders(), Notices.found(os.environ)
     if setting.workers > 1:
-        await _share(setting, stop)
+        await _share(setting, options, orders, notices)
         return
-    async with opened_store(setting.dsn, setting.data) as store:
-        log.info("conductor began")
-        await annealer.run(store, CatalogLibrary(), stop, policy)
+    policy, telemetry = _policy(setting), Telemetry()
+    async with opened_store(setting.dsn, setting.data, telemetry.waited) as store:
+        here = presence(store.roster, "conductor", telemetry)
+        async with living(notices), here.shown():
+            notices.ready("works")
+            log.info("conductor began")
+            while await _until_order(store, setting, policy, orders, here):
+                notices.reloading()
+                policy = _policy_again(setting, policy)
+                notices.ready("works")
+                log.info("settings and catalogs are read anew")
+            notices.stopping()
     log.info("conductor ended")
 
 
-async def _share(setting: ConductorSetting, stop: asyncio.Event) -> None:
+async def _until_order(
+    store: PostgresStore, setting: ConductorSetting, policy: PolicySettings, orders: Orders, here: Presence
+) -> bool:
+    """Work until an order comes; True for a reload. What is not done within the drain is undone."""
+    stop = asyncio.Event()
+    working = asyncio.create_task(annealer.run(store, CatalogLibrary(), stop, policy))
+    ordered = asyncio.create_task(orders.next())
+    await asyncio.wait({working, ordered}, return_when=asyncio.FIRST_COMPLETED)
+    if working.done():
+        ordered.cancel()
+        working.result()
+    if orders.stop.is_set():
+        here.drain()
+    stop.set()
+    _, late = await asyncio.wait({working}, timeout=setting.drain)
+    if late:
+        log.warning("what is not done yet is undone, for another conductor", drain=setting.drain)
+        working.cancel()
+        await asyncio.wait({working})
+    else:
+        working.result()
+    return await ordered
+
+
+def _policy(setting: ConductorSetting) -> PolicySettings:
+    return read_policy({"data": setting.data}, os.environ)
+
+
+def _policy_again(setting: ConductorSetting, policy: PolicySettings) -> PolicySettings:
+    """The policy as it is set now; the one before when that is wrong."""
+    try:
+        return _policy(setting)
+    except RackwrightError as error:
+        log.error("the settings are wrong: they stay as they were", why=str(error))
+        return policy
+
+
+async def _share(setting: ConductorSetting, options: Mapping[str, Any], orders: Orders, notices: Notices) -> None:
     """Let that many processes do the work."""
     async with database(setting.dsn, setting.data) as dsn:
-        environment = {"RACKWRIGHT_DSN": dsn, "RACKWRIGHT_WORKERS": "1", "RACKWRIGHT_DATA": str(setting.data)}
-        workers = [Child(Program(f"conductor {n + 1}", ("conductor",), environment)) for n in range(setting.workers)]
-        await stop.wait()
-        await end_all(workers)
+        job = Job(
+            name="conductor",
+            arguments=("conductor", "--workers", "1", "--drain", str(setting.drain)),
+            environment={"RACKWRIGHT_DSN": dsn, "RACKWRIGHT_DATA": str(setting.data)},
+            drain=setting.drain,
+            hung_after=HUNG_AFTER,
+        )
+
+        def count() -> int:
+            return read_setting(ConductorSetting, "conductor", options, os.environ).workers
+
+        await lead(job, setting.workers, orders, notices, count)
+    log.info("conductors ended")

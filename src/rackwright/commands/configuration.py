@@ -7,12 +7,14 @@ the process's table in ``rackwright.toml`` of the data folder, else it is the de
 from __future__ import annotations
 
 import dataclasses
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
+import click
 import msgspec
 
 from rackwright.cli.settings import data_folder
@@ -24,36 +26,44 @@ DEFAULT_PORT = 8420
 DASK = "dask"
 """The folder in the data folder with certificates, and the address of the scheduler that runs."""
 ADDRESS = "address"
+Workers: TypeAlias = int
+"""How many processes: at least 1; ``auto`` in a setting means one for each processor that this process may use."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConductorSetting:
-    """A conductor: the database by ``dsn`` (empty: the embedded one of the folder ``data``), and how many processes."""
+    """A conductor: the database by ``dsn`` (empty: the embedded one of the folder ``data``), how many processes, and
+    the seconds that they may take to finish what is under way."""
 
     data: Path
     dsn: str = ""
-    workers: int = 1
+    workers: Workers = 1
+    drain: float = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApiSetting:
-    """An api: the database (as above), and where it listens; port 0 lets the system choose one."""
+    """An api: the database (as above), where it listens (port 0 lets the system choose one), how many processes, and
+    the seconds that requests under way may take when they are to end."""
 
     data: Path
     dsn: str = ""
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
+    workers: Workers = 1
+    drain: float = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class UpSetting:
-    """Everything on one machine: the folder of all its data, the database (as above), the number of conductors, the
-    racks by name, where the api listens; and whether a Dask scheduler runs too, where it listens (port 0: any), and
-    with how many workers."""
+    """Everything on one machine: the folder of all its data, the database (as above), the number of conductors and
+    of apis, the racks by name, where the api listens; and whether a Dask scheduler runs too, where it listens (port 0:
+    any), and with how many workers."""
 
     data: Path
     dsn: str = ""
-    conductors: int = 1
+    conductors: Workers = 1
+    apis: Workers = 1
     racks: tuple[str, ...] = ("r1",)
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
@@ -82,7 +92,7 @@ class SerializerSetting:
     status: str = ""
     status_file: str = ""
     control: bool = False
-    workers: int = 1
+    workers: Workers = 1
     listen: str = ""
 
 
@@ -112,6 +122,29 @@ def own_scheduler(data: Path) -> str:
         return (data / DASK / ADDRESS).read_text(encoding="ascii").strip()
     except OSError:
         return ""
+
+
+class WorkersType(click.ParamType[str]):
+    """An option that takes a number of processes, or ``auto``."""
+
+    name = "n|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The word as it is; a usage error for anything else."""
+        try:
+            count_of(value, "")
+        except InvalidInput as error:
+            self.fail(error.what, param, ctx)
+        return str(value)
+
+
+def count_of(value: Any, where: str) -> int:
+    """How many processes a setting asks for. Raises InvalidInput that names the place."""
+    if value == "auto":
+        return len(os.sched_getaffinity(0))
+    if isinstance(value, bool) or not str(value).isdecimal() or int(value) < 1:
+        raise InvalidInput(f"{value!r} is no number of processes", where=where, mend="give a number from 1 up, or auto")
+    return int(value)
 
 
 def _given(
@@ -153,6 +186,8 @@ def _table(file: Path, name: str) -> dict[str, Any]:
 def _converted(value: Any, field: dataclasses.Field[Any], where: str) -> Any:
     if field.name == "racks" and isinstance(value, str):
         value = [name.strip() for name in value.split(",") if name.strip()]
+    if field.type == "Workers":
+        return count_of(value, where)
     kinds: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "tuple[str, ...]": tuple[str, ...]}
     try:
         if field.type == "Path":

@@ -10,6 +10,7 @@ import structlog
 
 from rackwright.store import embedded
 from rackwright.store.postgres import PostgresStore, migrate
+from rackwright.store.postgres.pool import Waited
 
 log = structlog.get_logger()
 
@@ -28,12 +29,13 @@ async def database(dsn: str, data: Path) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def opened_store(dsn: str, data: Path) -> AsyncIterator[PostgresStore]:
-    """Have the store open while this lasts, its schema brought up to this program's."""
+async def opened_store(dsn: str, data: Path, waited: Waited | None = None) -> AsyncIterator[PostgresStore]:
+    """Have the store open while this lasts, its schema brought up to this program's. ``waited`` is told how long work
+    waits for a connection."""
     async with database(dsn, data) as place:
         for name in await migrate(place):
             log.info("migration applied", migration=name)
-        store = await PostgresStore.open(place)
+        store = await PostgresStore.open(place, waited=waited)
         try:
             yield store
         finally:

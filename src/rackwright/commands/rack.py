@@ -11,10 +11,16 @@ from importlib.metadata import entry_points
 
 import click
 import structlog
+from msgspec import structs
 
 from rackwright.commands.logging_setup import configure_logging
+from rackwright.commands.master import living
+from rackwright.commands.notices import Notices
 from rackwright.core.errors import InvalidInput, NotAllowed, RackwrightError
 from rackwright.core.jig import Jig
+from rackwright.core.services import Beat
+from rackwright.engine.presence import Pulse, this_process
+from rackwright.engine.telemetry import Telemetry
 from rackwright.rack.rack import RackSetting, run_rack
 
 exit_error, exit_refused = 1, 5
@@ -75,7 +81,16 @@ async def _serve(setting: RackSetting) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop)
-    await run_rack(setting, find_jigs(setting.data), stop, at_once)
+    telemetry, notices = Telemetry(), Notices.found(os.environ)
+    pulse = Pulse(this_process("rack", setting.name), telemetry)
+
+    def beat() -> Beat:
+        pulse.state = "draining" if stop.is_set() else "running"
+        return structs.replace(pulse.beat(), sample=b"[]")
+
+    async with living(notices), telemetry.watched():
+        notices.ready("carries out node tasks")
+        await run_rack(setting, find_jigs(setting.data), stop, at_once, beat)
 
 
 def find_jigs(data: str) -> dict[str, Jig]:

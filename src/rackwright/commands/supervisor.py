@@ -32,13 +32,15 @@ log = structlog.get_logger()
 @dataclass(frozen=True)
 class Program:
     """A process to keep: its name in the log, the arguments after ``rackwright``, what is added to the environment,
-    the signal that it gets when the supervisor itself is killed, and the seconds that it may take to end."""
+    the signal that it gets when the supervisor itself is killed, the seconds that it may take to end, and the file
+    descriptors that it inherits."""
 
     name: str
     arguments: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
     on_orphan: signal.Signals = signal.SIGTERM
     grace: float = 15.0
+    inherited: tuple[int, ...] = ()
 
 
 class Child:
@@ -65,6 +67,11 @@ class Child:
                 how = f"ended {self.deaths} times" if self.deaths else f"was not ready after {patience:g} s"
                 raise StoreUnavailable(f"the {self.program.name} {how}", mend="its last lines above say why")
             await asyncio.sleep(LOOK)
+
+    def tell(self, number: signal.Signals) -> None:
+        """Send a signal to the process, if it runs."""
+        if self.pid is not None and self._process is not None:
+            _send(self._process, number)
 
     async def end(self) -> None:
         """End the process: politely, and by force after its grace."""
@@ -106,6 +113,7 @@ class Child:
             stdin=DEVNULL,
             stdout=DEVNULL,
             start_new_session=True,
+            pass_fds=self.program.inherited,
         )
         log.info("process started", process=self.program.name, pid=process.pid)
         return await process.wait()

@@ -18,18 +18,23 @@ import structlog
 
 from rackwright.cli.settings import Settings, write_settings
 from rackwright.commands import credentials
-from rackwright.commands.configuration import UpSetting, read_setting
+from rackwright.commands.configuration import UpSetting, WorkersType, read_setting
 from rackwright.commands.dask_site import DaskSite, dask_site
 from rackwright.commands.database import database, opened_store
 from rackwright.commands.leftovers import end_leftovers
 from rackwright.commands.logging_setup import configure_logging
 from rackwright.commands.supervisor import Child, Program, end_all
+from rackwright.commands.workers import WORKER
 from rackwright.core.errors import Conflict, InvalidInput
 from rackwright.core.jig import folder_name
 from rackwright.store import embedded
 
 API_PATIENCE = 60.0
 """Seconds for the api to become ready."""
+API_GRACE = 20.0
+"""Seconds for the api to end: the drain of its workers, and some more."""
+CONDUCTOR_GRACE = 40.0
+"""The same for a conductor."""
 LEFTOVER_GRACE = 10.0
 """Seconds for what a dead rack left running."""
 RACK_GRACE = 45.0
@@ -41,7 +46,8 @@ log = structlog.get_logger()
 @click.command()
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="The data folder (RACKWRIGHT_DATA).")
 @click.option("--dsn", help="The database; without it an embedded one. Better: RACKWRIGHT_DSN.")
-@click.option("--conductors", type=click.IntRange(min=1), help="How many conductors.  [default: 1]")
+@click.option("--conductors", type=WorkersType(), help="How many conductors; auto: one a processor.  [default: 1]")
+@click.option("--apis", type=WorkersType(), help="How many processes serve the api.  [default: 1]")
 @click.option("--racks", metavar="NAMES", help="The racks of this machine: r1,r2.  [default: r1]")
 @click.option("--host", help="Where the api listens.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(1, 65535), help="Its port.  [default: 8420]")
@@ -57,8 +63,8 @@ def up(**options: Any) -> None:
       rackwright up --racks r1,r2
       rackwright get racks
 
-    What dies is started again. All data and tokens are in the data folder; client.toml in it lets the commands of the
-    same user in.
+    What dies is started again. SIGHUP lets api and conductors read their settings anew. All data and tokens are in the
+    data folder; client.toml in it lets the commands of the same user in.
     """
     configure_logging("up")
     asyncio.run(_serve(read_setting(UpSetting, "up", options, os.environ)))
@@ -86,6 +92,7 @@ async def _run(setting: UpSetting, site: DaskSite | None, stop: asyncio.Event) -
             await _unless(stop, _start(setting, dsn, token, site, stages))
             if not stop.is_set():
                 log.info("everything runs", api=setting.server, data=str(setting.data))
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, stages)
             await stop.wait()
             log.info("everything stops")
         finally:
@@ -103,15 +110,15 @@ async def _admit(setting: UpSetting, dsn: str) -> str:
 async def _start(setting: UpSetting, dsn: str, token: str, site: DaskSite | None, stages: list[list[Child]]) -> None:
     """Start in order, each stage when the one before is ready; ``stages`` grows as it goes."""
     environment = {"RACKWRIGHT_DSN": dsn, "RACKWRIGHT_DATA": str(setting.data)}
-    api = Child(Program("api", ("api", "--host", setting.host, "--port", str(setting.port)), environment))
+    where = ("--host", setting.host, "--port", str(setting.port), "--workers", str(setting.apis))
+    api = Child(Program("api", ("api", *where), environment, grace=API_GRACE))
     stages.append([api])
     await api.ready(lambda: _answers(f"{setting.server}/readyz"), API_PATIENCE)
     write_settings(setting.data, Settings(setting.server, token))
     if site is not None:
         environment |= site.environment
         await site.start(stages)
-    names = ["conductor"] if setting.conductors == 1 else [f"conductor {n + 1}" for n in range(setting.conductors)]
-    stages.append([Child(Program(name, ("conductor", "--workers", "1"), environment)) for name in names])
+    stages.append([Child(_conductor(n + 1, setting.conductors, environment)) for n in range(setting.conductors)])
     stages.append([Child(_rack(setting, name)) for name in setting.racks])
 
 
@@ -123,6 +130,18 @@ async def _end(setting: UpSetting, stages: list[list[Child]]) -> None:
             await asyncio.gather(
                 *(end_leftovers(_rack_folder(setting, name), LEFTOVER_GRACE) for name in setting.racks)
             )
+
+
+def _reload(stages: list[list[Child]]) -> None:
+    """Let api and conductors read their settings anew."""
+    for child in (child for stage in stages for child in stage):
+        if child.program.arguments[0] in ("api", "conductor"):
+            child.tell(signal.SIGHUP)
+
+
+def _conductor(number: int, of: int, environment: dict[str, str]) -> Program:
+    name = "conductor" if of == 1 else f"conductor {number}"
+    return Program(name, ("conductor", "--workers", "1"), environment | {WORKER: str(number)}, grace=CONDUCTOR_GRACE)
 
 
 def _rack_folder(setting: UpSetting, rack: str) -> Path:

@@ -6,8 +6,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from rackwright.core.services import Beat
 
-class Claim(msgspec.Struct, frozen=True, kw_only=True):
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One node task for a rack to carry out now. ``attempt`` and ``revision`` go back with the result: a result whose
     attempt is not the newest is refused; one whose revision is not the newest is kept, and the task runs again."""
 
@@ -31,6 +33,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """Texts of the catalog that the parameters name, by path."""
     timeout: float
     """Seconds."""
+    noop: bool = False
+    """Only tell what would be done: nothing may have an effect."""
 
 
 class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +53,7 @@ class Claims(msgspec.Struct, frozen=True):
     lease: float = 30.0
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
+class Result(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How one attempt ended. ``facts`` maps path to value on the task's own scope; ``node_facts`` maps node name to
     path to value, for tasks that write per member node."""
 
@@ -73,7 +77,7 @@ class Results(msgspec.Struct, frozen=True):
     items: list[Result]
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """What became of one result: taken; ``late``: a newer attempt exists, the result was refused."""
 
     id: int
@@ -90,11 +94,12 @@ class Verdicts(msgspec.Struct, frozen=True):
 
 class Heartbeat(msgspec.Struct, frozen=True):
     """The rack lives, still works on these (id, attempt) pairs, and keeps something running for the node tasks of the
-    ids in ``keeping``."""
+    ids in ``keeping``. ``process`` is what the rack's process tells of itself."""
 
     incarnation: str
     working: list[tuple[int, int]] = []
     keeping: list[int] = []
+    process: Beat | None = None
 
 
 class HeartbeatAnswer(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from rackwright.core.audit import Change
 from rackwright.core.catalog import Catalog, Task
 from rackwright.core.errors import NotFound
 from rackwright.core.inputs import Path, defaults_of
@@ -52,6 +53,11 @@ class CatalogLibrary:
         self._shelves: dict[str, Shelf] = {}
         self._shipped: dict[str, tuple[bytes, str]] = {}
 
+    def forget(self) -> None:
+        """Read every catalog anew when it is asked for next, the installed ones too."""
+        self._shelves.clear()
+        self._shipped.clear()
+
     @cached_property
     def evaluator(self) -> Evaluator:
         """Evaluates the catalogs' expressions; made when first needed, for it takes a while."""
@@ -71,6 +77,8 @@ class CatalogLibrary:
         document, digest = _encode(catalog)
         async with store.transaction() as tx:
             await tx.put_catalog(digest, name, document)
+            kept = {"catalog": name, "digest": digest}
+            await tx.note([Change(kind="catalog.added", text=f"the catalog {name} was added", after=kept)])
         return digest
 
     async def resolve(self, tx: Transaction, name: str) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
 from rackwright.core.messages import Heartbeat, HeartbeatAnswer
+from rackwright.core.services import Beat
 from rackwright.rack.attempt import Workshop
 from rackwright.rack.claims import ClaimsLoop
 from rackwright.rack.client import RackClient, patiently
@@ -14,28 +16,33 @@ from rackwright.rack.client import RackClient, patiently
 per_lease = 3
 """Heartbeats in the time of one lease: two may get lost."""
 
+Pulse = Callable[[], Beat | None]
+"""Gives the next beat of this process, None when it keeps none."""
+
 log = structlog.get_logger()
 
 
-async def keep_lease(client: RackClient, claims: ClaimsLoop, workshop: Workshop) -> None:
+async def keep_lease(client: RackClient, claims: ClaimsLoop, workshop: Workshop, pulse: Pulse) -> None:
     """Send heartbeats for ever; end the attempts that the api says are no longer this rack's, and stop what is kept for
-    node tasks that are no more."""
+    node tasks that are no more. ``pulse`` gives what the process tells of itself with each."""
 
     async def beat() -> HeartbeatAnswer:
         return await client.heartbeat(
-            Heartbeat(incarnation=claims.incarnation, working=claims.working(), keeping=workshop.kept())
+            Heartbeat(
+                incarnation=claims.incarnation, working=claims.working(), keeping=workshop.kept(), process=pulse()
+            )
         )
 
     dropping: asyncio.Task[None] | None = None
     await claims.leased.wait()
     while True:
-        await asyncio.sleep(claims.lease / per_lease)
         answer = await patiently("heartbeat", beat)
         claims.cancel(answer.cancel, "the api says that it is no longer this rack's")
         if answer.drop and (dropping is None or dropping.done()):
             # Beside the heartbeats: a polite stop may take longer than the lease.
             dropping = asyncio.create_task(workshop.drop(answer.drop))
             dropping.add_done_callback(_tell)
+        await asyncio.sleep(claims.lease / per_lease)
 
 
 def _tell(dropping: asyncio.Task[None]) -> None:

@@ -7,18 +7,20 @@ import fcntl
 import os
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from msgspec import structs
 
-from rackwright.core.errors import Conflict, NotAllowed
+from rackwright.core.errors import Conflict, NotAllowed, RackwrightError
 from rackwright.core.jig import Jig
+from rackwright.core.messages import Heartbeat
 from rackwright.rack.attempt import Workshop
 from rackwright.rack.claims import ClaimsLoop
 from rackwright.rack.client import RackClient
-from rackwright.rack.heartbeat import keep_lease
+from rackwright.rack.heartbeat import Pulse, keep_lease
 from rackwright.rack.logs import LogShipper
 from rackwright.rack.results import ResultSender, ResultSpool
 
@@ -47,10 +49,11 @@ class RackSetting:
 class Rack:
     """Claims node tasks from the api and has ``jigs`` carry them out, until it is told to stop."""
 
-    def __init__(self, setting: RackSetting, client: RackClient, jigs: Mapping[str, Jig]) -> None:
+    def __init__(self, setting: RackSetting, client: RackClient, jigs: Mapping[str, Jig], pulse: Pulse) -> None:
         incarnation = uuid.uuid4().hex
         self.setting = setting
         self.client = client
+        self.pulse = pulse
         self.workshop = Workshop(setting.name, setting.data, jigs)
         self.spool = ResultSpool(os.path.join(setting.data, "results"))
         self.results = ResultSender(client, self.spool, incarnation)
@@ -90,7 +93,7 @@ class Rack:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.results.run())
             group.create_task(self.logs.run())
-            group.create_task(keep_lease(self.client, self.claims, self.workshop))
+            group.create_task(keep_lease(self.client, self.claims, self.workshop, self.pulse))
 
     async def _claim(self) -> None:
         # The first claim of a new incarnation gives back what the former one held: so its results go first.
@@ -118,19 +121,37 @@ class Rack:
         await asyncio.wait({sent, reporting}, timeout=last_words, return_when=asyncio.FIRST_COMPLETED)
         await _end(sent)
 
+    async def say_farewell(self) -> None:
+        """Tell the api once that this process has ended; it is not waited for long, and not repeated."""
+        beat = self.pulse()
+        if beat is None:
+            return
+        heartbeat = Heartbeat(incarnation=self.claims.incarnation, process=structs.replace(beat, state="ended"))
+        with suppress(RackwrightError, TimeoutError):
+            await asyncio.wait_for(self.client.heartbeat(heartbeat), last_words)
+
     async def _all_sent(self) -> None:
         await self.results.emptied()
         await self.logs.emptied()
 
 
-async def run_rack(setting: RackSetting, jigs: Mapping[str, Jig], stop: asyncio.Event, at_once: asyncio.Event) -> None:
-    """Be the rack that ``setting`` describes until ``stop`` is set.
+async def run_rack(
+    setting: RackSetting,
+    jigs: Mapping[str, Jig],
+    stop: asyncio.Event,
+    at_once: asyncio.Event,
+    pulse: Pulse = lambda: None,
+) -> None:
+    """Be the rack that ``setting`` describes until ``stop`` is set. ``pulse`` gives what the process tells of itself
+    with each heartbeat.
 
     Raises ``Conflict`` when another process uses the data folder, ``NotAllowed`` when the api refuses the token.
     """
     with only_one(setting.data):
         async with RackClient(setting.api, setting.name, setting.token) as client:
-            await Rack(setting, client, jigs).run(stop, at_once)
+            rack = Rack(setting, client, jigs, pulse)
+            await rack.run(stop, at_once)
+            await rack.say_farewell()
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import TypeAlias
 
 import asyncpg
 
@@ -16,6 +18,10 @@ STATEMENTS = 500
 """Prepared statements kept per connection: more than there are named queries."""
 
 
+Waited: TypeAlias = Callable[[float], None]
+"""Told how many seconds somebody waited for a connection."""
+
+
 async def _tidy(connection: Connection) -> None:
     """Before a connection goes back: nothing of this product changes a session, so only an open transaction counts."""
     if connection.is_in_transaction():
@@ -25,11 +31,12 @@ async def _tidy(connection: Connection) -> None:
 class Pool:
     """At most ``size`` connections, made when they are needed. A connection that broke is replaced at the next use."""
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], waited: Waited | None = None) -> None:
         self._pool = pool
+        self._waited = waited
 
     @classmethod
-    async def open(cls, dsn: str, size: int) -> Pool:
+    async def open(cls, dsn: str, size: int, waited: Waited | None = None) -> Pool:
         """Connect once, so that a wrong DSN is told at once. Raises StoreUnavailable."""
         with translated():
             pool = await asyncpg.create_pool(
@@ -44,7 +51,7 @@ class Pool:
                 init=prepare,
                 reset=_tidy,
             )
-        made = cls(pool)
+        made = cls(pool, waited)
         async with made.connection():
             return made
 
@@ -56,8 +63,11 @@ class Pool:
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection of one's own as long as the block lasts. Raises StoreUnavailable."""
+        began = time.monotonic()
         with translated():
             connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT)
+        if self._waited is not None:
+            self._waited(time.monotonic() - began)
         try:
             yield connection
         finally:

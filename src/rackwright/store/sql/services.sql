@@ -1,0 +1,39 @@
+-- Beats of processes. In the order of their ids, so that two apis that tell of the same racks do not block each other.
+
+-- name: beat
+INSERT INTO service AS known
+    (id, kind, name, host, pid, version, started_at, number, state, loop_lag, sample, seen_at)
+SELECT said.*, extract(epoch FROM clock_timestamp())
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::float8[], $8::bigint[],
+            $9::text[], $10::float8[], $11::bytea[])
+    AS said (id, kind, name, host, pid, version, started_at, number, state, loop_lag, sample)
+ORDER BY said.id
+ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, number = excluded.number, state = excluded.state,
+    loop_lag = excluded.loop_lag, sample = excluded.sample
+WHERE known.number < excluded.number;
+
+-- name: forget_services
+DELETE FROM service
+WHERE seen_at < extract(epoch FROM clock_timestamp()) - CASE state WHEN 'ended' THEN $1::float8 ELSE $2::float8 END;
+
+-- name: view_services
+SELECT kind, name, host, pid, version, state, started_at, seen_at, loop_lag,
+       CASE WHEN $1 THEN sample END AS sample,
+       greatest(extract(epoch FROM clock_timestamp()) - seen_at, 0)::float8 AS age
+FROM service
+WHERE state <> 'ended'
+ORDER BY kind, host, name, started_at, id;
+
+-- name: view_queues
+-- Node tasks that may run are counted to a limit: beyond it only "very many" matters.
+SELECT 'plan' AS name, count(*) AS depth,
+       (extract(epoch FROM clock_timestamp()) - min(created_at))::float8 AS oldest
+FROM plan WHERE state = 'requested' OR (state = 'ready' AND apply)
+UNION ALL
+SELECT 'lease', count(*), (extract(epoch FROM clock_timestamp()) - min(lease_until))::float8
+FROM node_task
+WHERE state = 2 AND lease_until IS NOT NULL AND lease_until < extract(epoch FROM clock_timestamp())
+UNION ALL
+SELECT 'barrier', count(*), NULL FROM barrier WHERE waits = 0 AND released < width
+UNION ALL
+SELECT 'node_task', count(*), NULL FROM (SELECT FROM node_task WHERE state = 1 LIMIT 10000) AS ready;
