@@ -116,7 +116,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The facts that it wrote, by path (see ``outputs.kept``)."""
 
 
-class Moved(NamedTuple):
+class Moved(msgspec.Struct, frozen=True, gc=False):
     """A change of state: where it happened, and from which state to which."""
 
     node_task: int

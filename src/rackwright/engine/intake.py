@@ -151,3 +151,5 @@ def _told(row: NodeTask, outcome: str, reason: str, deployment: str, scope: Scop
         return []
     kind = {"failed": "error", "retried": "retried", "tolerated": "tolerated"}.get(outcome, "proposed")
     return [Event(kind=kind, text=reason or row.reason, deployment=deployment, scope=scope.name, task=row.task)]
+    if not item.facts and not item.node_facts:
+        return item, []

@@ -17,9 +17,11 @@ from rackwright.engine.library import CatalogLibrary, Shelf
 from rackwright.engine.sight import Sight
 
 ADDRESS = "desired.address"
+NO_INPUTS = Inputs({})
+"""Of a task that reads nothing; nobody may add to it."""
 
 
-class Situation(msgspec.Struct, frozen=True, kw_only=True):
+class Situation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One node task with all that carrying it out depends on."""
 
     task: Task
@@ -52,6 +54,8 @@ class _World(msgspec.Struct):
     members: dict[int, dict[int, Membership]]
     facts: dict[int, dict[str, Any]]
     known: Known = {}
+    unread: dict[tuple[int, str, str], bytes] = {}
+    """Fingerprints of the tasks that read nothing, by deployment, graph and task."""
 
 
 Seen = tuple[Task, Sight]
@@ -114,6 +118,8 @@ def by_scope(facts: Iterable[Fact]) -> dict[int, dict[str, Any]]:
 
 
 def _situation(world: _World, row: NodeTask, task: Task, sight: Sight) -> Situation:
+    if not task.reads and not sight.expressive:
+        return _unread(world, row, task, sight)
     shelf, scope = world.shelves[row.deployment], world.scopes[row.scope]
     members = world.members.get(row.deployment, {})
     around = Surroundings(
@@ -144,8 +150,29 @@ def _situation(world: _World, row: NodeTask, task: Task, sight: Sight) -> Situat
     )
 
 
+def _unread(world: _World, row: NodeTask, task: Task, sight: Sight) -> Situation:
+    """The situation of a node task that reads nothing: its fingerprint is that of the task, wherever it runs."""
+    shelf, key = world.shelves[row.deployment], (row.deployment, row.graph, row.task)
+    if key not in world.unread:
+        world.unread[key] = fingerprint(shelf.digests.get((row.graph, row.task), b""), {})
+    rack = world.scopes.get(row.rack) if row.rack is not None else None
+    return Situation(
+        task=task,
+        shelf=shelf,
+        deployment=world.deployments[row.deployment],
+        scope=world.scopes[row.scope],
+        rack=None if rack is None else rack.name,
+        address=world.facts.get(row.scope, {}).get(ADDRESS),
+        inputs=NO_INPUTS,
+        sight=sight,
+        places={},
+        reads={},
+        fingerprint=world.unread[key],
+    )
+
+
 def _gathers(task: Task) -> bool:
-    return any(read.scope == "nodes" for read in task.reads.values())
+    return bool(task.reads) and any(read.scope == "nodes" for read in task.reads.values())
 
 
 def _gathered(

@@ -1,7 +1,9 @@
 -- Nodes, racks and deployments.
 
 -- name: scopes
-SELECT id, kind, name, rack, alive, available, labels, created_at, last_seen FROM scope WHERE id = ANY ($1::bigint[]);
+-- Most have no labels, and nothing is decoded faster than nothing.
+SELECT id, kind, name, rack, alive, available, nullif(labels, '{}'), created_at, last_seen
+FROM scope WHERE id = ANY ($1::bigint[]);
 
 -- name: named
 SELECT id, kind, name, rack, alive, available, labels, created_at, last_seen
