@@ -9,7 +9,8 @@ and no closed gate; a row that is wanted is ``todo`` when it is activatable and 
 | commit     | proposed                  | todo or blocked                                                            |
 | retry      | error, active, blocked    | todo or blocked                                                            |
 | claim      | todo                      | transition, with a new attempt                                             |
-| finish     | transition, same attempt  | active; todo or blocked (inputs changed, node gone, retry rule); error     |
+| finish     | transition, same attempt  | active; todo or blocked (inputs changed, node gone, retry rule); error;    |
+|            |                           | proposed after a rehearsal                                                 |
 | lose       | transition                | todo or blocked                                                            |
 | change     | active, error             | todo or blocked; proposed when destructive and run before                  |
 | deactivate | any but proposed          | todo or blocked                                                            |
@@ -43,6 +44,9 @@ LEGAL: dict[str, frozenset[State]] = {
 
 RETRYABLE_ATTEMPTS = 5
 """A failure that its driver calls retryable is tried this often in all, even without a retry rule."""
+
+REHEARSAL = b"noop:"
+"""Stands before the fingerprint of an attempt that only tells what it would do."""
 
 Outcome = Literal["ok", "failed", "retryable", "skipped"]
 
@@ -79,12 +83,20 @@ def retry(near: Neighbourhood, row: NodeTask, reason: str = "") -> None:
 
 
 def claim(
-    near: Neighbourhood, row: NodeTask, *, fingerprint: bytes, incarnation: str, now: float, until: float
+    near: Neighbourhood,
+    row: NodeTask,
+    *,
+    fingerprint: bytes,
+    incarnation: str,
+    now: float,
+    until: float,
+    noop: bool = False,
 ) -> None:
-    """Hand a node task to a rack's process: a new attempt with a lease ``until``, on inputs of this fingerprint."""
+    """Hand a node task to a rack's process: a new attempt with a lease ``until``, on inputs of this fingerprint; with
+    ``noop`` only a rehearsal, after which it is proposed."""
     _check("claim", row)
     row.attempt += 1
-    row.claimed = fingerprint
+    row.claimed = REHEARSAL + fingerprint if noop else fingerprint
     row.incarnation = incarnation
     row.claimed_at = now
     row.lease_until = until
@@ -168,6 +180,9 @@ def activatable(near: Neighbourhood, row: NodeTask) -> bool:
 
 
 def _conclude(near: Neighbourhood, row: NodeTask, task: Task, ended: Ended, now: float) -> str:
+    if row.claimed is not None and row.claimed.startswith(REHEARSAL):
+        _move(near, row, State.PROPOSED, f"rehearsed: {ended.reason or ended.outcome}; commit it to let it run")
+        return "rehearsed"
     good = ended.outcome in ("ok", "skipped")
     if row.revision != ended.revision:
         if task.destructive and good:

@@ -1,7 +1,8 @@
 """Fault tolerance: how many nodes of a group may fail before nothing more is begun.
 
 The groups are those of the newest plan of each graph. Nodes of no group form one that tolerates nothing, as in Fuel;
-unlike there this holds only once a graph has a group at all, and a tolerance that was exceeded is always an error.
+unlike there this holds only once a group of the graph can be exceeded at all, and a tolerance that was exceeded is
+always an error.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def tolerances(groups: Iterable[FaultToleranceGroup], members: Mapping[str, int]
     ]
     grouped = {node for one in made for node in one.nodes}
     rest = tuple(id for id in members.values() if id not in grouped)
-    return [*made, Tolerance(name=REST, nodes=rest, allowed=0)] if made and rest else made
+    said = [one for one in made if one.allowed < len(one.nodes)]
+    return [*said, Tolerance(name=REST, nodes=rest, allowed=0)] if said and rest else said
 
 
 def exceeded(groups: Iterable[Tolerance], failed: Collection[int]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from rackwright.core import annealing
 from rackwright.core.errors import RackwrightError
 from rackwright.core.files import named_files
+from rackwright.core.limits import Allowance
 from rackwright.core.messages import Claim, ClaimRequest, Heartbeat, HeartbeatAnswer, Result
 from rackwright.core.node_task import Neighbourhood, NodeTask
 from rackwright.core.ports import NotedReads, Store, Transaction
@@ -62,11 +63,11 @@ async def _claim(
     tx: Transaction, library: CatalogLibrary, rack: int, request: ClaimRequest, now: float, lease: float
 ) -> tuple[list[Claim], int]:
     """The claims, and how many node tasks were settled on the way because nothing was to be carried out."""
-    await tx.seen(rack, now)
+    limited = await tx.seen(rack, now)
     orphans = await tx.held(rack, request.incarnation)
     if orphans:
         await give_back(tx, orphans, "the rack's process was started anew", now)
-    near = await _ready(tx, rack, request.capacity, now)
+    near = await _ready(tx, rack, request.capacity, now, limited)
     seen = await situations(tx, library, list(near.rows.values()))
     past = await pasts(tx, seen)
     claims: list[Claim] = []
@@ -75,14 +76,15 @@ async def _claim(
     for row in near.rows.values():
         at = seen[row.id]
         annealing.claim(
-            near, row, fingerprint=at.fingerprint, incarnation=request.incarnation, now=now, until=now + lease
-        )
+            near, row, fingerprint=at.fingerprint, incarnation=request.incarnation, now=now, until=now + lease,
+            noop=at.deployment.noop,
+        )  # fmt: skip
         made, held = _prepare(library, row, at, past.get(row.id, NOTHING))
         if isinstance(made, Claim):
             claims.append(made)
         else:
             inline.append(made)
-        if held and at.reads:
+        if held and at.reads and not at.deployment.noop:
             noted.append(evaluation.noted(row, at))
     await tx.save(near)
     await tx.note_reads(noted)
@@ -91,9 +93,18 @@ async def _claim(
     return claims, len(inline)
 
 
-async def _ready(tx: Transaction, rack: int, capacity: int, now: float) -> Neighbourhood:
+async def _admitted(tx: Transaction, rack: int, capacity: int, now: float, limited: bool) -> list[NodeTask]:
+    """The rows that may run and that the limits let through; they are asked only where there are some."""
+    if not limited:
+        return await tx.claimable(rack, capacity, now)
+    limits, running = await tx.limits(rack)
+    allowance = Allowance(limits, running, rack)
+    return allowance.admit(await tx.claimable(rack, allowance.capacity(capacity), now, allowance.full()))
+
+
+async def _ready(tx: Transaction, rack: int, capacity: int, now: float, limited: bool) -> Neighbourhood:
     """The rows that may run, and blocked again those whose gate has closed since they became todo."""
-    rows = await tx.claimable(rack, capacity, now)
+    rows = await _admitted(tx, rack, capacity, now, limited)
     near = Neighbourhood(rows={row.id: row for row in rows})
     gates = {gate for row in rows for gate in row.gates}
     if gates:
@@ -150,6 +161,7 @@ def _claimed(row: NodeTask, at: Situation, parameters: Any) -> Claim:
         writes=tuple(write.path for write in at.task.writes),
         files=_files(at, parameters),
         timeout=at.task.timeout,
+        noop=at.deployment.noop,
     )
 
 

@@ -71,7 +71,7 @@ class Workshop:
                 log.exception("the jig broke", jig=claim.jig)
                 result = _result(claim, "failed", f"the jig {claim.jig!r} broke: {error!r} (see the rack's own log)")
             else:
-                result = _result(claim, "ok", outcome=outcome)
+                result = _result(claim, "ok", _would(claim) if claim.noop else "", outcome)
             seconds = round(time.monotonic() - began, 3)
             log.info("attempt ended", id=claim.id, outcome=result.outcome, seconds=seconds)
         return msgspec.structs.replace(result, seconds=seconds)
@@ -81,6 +81,8 @@ class Workshop:
         if jig is None:
             known = ", ".join(sorted(self.jigs)) or "none"
             raise Permanent(f"rack {self.rack} has no jig {claim.jig!r} (it has: {known})", mend="install it there")
+        if claim.noop:
+            return Outcome()
         folder = os.path.join(self._work, f"{claim.id}-{claim.attempt}")
         state = os.path.join(self._state, folder_name(claim.deployment), folder_name(claim.scope))
         _make_folders(folder, state)
@@ -111,6 +113,10 @@ def _result(
         id=claim.id, attempt=claim.attempt, revision=claim.revision, outcome=ended, reason=reason,
         facts=outcome.facts, node_facts=outcome.node_facts,
     )  # fmt: skip
+
+
+def _would(claim: Claim) -> str:
+    return f"the jig {claim.jig} would run it; nothing was done"
 
 
 def _said(error: DriverError | OSError) -> str:

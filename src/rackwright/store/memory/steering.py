@@ -30,18 +30,15 @@ class SteeringWork(Work):
 
     async def set_limit(self, scope: int, amount: int | None) -> None:
         """See the port."""
-        self._known(scope)
-        self.tables.limits.pop((scope, ""), None)
-        if amount is not None:
-            self.tables.limits[scope, ""] = amount
+        await self.set_task_limits(scope, {"": amount})
 
-    async def set_task_limits(self, deployment: int, amounts: Mapping[str, int]) -> None:
+    async def set_task_limits(self, deployment: int, amounts: Mapping[str, int | None]) -> None:
         """See the port."""
         self._known(deployment)
-        limits = self.tables.limits
-        for key in [key for key in limits if key[0] == deployment and key[1]]:
-            del limits[key]
-        limits.update({(deployment, task): amount for task, amount in amounts.items()})
+        for task, amount in amounts.items():
+            self.tables.limits.pop((deployment, task), None)
+            if amount is not None:
+                self.tables.limits[deployment, task] = amount
 
     async def steering(self, deployment: int, *, lock: bool = False) -> Steering | None:
         """See the port."""

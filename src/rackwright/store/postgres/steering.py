@@ -27,12 +27,14 @@ class SteeringWork(Work):
 
     async def set_limit(self, scope: int, amount: int | None) -> None:
         """See the port."""
-        await self._put_limits(scope, {} if amount is None else {"": amount}, False)
+        await self._put_limits(scope, {"": amount})
 
-    async def set_task_limits(self, deployment: int, amounts: Mapping[str, int]) -> None:
+    async def set_task_limits(self, deployment: int, amounts: Mapping[str, int | None]) -> None:
         """See the port."""
-        if {task: amount for task, amount in await self.rows("task_limits", deployment)} != amounts:
-            await self._put_limits(deployment, amounts, True)
+        set_: dict[str, int] = {task: amount for task, amount in await self.rows("task_limits", deployment)}
+        changed = {task: amount for task, amount in amounts.items() if set_.get(task) != amount}
+        if changed:
+            await self._put_limits(deployment, changed)
 
     async def steering(self, deployment: int, *, lock: bool = False) -> Steering | None:
         """See the port."""
@@ -70,6 +72,7 @@ class SteeringWork(Work):
             failed += int(await self.value("wave_gone", deployment, wave))
         return Seen(busy, failed)
 
-    async def _put_limits(self, scope: int, amounts: Mapping[str, int], tasks: bool) -> None:
-        await self.run("drop_limits", scope, tasks, list(amounts))
-        await self.run("put_limits", scope, *columns(sorted(amounts.items()), 2))
+    async def _put_limits(self, scope: int, amounts: Mapping[str, int | None]) -> None:
+        await self.run("drop_limits", scope, [task for task, amount in amounts.items() if amount is None])
+        given = sorted((task, amount) for task, amount in amounts.items() if amount is not None)
+        await self.run("put_limits", scope, *columns(given, 2))

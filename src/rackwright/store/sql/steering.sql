@@ -16,7 +16,7 @@ WHERE state = 2 AND rack_id IS NOT NULL AND ($1 OR rack_id = $2 OR deployment_id
 GROUP BY rack_id, deployment_id, task;
 
 -- name: drop_limits
-DELETE FROM work_limit WHERE scope_id = $1 AND (task <> '') = $2 AND task <> ALL ($3::text[]);
+DELETE FROM work_limit WHERE scope_id = $1 AND task = ANY ($2::text[]);
 
 -- name: put_limits
 INSERT INTO work_limit (scope_id, task, amount)
