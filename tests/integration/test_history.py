@@ -10,8 +10,11 @@ import asyncpg
 import pytest
 
 from rackwright.core.audit import Asked, Change
+from rackwright.core.errors import NotFound
 from rackwright.core.ports import Event
 from rackwright.core.retention import AHEAD, DAY, WEEK, Part, Series, arrange
+from rackwright.engine import deployments, machines
+from rackwright.engine.behalf import OnBehalf
 from rackwright.store.postgres import PostgresStore
 from rackwright.store.postgres.migration import migrations
 from tests.integration.conftest import AnyStore
@@ -178,3 +181,36 @@ async def test_what_was_kept_before_history_had_parts_is_still_there(fresh_datab
         assert (await store.views.log(7, attempt=None, offset=0)).data == b"said"
     finally:
         await store.close()
+
+
+async def test_every_change_of_what_is_desired_says_who_asked_and_what_it_was(store: AnyStore) -> None:
+    boss = OnBehalf(store, Asked("boss", "10.0.0.1", "r-1"))
+    hands = Hands(boss, store.views)
+    await hands.site(nodes=1)
+    await hands.deployment(TASKS, ROLES, bind={"web": ["n0"]})
+    await hands.run()
+    await deployments.stop(boss, "d")
+    await deployments.resume(boss, "d")
+    await deployments.retry(boss, "d", tasks=["install"])
+    await machines.set_node(boss, "n0", available=False)
+    await machines.set_node(boss, "n0", available=False)
+    await machines.set_address(boss, hands.library, "n0", "127.1.9.9")
+    changes = await store.views.changes()
+    kinds = [change.kind for change in reversed(changes)]
+    assert kinds == [
+        "rack.added", "node.added", "catalog.added", "deployment.created", "plan.requested", "plan.applied",
+        "deployment.stopped", "deployment.resumed", "deployment.retried", "node.set", "facts",
+    ]  # fmt: skip
+    assert {change.by for change in changes if change.kind != "plan.applied"} == {"boss"}
+    facts, node = changes[0], changes[1]
+    assert (facts.before, facts.after) == ({"desired.address": "127.1.0.1"}, {"desired.address": "127.1.9.9"})
+    assert (node.scope, node.before, node.after) == ("n0", {"available": True}, {"available": False})
+    (applied,) = [change for change in changes if change.kind == "plan.applied"]
+    assert (applied.by, applied.after["members"]) == ("test", {"added": ["n0"], "removed": []})
+    assert await store.views.last_run_began("d") == applied.at
+
+
+async def test_what_is_refused_is_no_change(store: AnyStore) -> None:
+    with pytest.raises(NotFound):
+        await deployments.stop(OnBehalf(store, Asked("boss")), "d")
+    assert await store.views.changes() == []

@@ -13,6 +13,9 @@ from starlette.routing import Route
 from rackwright.api import bodies
 from rackwright.api.auth import Caller, Level, identify
 from rackwright.api.services import Services
+from rackwright.core.audit import Asked
+from rackwright.core.ports import Store
+from rackwright.engine.behalf import OnBehalf
 
 PREFIX = "/api/v1"
 T = TypeVar("T")
@@ -31,6 +34,13 @@ class Call:
     def path(self) -> dict[str, Any]:
         """The parameters of the path."""
         return self.request.path_params
+
+    @property
+    def store(self) -> Store:
+        """The store for changes, in which everything is noted as asked for by this caller."""
+        client, state = self.request.client, self.request.state
+        asked = Asked(self.caller.name, client.host if client else "", getattr(state, "request_id", ""))
+        return OnBehalf(self.services.store, asked)
 
     async def body(self, kind: type[T]) -> T:
         """The body as ``kind`` (see ``bodies.read``)."""

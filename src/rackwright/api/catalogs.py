@@ -16,6 +16,11 @@ from rackwright.core.catalog import Catalog, Role
 from rackwright.core.ports import Transaction
 from rackwright.engine.transact import transact
 
+_WORDS = (
+    "requires", "precedes", "provides", "conflicts",
+    "abstract", "implicit", "discovery", "cluster", "service", "milestone",
+)  # fmt: skip
+
 
 class NewCatalog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A catalog: its texts by path relative to its folder."""
@@ -38,7 +43,7 @@ async def list_catalogs(call: Call) -> Response:
 async def add_catalog(call: Call) -> Response:
     """Read a catalog and keep it; its name means it from now on. Deployments keep what they have until re-planned."""
     given, services = await call.body(NewCatalog), call.services
-    digest = await services.catalogs.add(services.store, given.name, given.files)
+    digest = await services.catalogs.add(call.store, given.name, given.files)
     return reply({"name": given.name, "digest": digest}, 201, {"Location": f"{PREFIX}/catalogs/{given.name}"})
 
 
@@ -52,13 +57,14 @@ async def get_catalog(call: Call) -> Response:
 
 
 async def list_roles(call: Call) -> Response:
-    """Roles by catalog and name."""
+    """Roles by catalog and name; of each catalog those that people are meant to choose come first."""
     wanted, services = call.query(RolesQuery).catalog, call.services
     names = [wanted] if wanted is not None else [record["name"] for record in await _all(services)]
     roles: list[dict[str, Any]] = []
     for name in names:
         _, catalog = await _find(services, name)
-        roles += [_role(name, role) for _, role in sorted(catalog.roles.items())]
+        first = sorted(catalog.roles.values(), key=lambda role: (not role.milestone, role.name))
+        roles += [_role(name, role) for role in first]
     return whole(roles)
 
 
@@ -89,6 +95,7 @@ def _role(catalog: str, role: Role) -> dict[str, Any]:
         "tags": role.tags or (role.name,),
         "primary": role.primary,
         "attributes": role.attributes,
+        **{name: getattr(role, name) for name in _WORDS},
         "source": str(role.source),
     }
 

@@ -59,7 +59,7 @@ async def get_deployment(call: Call) -> Response:
 async def add_deployment(call: Call) -> Response:
     """Make an empty deployment."""
     given, services = await call.body(NewDeployment), call.services
-    await deployments.create(services.store, services.catalogs, given.name, catalog=given.catalog, parent=given.parent)
+    await deployments.create(call.store, services.catalogs, given.name, catalog=given.catalog, parent=given.parent)
     location = {"Location": f"{PREFIX}/deployments/{given.name}"}
     return reply(await one(services.views, given.name), 201, location)
 
@@ -67,7 +67,7 @@ async def add_deployment(call: Call) -> Response:
 async def delete_deployment(call: Call) -> Response:
     """Delete a deployment with its facts and node tasks; refused while something runs."""
     name = await _known(call)
-    await deployments.delete(call.services.store, name)
+    await deployments.delete(call.store, name)
     return nothing()
 
 
@@ -75,7 +75,7 @@ async def stop(call: Call) -> Response:
     """Begin nothing new; what runs ends by itself."""
     name = await _known(call)
     await call.body(Nothing)
-    await deployments.stop(call.services.store, name)
+    await deployments.stop(call.store, name)
     return reply(await one(call.services.views, name))
 
 
@@ -83,23 +83,23 @@ async def resume(call: Call) -> Response:
     """Go on after a stop."""
     name = await _known(call)
     await call.body(Nothing)
-    await deployments.resume(call.services.store, name)
+    await deployments.resume(call.store, name)
     return reply(await one(call.services.views, name))
 
 
 async def retry(call: Call) -> Response:
     """Try failed node tasks again; the answer counts them."""
-    name, services = await _known(call), call.services
+    name = await _known(call)
     which = await call.body(Which)
-    count = await deployments.retry(services.store, name, tasks=which.tasks, nodes=which.nodes)
+    count = await deployments.retry(call.store, name, tasks=which.tasks, nodes=which.nodes)
     return reply({"count": count})
 
 
 async def commit(call: Call) -> Response:
     """Let proposed node tasks run; the answer counts them."""
-    name, services = await _known(call), call.services
+    name = await _known(call)
     which = await call.body(Which)
-    count = await deployments.commit(services.store, name, tasks=which.tasks, nodes=which.nodes)
+    count = await deployments.commit(call.store, name, tasks=which.tasks, nodes=which.nodes)
     return reply({"count": count})
 
 

@@ -62,7 +62,7 @@ async def get_node(call: Call) -> Response:
 async def add_nodes(call: Call) -> Response:
     """Make nodes known: one, or a list; the answer has one result for each."""
     batch = await call.some(machines.NewNode)
-    added = await machines.add_nodes(call.services.store, batch)
+    added = await machines.add_nodes(call.store, batch)
     return whole(added)
 
 
@@ -71,17 +71,17 @@ async def change_node(call: Call) -> Response:
     services, name = call.services, call.path["name"]
     change = await call.body(NodeChange)
     if change.address is not None:
-        await machines.set_address(services.store, services.catalogs, name, change.address)
+        await machines.set_address(call.store, services.catalogs, name, change.address)
     if change.facts:
         await _put_facts(call, name, change.facts)
     if change.alive is not None or change.available is not None:
-        await machines.set_node(services.store, name, alive=change.alive, available=change.available)
+        await machines.set_node(call.store, name, alive=change.alive, available=change.available)
     return reply(await one(services.views, name))
 
 
 async def delete_node(call: Call) -> Response:
     """Forget a node; refused while something runs on it."""
-    await machines.remove(call.services.store, "node", call.path["name"])
+    await machines.remove(call.store, "node", call.path["name"])
     return nothing()
 
 
@@ -94,7 +94,7 @@ async def _put_facts(call: Call, name: str, facts: dict[str, Any]) -> None:
         FactWrite(node.id, path, value, WORLD if path.startswith("observed.") else PEOPLE)
         for path, value in facts.items()
     ]
-    await intake.put_facts(services.store, services.catalogs, writes)
+    await intake.put_facts(call.store, services.catalogs, writes)
 
 
 routes = [

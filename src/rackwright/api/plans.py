@@ -46,9 +46,7 @@ async def request_plan(call: Call) -> Response:
     deployment = await one(call.services.views, call.path["name"])
     given = await call.body(NewPlan)
     changes = msgspec.to_builtins(given.changes)
-    id = await planning.request_plan(
-        call.services.store, deployment.name, changes, apply=given.apply, by=call.caller.name
-    )
+    id = await planning.request_plan(call.store, deployment.name, changes, apply=given.apply, by=call.caller.name)
     return reply({"id": id, "state": "requested"}, 202, {"Location": f"{PREFIX}/plans/{id}"})
 
 
@@ -75,7 +73,7 @@ async def get_plan(call: Call) -> Response:
 async def apply_plan(call: Call) -> Response:
     """Let a computed plan be carried out, exactly as it is: it is refused if anything moved since."""
     id = call.path["id"]
-    await planning.apply_plan(call.services.store, id)
+    await planning.apply_plan(call.store, id)
     return reply({"id": id}, 202, {"Location": f"{PREFIX}/plans/{id}"})
 
 

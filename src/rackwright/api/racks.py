@@ -43,14 +43,14 @@ async def add_rack(call: Call) -> Response:
     """Make a rack known. The answer holds its token: this once, for only its SHA-256 is kept."""
     rack = await call.body(NewRack)
     token = tokens.new_token(tokens.RACK_PREFIX)
-    await machines.add_rack(call.services.store, rack.name, tokens.digest(token))
+    await machines.add_rack(call.store, rack.name, tokens.digest(token))
     location = {"Location": f"{PREFIX}/racks/{rack.name}", "Cache-Control": "no-store"}
     return reply({"name": rack.name, "token": token}, 201, location)
 
 
 async def delete_rack(call: Call) -> Response:
     """Forget a rack; refused while nodes stand in it."""
-    await machines.remove(call.services.store, "rack", call.path["name"])
+    await machines.remove(call.store, "rack", call.path["name"])
     return nothing()
 
 

@@ -15,7 +15,7 @@ END = (1 << 62) - 1
 """An id above all others."""
 GOOD_ENDS = ("active", "skipped", "tolerated", "unchanged")
 """Outcomes after which others may go on."""
-CAUSES = ("plan.applied", "deployment.resumed", "deployment.retry", "deployment.commit")
+CAUSES = ("plan.applied", "deployment.resumed", "deployment.retried", "deployment.committed")
 """Kinds of changes that let node tasks of a deployment run."""
 
 

@@ -22,6 +22,8 @@ from rackwright.core.facts import Fact, FactWrite
 from rackwright.core.limits import Limit, Running
 from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask, Run
 from rackwright.core.retention import Arrangement, Part, Series
+from rackwright.core.parking import ParkingErrands
+from rackwright.core.rollup import RollupErrands
 from rackwright.core.steering import Steering
 from rackwright.core.waves import Seen
 
@@ -124,7 +126,7 @@ class PlanRecord(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: float | None = None
 
 
-class Transaction(HookErrands, JobErrands, Protocol):
+class Transaction(HookErrands, JobErrands, RollupErrands, ParkingErrands, Protocol):
     """One unit of work: all of it is kept, or nothing."""
 
     async def put_facts(self, writes: Sequence[FactWrite]) -> list[Fact]:
@@ -230,8 +232,8 @@ class Transaction(HookErrands, JobErrands, Protocol):
         """Let at most ``amount`` node tasks of the site (``limits.SITE``), a rack or a deployment run at the same time;
         None: as many as there are."""
 
-    async def set_task_limits(self, deployment: int, amounts: Mapping[str, int]) -> None:
-        """Replace the limits of a deployment's tasks."""
+    async def set_task_limits(self, deployment: int, amounts: Mapping[str, int | None]) -> None:
+        """Replace the limits of these tasks of a deployment; None: as many as there are."""
 
     async def steering(self, deployment: int, *, lock: bool = False) -> Steering | None:
         """What steers a deployment; None: nothing does."""
@@ -257,8 +259,8 @@ class Transaction(HookErrands, JobErrands, Protocol):
     async def record(self, events: Sequence[Event]) -> None:
         """Append events."""
 
-    async def note(self, changes: Sequence[Change]) -> None:
-        """Append changes of what is desired, with who asked for this transaction."""
+    async def note(self, changes: Sequence[Change], asked: Asked | None = None) -> None:
+        """Append changes of what is desired, with who asked for them; None: who asked for this transaction."""
 
     async def parts(self, series: Series) -> list[Part] | None:
         """How a table of history is cut along time, in order; None while another transaction does this work."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from rackwright.core import annealing
+from rackwright.core.audit import Change
 from rackwright.core.errors import InvalidInput, NotFound
 from rackwright.core.node_task import Neighbourhood, NodeTask, State
 from rackwright.core.ports import Deployment, Event, Store, Transaction
@@ -30,6 +31,8 @@ async def create(store: Store, library: CatalogLibrary, name: str, *, catalog: s
         )
         await tx.add_deployment(deployment)
         await tx.record([Event(kind="deployment.created", text=f"made of the catalog {catalog}", deployment=name)])
+        made = {"catalog": catalog, "parent": parent}
+        await tx.note([Change(kind="deployment.created", text="made", deployment=name, after=made)])
 
     await transact(store, work)
 
@@ -51,6 +54,7 @@ async def delete(store: Store, name: str) -> None:
         scope = await scope_named(tx, "deployment", name)
         await tx.remove(scope.id)
         await tx.record([Event(kind="deployment.deleted", text=f"deployment {name} was deleted", deployment=name)])
+        await tx.note([Change(kind="deployment.deleted", text="deleted with its facts", deployment=name)])
 
     await transact(store, work)
 
@@ -68,7 +72,7 @@ async def retry(
             return True
         return False
 
-    return await _each(store, name, tasks, nodes, None if chosen else State.ERROR, move)
+    return await _each(store, name, tasks, nodes, None if chosen else State.ERROR, move, "retried")
 
 
 async def commit(
@@ -82,7 +86,7 @@ async def commit(
         annealing.commit(near, row)
         return True
 
-    return await _each(store, name, tasks, nodes, State.PROPOSED, move)
+    return await _each(store, name, tasks, nodes, State.PROPOSED, move, "committed")
 
 
 async def _each(
@@ -92,6 +96,7 @@ async def _each(
     nodes: Sequence[str] | None,
     state: State | None,
     move: Callable[[Neighbourhood, NodeTask], bool],
+    word: str,
 ) -> int:
     async def work(tx: Transaction) -> int:
         deployment = await scope_named(tx, "deployment", name)
@@ -102,6 +107,9 @@ async def _each(
         near = await tx.lock(await tx.reach(ids, "children"))
         moved = sum(move(near, near.rows[id]) for id in sorted(ids) if id in near.rows)
         await tx.save(near)
+        which = {"tasks": tasks, "nodes": nodes, "count": moved}
+        text = f"{moved} node tasks were {word}"
+        await tx.note([Change(kind=f"deployment.{word}", text=text, deployment=name, after=which)])
         return moved
 
     if tasks is not None and not tasks:
@@ -115,5 +123,6 @@ async def _set_stopped(store: Store, name: str, stopped: bool) -> None:
         await tx.set_deployment(scope.id, stopped=stopped)
         word = "stopped" if stopped else "resumed"
         await tx.record([Event(kind=f"deployment.{word}", text=f"the deployment was {word}", deployment=name)])
+        await tx.note([Change(kind=f"deployment.{word}", text=f"the deployment was {word}", deployment=name)])
 
     await transact(store, work)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
 from rackwright.core import annealing, outputs
+from rackwright.core.audit import Change
 from rackwright.core.catalog import Task
 from rackwright.core.errors import Conflict
-from rackwright.core.facts import Fact, FactWrite, check_writer
+from rackwright.core.facts import PEOPLE, Fact, FactWrite, check_writer
 from rackwright.core.messages import Result, Results, Verdict, Verdicts
 from rackwright.core.node_task import Neighbourhood, NodeTask, State
 from rackwright.core.ports import Deployment, Event, Membership, Scope, Store, Transaction
@@ -32,13 +34,44 @@ async def put_facts(store: Store, library: CatalogLibrary, writes: Sequence[Fact
 
     async def work(tx: Transaction) -> list[Fact]:
         near = Neighbourhood()
+        before = await _before(tx, writes)
         changed = await tx.put_facts(writes)
         events = await ripple(tx, library, near, changed)
         await tx.save(near)
         await tx.record(events)
+        await tx.note(await _wished(tx, before, changed))
         return changed
 
     return await transact(store, work)
+
+
+async def _before(tx: Transaction, writes: Sequence[FactWrite]) -> dict[tuple[int, str], Any]:
+    """What people had set before, where they set something now."""
+    theirs = [write for write in writes if write.writer == PEOPLE]
+    if not theirs:
+        return {}
+    facts = await tx.facts({write.scope for write in theirs}, {write.path for write in theirs})
+    return {(fact.scope, fact.path): fact.value for fact in facts}
+
+
+async def _wished(tx: Transaction, before: dict[tuple[int, str], Any], changed: Sequence[Fact]) -> list[Change]:
+    """What people changed by setting facts, scope by scope."""
+    by_scope: dict[int, list[Fact]] = {}
+    for fact in changed:
+        if fact.writer == PEOPLE:
+            by_scope.setdefault(fact.scope, []).append(fact)
+    scopes = await tx.scopes(list(by_scope)) if by_scope else {}
+    return [
+        Change(
+            kind="facts",
+            text=f"set: {', '.join(fact.path for fact in facts)}",
+            deployment=scopes[id].name if scopes[id].kind == "deployment" else None,
+            scope=scopes[id].name if scopes[id].kind != "deployment" else None,
+            before={fact.path: before.get((id, fact.path)) for fact in facts},
+            after={fact.path: fact.value for fact in facts},
+        )
+        for id, facts in by_scope.items()
+    ]
 
 
 async def take_results(store: Store, library: CatalogLibrary, rack: int, results: Results, now: float) -> Verdicts:

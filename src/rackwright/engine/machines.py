@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from rackwright.core import annealing
+from rackwright.core.audit import Change
 from rackwright.core.errors import Conflict, InvalidInput, NotFound
 from rackwright.core.facts import PEOPLE, FactWrite
 from rackwright.core.node_task import State
@@ -53,7 +54,13 @@ async def add_nodes(store: Store, nodes: Sequence[NewNode]) -> list[Added]:
 async def add_rack(store: Store, name: str, secret: bytes) -> int:
     """Make a rack known; ``secret`` is the SHA-256 of the token that its process will show. Gives its id."""
     scope = Scope(id=0, kind="rack", name=_name("rack", name), created_at=time.time())
-    return await transact(store, lambda tx: tx.add_scope(scope, secret=secret))
+
+    async def work(tx: Transaction) -> int:
+        id = await tx.add_scope(scope, secret=secret)
+        await tx.note([Change(kind="rack.added", text="the rack is known now", scope=name)])
+        return id
+
+    return await transact(store, work)
 
 
 async def remove(store: Store, kind: Literal["node", "rack"], name: str) -> None:
@@ -63,6 +70,7 @@ async def remove(store: Store, kind: Literal["node", "rack"], name: str) -> None
         scope = await scope_named(tx, kind, name)
         await tx.remove(scope.id)
         await tx.record([Event(kind=f"{kind}.removed", text=f"{kind} {name} was removed", scope=name)])
+        await tx.note([Change(kind=f"{kind}.removed", text=f"the {kind} is no longer known", scope=name)])
 
     await transact(store, work)
 
@@ -76,6 +84,10 @@ async def set_node(store: Store, name: str, *, alive: bool | None = None, availa
         await tx.set_alive(scope.id, alive=alive, available=available)
         if alive is False and scope.alive:
             await _deactivate(tx, scope)
+        before, after = _wishes(scope, alive, available)
+        if before:
+            text = f"{', '.join(before)} of the node changed"
+            await tx.note([Change(kind="node.set", text=text, scope=name, before=before, after=after)])
 
     await transact(store, work)
 
@@ -85,6 +97,11 @@ async def set_address(store: Store, library: CatalogLibrary, name: str, address:
     node = NewNode(name=name, address=_address(name, address))
     found = await transact(store, lambda tx: scope_named(tx, "node", name))
     await put_facts(store, library, [FactWrite(found.id, ADDRESS, node.address, PEOPLE)])
+
+
+def _known(node: NewNode) -> Change:
+    made = {"rack": node.rack, "address": node.address, "labels": node.labels}
+    return Change(kind="node.added", text="the node is known now", scope=node.name, after=made)
 
 
 async def scope_named(tx: Transaction, kind: str, name: str) -> Scope:
@@ -108,7 +125,15 @@ async def _add(tx: Transaction, nodes: Sequence[NewNode]) -> None:
     await tx.put_facts([FactWrite(id, ADDRESS, address, PEOPLE) for id, address in given])
     if nodes:
         names = nodes[0].name if len(nodes) == 1 else f"{nodes[0].name} .. {nodes[-1].name} ({len(nodes)})"
+        await tx.note([_known(node) for node in nodes])
         await tx.record([Event(kind="node.added", text=f"known now: {names}")])
+
+
+def _wishes(scope: Scope, alive: bool | None, available: bool | None) -> tuple[dict[str, bool], dict[str, bool]]:
+    """What of a node is set to something else than it was: before, and after."""
+    asked = {"alive": alive, "available": available}
+    after = {name: value for name, value in asked.items() if value is not None and value is not getattr(scope, name)}
+    return {name: not value for name, value in after.items()}, after
 
 
 async def _deactivate(tx: Transaction, scope: Scope) -> None:

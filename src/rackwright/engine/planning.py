@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from rackwright.core.audit import Asked, Change
 from rackwright.core.errors import Conflict, InvalidInput, RackwrightError, StoreUnavailable, TryAgain
 from rackwright.core.ports import Event, PlanRecord, Store, Transaction
 from rackwright.engine.changes import Changes
@@ -36,7 +37,10 @@ async def request_plan(store: Store, deployment: str, changes: dict[str, Any], *
         plan = PlanRecord(
             id=0, deployment=scope.id, changes=changes, apply=apply, created_by=by, created_at=time.time()
         )
-        return await tx.add_plan(plan)
+        id = await tx.add_plan(plan)
+        asked = {"plan": id, "apply": apply, "changes": changes}
+        await tx.note([Change(kind="plan.requested", text=f"plan {id}", deployment=deployment, after=asked)])
+        return id
 
     return await transact(store, work)
 
@@ -50,6 +54,8 @@ async def apply_plan(store: Store, plan: int) -> None:
         if found.state != "ready":
             raise Conflict(f"plan {plan} is {found.state}: only a ready plan can be applied", mend="make a new plan")
         await tx.set_plan(msgspec.structs.replace(found, apply=True, state="requested"))
+        name = await _name(tx, found)
+        await tx.note([Change(kind="plan.approved", text=f"plan {plan} is to be applied", deployment=name)])
 
     await transact(store, work)
 
@@ -68,7 +74,9 @@ async def compute_next(store: Store, library: CatalogLibrary, settings: PolicySe
             ended = await _compute(tx, library, plan, settings)
             if plan.apply:
                 await tx.set_plan(ended)
-                await tx.record([_applied(ended, await _name(tx, plan))])
+                told = _applied(ended, await _name(tx, plan))
+                await tx.record([told])
+                await tx.note([_changed(ended, told)], Asked(plan.created_by))
             else:
                 await tx.rollback()
     except (TryAgain, StoreUnavailable):
@@ -104,6 +112,7 @@ async def _keep(tx: Transaction, ended: PlanRecord) -> None:
             text = f"plan {ended.id}: {ended.error}"
             name = await _name(tx, ended)
             await tx.record([Event(kind="plan.failed", text=text, deployment=name, data={"plan": ended.id})])
+            await tx.note([Change(kind="plan.failed", text=text, deployment=name)], Asked(ended.created_by))
 
 
 def _failed(plan: PlanRecord, error: Exception) -> PlanRecord:
@@ -116,6 +125,22 @@ def _failed(plan: PlanRecord, error: Exception) -> PlanRecord:
 
 async def _name(tx: Transaction, plan: PlanRecord) -> str:
     return (await tx.deployments([plan.deployment]))[plan.deployment].name
+
+
+def _changed(plan: PlanRecord, told: Event) -> Change:
+    """What an applied plan changed of what is desired: facts from old to new, and the members."""
+    facts = plan.summary["facts"]
+    return Change(
+        kind="plan.applied",
+        text=told.text,
+        deployment=told.deployment,
+        before={f"{fact['scope']}: {fact['path']}": fact["old"] for fact in facts},
+        after={
+            "plan": plan.id,
+            "members": plan.summary["members"],
+            "facts": {f"{fact['scope']}: {fact['path']}": fact["new"] for fact in facts},
+        },
+    )
 
 
 def _applied(plan: PlanRecord, deployment: str) -> Event:

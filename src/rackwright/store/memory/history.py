@@ -30,11 +30,11 @@ class HistoryWork(Work):
     asked: Asked = NOBODY
     """Who asked for what this transaction does."""
 
-    async def note(self, changes: Sequence[Change]) -> None:
+    async def note(self, changes: Sequence[Change], asked: Asked | None = None) -> None:
         """See the port."""
+        who = msgspec.structs.asdict(self.asked if asked is None else asked)
         for change in changes:
             said = msgspec.structs.asdict(change) | {"text": plain(change.text)}
-            who = msgspec.structs.asdict(self.asked)
             self.tables.changes.append(ChangeView(id=self.tables.fresh_id(), at=time.time(), **who, **said))
 
     async def parts(self, series: Series) -> list[Part] | None:

@@ -28,7 +28,7 @@ class HistoryWork(Work):
     asked: Asked = NOBODY
     """Who asked for what this transaction does."""
 
-    async def note(self, changes: Sequence[Change]) -> None:
+    async def note(self, changes: Sequence[Change], asked: Asked | None = None) -> None:
         """See the port."""
         if not changes:
             return
@@ -43,7 +43,7 @@ class HistoryWork(Work):
             )
             for change in changes
         ]
-        asked = self.asked
+        asked = self.asked if asked is None else asked
         await self.run("add_changes", plain(asked.by), plain(asked.address), plain(asked.request), *columns(rows, 6))
 
     async def parts(self, series: Series) -> list[Part] | None:
