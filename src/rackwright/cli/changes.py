@@ -16,14 +16,15 @@ from rackwright.core.errors import InvalidInput
 
 F = TypeVar("F", bound=Callable[..., Any])
 Changes = dict[str, Any]
-KEYS = ("catalog", "graph", "bind", "unbind", "set", "set_nodes")
+KEYS = ("catalog", "graph", "bind", "unbind", "cascade", "set", "set_nodes")
 
 
 def change_options(function: F) -> F:
     """The command takes changes: it gets ``changes``, a function of the client that gives them (names resolved)."""
 
     @click.option("--bind", multiple=True, metavar="ROLE=NODES", help="Bind a role: n1,n2 or @rack:r1 or @all.")
-    @click.option("--unbind", multiple=True, metavar="ROLE=NODES", help="Take a role away from nodes.")
+    @click.option("--unbind", multiple=True, metavar="ROLE=NODES", help="Take a role away from nodes; *=n1: all of n1.")
+    @click.option("--cascade", is_flag=True, help="With --unbind: what depends on it on the same node goes too.")
     @click.option("--set", "set_", multiple=True, metavar="ROLE.ATTR=VALUE", help="An attribute for all; JSON or text.")
     @click.option("--set-node", multiple=True, metavar="NODE:ROLE.ATTR=VALUE", help="An attribute for one node.")
     @click.option("--graph", help="The type of graph. Default: deploy.")
@@ -34,6 +35,7 @@ def change_options(function: F) -> F:
         *args: Any,
         bind: tuple[str, ...],
         unbind: tuple[str, ...],
+        cascade: bool,
         set_: tuple[str, ...],
         set_node: tuple[str, ...],
         graph: str | None,
@@ -46,12 +48,16 @@ def change_options(function: F) -> F:
             made = {**made, **_bindings(client, "bind", bind, made), **_bindings(client, "unbind", unbind, made)}
             made["set"] = _merged(made.get("set", {}), _attributes(set_), levels=2)
             made["set_nodes"] = _merged(made.get("set_nodes", {}), _node_attributes(set_node), levels=3)
-            made |= {key: value for key, value in (("graph", graph), ("catalog", catalog)) if value}
+            made |= {key: value for key, value in _plain(graph, catalog, cascade) if value}
             return {key: value for key, value in made.items() if value}
 
         return function(*args, changes=changes, **options)
 
     return cast(F, run)
+
+
+def _plain(graph: str | None, catalog: str | None, cascade: bool) -> list[tuple[str, Any]]:
+    return [("graph", graph), ("catalog", catalog), ("cascade", cascade)]
 
 
 def read_yaml(path: str) -> dict[str, Any]:

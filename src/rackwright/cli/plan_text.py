@@ -41,7 +41,7 @@ def last_line(summary: dict[str, Any]) -> str:
 def changes_something(summary: dict[str, Any]) -> bool:
     """True when carrying the plan out would do anything at all."""
     members = summary.get("members", {})
-    parts = [summary.get(part) for part in ("run", "again", "commit", "remove", "facts")]
+    parts = [summary.get(part) for part in ("run", "again", "commit", "remove", "facts", "bound", "unbound")]
     return any([*parts, members.get("added"), members.get("removed")])
 
 
@@ -55,8 +55,19 @@ def _show_causes(summary: dict[str, Any]) -> None:
     for key, sign in (("added", "+"), ("removed", "-")):
         if members.get(key):
             click.echo(f"  members {sign} {_names([_member(member) for member in members[key]])}")
+    for key, sign in (("bound", "+"), ("unbound", "-")):
+        _show_roles(summary.get(key, []), sign)
     for fact in summary.get("facts", []):
         click.echo(f"  {fact['scope']}: {fact['path']} {compact(fact.get('old'))} -> {compact(fact.get('new'))}")
+
+
+def _show_roles(items: list[Item], sign: str) -> None:
+    """Print what came or went without having been asked for."""
+    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for item in items:
+        groups[item["role"], item["why"]].append(item["node"])
+    for (role, why), nodes in groups.items():
+        click.echo(f"  role {sign} {role} on {_names(nodes)}: {why}")
 
 
 def _show_rows(rows: list[Item], sign: str, colour: str, lead: bool = True) -> None:

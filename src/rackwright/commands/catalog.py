@@ -20,6 +20,9 @@ from rackwright.core.resolution import selector_of
 from rackwright.core.task_graph import task_graph
 from rackwright.engine.catalogs import examine_catalog, find, folders, lint_catalog, stack
 
+_ROLE_LISTS = ("requires", "precedes", "provides", "conflicts")
+_ROLE_FLAGS = ("milestone", "abstract", "implicit", "discovery", "cluster", "service")
+
 
 @examples(
     "rackwright catalog lint ./mycatalog",
@@ -149,7 +152,8 @@ def _without_lines(value: Any) -> Any:
 def _show_catalog(catalog: Catalog) -> None:
     fields([("Name", catalog.name), ("Description", catalog.description or "-"), ("Strict", _yes(catalog.strict))])
     if catalog.roles:
-        rows = [[role.name, _listed(role.tags or (role.name,)), _attributes(role)] for role in catalog.roles.values()]
+        roles = sorted(catalog.roles.values(), key=lambda role: not role.milestone)
+        rows = [[role.name, _listed(role.tags or (role.name,)), _attributes(role)] for role in roles]
         _section([*rows], ["ROLE", "TAGS", "ATTRIBUTES"])
     graphs = [[graph.type, str(len(graph.tasks)), graph.node_filter or "-"] for graph in catalog.graphs.values()]
     _section(graphs, ["GRAPH", "TASKS", "NODE FILTER"])
@@ -165,7 +169,9 @@ def _section(rows: Sequence[Sequence[str]], titles: Sequence[str]) -> None:
 
 def _show_role(role: Role) -> None:
     pairs = [("Role", role.name), ("Description", " ".join(role.description.split()) or "-")]
-    fields([*pairs, ("Tags", _listed(role.tags or (role.name,))), ("Source", str(role.source))])
+    said = [(name.capitalize(), _listed(getattr(role, name))) for name in _ROLE_LISTS if getattr(role, name)]
+    marks = [("Is", _listed(name for name in _ROLE_FLAGS if getattr(role, name)))] if _is_marked(role) else []
+    fields([*pairs, ("Tags", _listed(role.tags or (role.name,))), *said, *marks, ("Source", str(role.source))])
     properties = role.attributes.get("properties", {})
     if properties:
         rows = [
@@ -173,6 +179,10 @@ def _show_role(role: Role) -> None:
             for name, schema in properties.items()
         ]
         _section(rows, ["ATTRIBUTE", "TYPE", "DEFAULT", "DESCRIPTION"])
+
+
+def _is_marked(role: Role) -> bool:
+    return any(getattr(role, name) for name in _ROLE_FLAGS)
 
 
 def _show_one_task(output: Output, graph: str, task: Task) -> None:

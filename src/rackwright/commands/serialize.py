@@ -15,6 +15,7 @@ from rackwright.commands.progress import progress
 from rackwright.core.catalog import Catalog
 from rackwright.core.errors import InvalidInput, RackwrightError
 from rackwright.core.resolution import MASTER, RACK_PREFIX, Member
+from rackwright.core.role_order import arranged
 from rackwright.core.subgraph import Subgraph
 from rackwright.engine.catalogs.read import read_catalog
 from rackwright.engine.serialization import LOCAL, NOWHERE, State, chosen_members, graph_of, serialize
@@ -113,7 +114,7 @@ def serialize_command(
 def _serialized(
     catalog: Catalog, name: str, members: list[Member], state: State, asked: Wanted, policy: PolicySettings
 ) -> Named:
-    graph = graph_of(catalog.graphs, name)
+    graph = arranged(graph_of(catalog.graphs, name), catalog.roles)
     chosen = chosen_members(graph, members, state)
     if members and not chosen:
         click.echo(f"the node filter of the graph {graph.type} takes none of the {len(members)} nodes", err=True)

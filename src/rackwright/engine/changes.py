@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from rackwright.core.binding import Asked, Pair, Roster
 from rackwright.core.catalog import Catalog
 from rackwright.core.errors import InvalidInput, NotFound
 from rackwright.core.facts import PEOPLE, FactWrite
 from rackwright.core.ports import Membership, Scope
-from rackwright.core.resolution import tags_of
+from rackwright.core.resolution import NodeId, tags_of
 from rackwright.engine.catalogs.attributes import validate_attributes
 from rackwright.engine.serialization.policy import POLICIES, POLICIES_OF_FUEL, SETTING
 
 Attributes = dict[str, Any]
 """Values by role and attribute; None takes the person's own value back. For a catalog that is not strict also data by
 section and key, for sections that are no roles; there a section may be a plain value, too."""
+
+SERVICES = "service_roles"
+"""The section in which a deployment keeps the services that are bound to it: people bind it, and do not set it."""
+EVERY_ROLE = "*"
+"""Where roles are unbound: all that the node has."""
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,42 +32,57 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     catalog: str | None = None
     graph: str = "deploy"
     bind: dict[str, list[str]] = {}
-    """Node names by role."""
+    """Node names by role; of a service the deployment's own name."""
     unbind: dict[str, list[str]] = {}
+    """The same; the role ``*`` means every one that the node has."""
+    cascade: bool = False
+    """What depends on a role that is unbound goes too: on the same node, and what never ran anywhere."""
     set: Attributes = {}
     """For the whole deployment."""
     set_nodes: dict[str, Attributes] = {}
     """For single nodes, by name."""
 
 
-def rebind(
-    catalog: Catalog, deployment: int, members: Sequence[Membership], changes: Changes, nodes: dict[str, Scope]
-) -> list[Membership]:
-    """The members after binding and unbinding, with the tags that their roles bring and primaries elected; one that
-    is primary stays so. ``nodes`` holds every node that the changes name, and every member.
+def asked_of(catalog: Catalog, deployment: str, before: Roster, changes: Changes, nodes: Mapping[str, Scope]) -> Asked:
+    """What the changes ask to bind and unbind. ``nodes`` holds every node that they name. A service is bound to the
+    deployment, by its name; ``*`` is unbound for every role that a node has.
 
-    Raises NotFound for an unknown role or node.
+    Raises NotFound for an unknown role or node, InvalidInput for a service that is to be bound to a node.
     """
-    bound = {member.name: list(member.roles) for member in members}
-    for role, names in changes.bind.items():
-        if role not in catalog.roles:
-            known = ", ".join(sorted(catalog.roles)) or "none"
-            raise NotFound(f"the catalog {catalog.name} has no role {role}", mend=f"its roles: {known}")
-        for name in names:
-            if name not in nodes:
-                raise NotFound(
-                    f"there is no node {name}", where=f"bind {role}", mend="add it with `rackwright node add`"
-                )
-            roles = bound.setdefault(name, [])
-            if role not in roles:
-                roles.append(role)
+    bind = [(role, _place(catalog, deployment, role, name)) for role, names in changes.bind.items() for name in names]
+    for role, place in bind:
+        if place is not None and place not in nodes:
+            raise NotFound(f"there is no node {place}", where=f"bind {role}", mend="add it with `rackwright node add`")
+    unbind: list[Pair] = []
     for role, names in changes.unbind.items():
         for name in names:
-            if role not in bound.get(name, []):
-                raise NotFound(f"{name} does not have the role {role}", where=f"unbind {role}")
-            bound[name].remove(role)
-    kept = {name: tuple(roles) for name, roles in bound.items() if roles}
-    tags = tags_of(kept, catalog.roles, primaries=_primaries(members))
+            if role == EVERY_ROLE:
+                unbind += [(one, name) for one in before.get(name, ())]
+            else:
+                unbind.append((role, _place(catalog, deployment, role, name, leaving=True)))
+    return Asked(bind=tuple(bind), unbind=tuple(dict.fromkeys(unbind)), cascade=changes.cascade)
+
+
+def _place(catalog: Catalog, deployment: str, role: str, name: str, *, leaving: bool = False) -> NodeId:
+    if role not in catalog.roles and not leaving:
+        known = ", ".join(sorted(catalog.roles)) or "none"
+        raise NotFound(f"the catalog {catalog.name} has no role {role}", mend=f"its roles: {known}")
+    if role not in catalog.roles or not catalog.roles[role].service:
+        return name
+    if name != deployment:
+        raise InvalidInput(
+            f"{role} is a service: it is bound to the deployment and not to {name}", mend=f"write {role}={deployment}"
+        )
+    return None
+
+
+def memberships(
+    catalog: Catalog, deployment: int, before: Sequence[Membership], roster: Roster, nodes: Mapping[str, Scope]
+) -> list[Membership]:
+    """The members of a roster, with the tags that their roles bring and primaries elected; one that is primary stays
+    so. ``nodes`` holds every node of the roster."""
+    kept = {name: roles for name, roles in roster.items() if name is not None}
+    tags = tags_of(kept, catalog.roles, primaries=_primaries(before))
     return [
         Membership(
             deployment=deployment,
@@ -103,6 +124,9 @@ def _faults(catalog: Catalog, attributes: Attributes, where: str) -> list[str]:
     for name, values in attributes.items():
         if name == SETTING:
             faults += _faults_of_policy(values, where)
+            continue
+        if name == SERVICES:
+            faults.append(f"{where}.{name}: services are bound and unbound, not set")
             continue
         role = catalog.roles.get(name)
         if role is None:

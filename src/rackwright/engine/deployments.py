@@ -7,17 +7,20 @@ from collections.abc import Callable, Sequence
 
 from rackwright.core import annealing
 from rackwright.core.audit import Change
-from rackwright.core.errors import InvalidInput, NotFound
+from rackwright.core.errors import Conflict, InvalidInput, NotFound
 from rackwright.core.node_task import Neighbourhood, NodeTask, State
 from rackwright.core.ports import Deployment, Event, Store, Transaction
+from rackwright.engine.happenings import of_deployment
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.machines import scope_named
+from rackwright.engine.situations import chain
 from rackwright.engine.transact import transact
 
 
 async def create(store: Store, library: CatalogLibrary, name: str, *, catalog: str, parent: str | None = None) -> None:
     """Make a deployment of what a catalog means now, without members yet. Its ``desired`` facts are inherited from
-    ``parent``. Raises NotFound for an unknown catalog or parent, Conflict for a name that is taken."""
+    ``parent``, and it is stopped when that one is. Raises NotFound for an unknown catalog or parent, Conflict for a
+    name that is taken."""
 
     async def work(tx: Transaction) -> None:
         above = await scope_named(tx, "deployment", parent) if parent is not None else None
@@ -27,9 +30,11 @@ async def create(store: Store, library: CatalogLibrary, name: str, *, catalog: s
             parent=above.id if above is not None else None,
             catalog=await library.resolve(tx, catalog),
             catalog_name=catalog,
+            stopped=above is not None and (await tx.deployments([above.id]))[above.id].stopped,
             created_at=time.time(),
         )
-        await tx.add_deployment(deployment)
+        id = await tx.add_deployment(deployment)
+        await tx.announce(of_deployment("created", id, name))
         await tx.record([Event(kind="deployment.created", text=f"made of the catalog {catalog}", deployment=name)])
         made = {"catalog": catalog, "parent": parent}
         await tx.note([Change(kind="deployment.created", text="made", deployment=name, after=made)])
@@ -38,12 +43,12 @@ async def create(store: Store, library: CatalogLibrary, name: str, *, catalog: s
 
 
 async def stop(store: Store, name: str) -> None:
-    """Let nothing new start; what runs ends by itself."""
+    """Let nothing new start, in the deployments below it neither; what runs ends by itself."""
     await _set_stopped(store, name, True)
 
 
 async def resume(store: Store, name: str) -> None:
-    """Let work start again."""
+    """Let work start again, in the deployments below it too. Raises Conflict while one above it is stopped."""
     await _set_stopped(store, name, False)
 
 
@@ -52,6 +57,7 @@ async def delete(store: Store, name: str) -> None:
 
     async def work(tx: Transaction) -> None:
         scope = await scope_named(tx, "deployment", name)
+        await tx.announce(of_deployment("deleted", scope.id, name))
         await tx.remove(scope.id)
         await tx.record([Event(kind="deployment.deleted", text=f"deployment {name} was deleted", deployment=name)])
         await tx.note([Change(kind="deployment.deleted", text="deleted with its facts", deployment=name)])
@@ -120,9 +126,28 @@ async def _each(
 async def _set_stopped(store: Store, name: str, stopped: bool) -> None:
     async def work(tx: Transaction) -> None:
         scope = await scope_named(tx, "deployment", name)
-        await tx.set_deployment(scope.id, stopped=stopped)
+        if not stopped:
+            await _refuse_below_a_stopped_one(tx, scope.id)
+        for id in await _with_those_below(tx, scope.id):
+            await tx.set_deployment(id, stopped=stopped)
+        await tx.announce(of_deployment("changed", scope.id, name, stopped=stopped))
         word = "stopped" if stopped else "resumed"
         await tx.record([Event(kind=f"deployment.{word}", text=f"the deployment was {word}", deployment=name)])
         await tx.note([Change(kind=f"deployment.{word}", text=f"the deployment was {word}", deployment=name)])
 
     await transact(store, work)
+
+
+async def _with_those_below(tx: Transaction, deployment: int) -> list[int]:
+    return sorted({deployment, *(await tx.deployments_of([deployment])).get(deployment, [])})
+
+
+async def _refuse_below_a_stopped_one(tx: Transaction, deployment: int) -> None:
+    known = await tx.deployments([deployment])
+    for id in chain(known, known[deployment].parent):
+        if known[id].stopped:
+            raise Conflict(
+                f"the deployment {known[id].name}, above it, is stopped",
+                where=f"deployment {known[deployment].name}",
+                mend=f"resume {known[id].name}: what is below it goes on too",
+            )

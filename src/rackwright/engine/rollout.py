@@ -17,8 +17,9 @@ from rackwright.core.node_task import Neighbourhood, NodeTask, State
 from rackwright.core.plan import Plan, build
 from rackwright.core.ports import Deployment, Event, Membership, Scope, Transaction
 from rackwright.core.resolution import RACK_PREFIX, Member, NodeId
-from rackwright.engine import summary
-from rackwright.engine.changes import Changes, desired, rebind
+from rackwright.core.role_order import arranged
+from rackwright.engine import binding, summary
+from rackwright.engine.changes import Changes, desired, memberships
 from rackwright.engine.library import CatalogLibrary, Shelf
 from rackwright.engine.reconcile import Place, Shape, reconcile
 from rackwright.engine.relating import computed
@@ -39,6 +40,7 @@ class _Site(msgspec.Struct):
     nodes: dict[str, Scope]
     racks: dict[int, str]
     members: list[Membership]
+    binding: binding.Binding
 
     def names(self) -> dict[int, str]:
         """Names of everything that node tasks and facts of the deployment stand on, by id."""
@@ -69,7 +71,7 @@ async def roll_out(
     before = await tx.memberships(deployment)
     site = await _site(tx, library, deployment, changes, before)
     await tx.set_members(deployment, site.members)
-    writes = desired(site.shelf.catalog, deployment, changes, site.nodes)
+    writes = desired(site.shelf.catalog, deployment, changes, site.nodes) + site.binding.writes
     old = by_scope(await tx.facts({write.scope for write in writes}, {write.path for write in writes}))
     changed = await tx.put_facts(writes)
     shape, expansion = await _reshape(tx, library, site, settings)
@@ -78,6 +80,7 @@ async def roll_out(
     told = {
         **summary.rows(shape, names, site.racks_of_scopes(), lambda row: site.shelf.task(row.graph, row.task)),
         "members": summary.members(before, site.members),
+        **site.binding.told(site.deployment.name),
         "facts": summary.facts(changed, old, site.shelf.defaults, names),
         "warnings": expansion.warnings,
     }
@@ -114,8 +117,10 @@ async def _site(
     named |= set(changes.set_nodes) | {member.name for member in before}
     nodes = await tx.named("node", named)
     racks = {scope.id: scope.name for scope in (await tx.named("rack", None)).values()}
-    members = rebind(shelf.catalog, id, before, changes, nodes)
-    return _Site(deployment, shelf, graph, nodes, racks, members)
+    bound = await binding.bind(tx, library, binding.Site(deployment, shelf.catalog, graph, before, nodes), changes)
+    members = memberships(shelf.catalog, id, before, bound.settled.roster, nodes)
+    graph = arranged(graph, shelf.catalog.roles, bound.services)
+    return _Site(deployment, shelf, graph, nodes, racks, members, bound)
 
 
 async def _reshape(
@@ -155,12 +160,13 @@ async def _chosen(tx: Transaction, library: CatalogLibrary, site: _Site) -> list
 
 def _places(site: _Site, plan: Plan, rows: Sequence[NodeTask]) -> dict[int, Place]:
     """Scope and rack of every task vertex. What belongs to the deployment as a whole is carried out by the rack that
-    did so before, as long as members stand in it, for state may be kept there; at first by that of the first member."""
+    did so before, as long as members stand in it, for state may be kept there; at first by that of the first member. A
+    deployment that has lost its last member stays where it was."""
     by_name = {member.name: member for member in site.members}
     rack_ids = {name: id for id, name in site.racks.items()}
     racks = [member.rack for member in site.members if member.rack is not None]
     former = next((row.rack for row in rows if row.scope == site.deployment.id), None)
-    home = former if former in racks else next(iter(racks), None)
+    home = former if former in racks else next(iter(racks), former)
     places: dict[int, Place] = {}
     for index, vertex in enumerate(plan.vertices):
         if vertex.task is not None:
