@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import asyncpg
 import pytest
 
@@ -17,8 +19,8 @@ from tests.integration.store_world import NOW, World, undone, world
 CHANGED = ("node_task.proposed", "node_task.todo", "node_task.blocked")
 
 
-async def subscribed(store: AnyStore, name: str = "hook", **fields: object) -> int:
-    wanted = {"kind": "webhook", "events": CHANGED, "target": "http://127.0.0.1:1"} | fields
+async def subscribed(store: AnyStore, name: str = "hook", **fields: Any) -> int:
+    wanted: dict[str, Any] = {"kind": "webhook", "events": CHANGED, "target": "http://127.0.0.1:1"} | fields
     async with store.transaction() as tx:
         return await tx.subscribe(Subscription(name=name, **wanted))
 

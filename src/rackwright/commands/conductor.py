@@ -11,14 +11,15 @@ from typing import Any
 import click
 import structlog
 
-from rackwright.commands.configuration import ConductorSetting, WorkersType, read_policy, read_setting
+from rackwright.commands.configuration import ConductorSetting, WorkersType, read_keep, read_policy, read_setting
 from rackwright.commands.database import database, opened_store
+from rackwright.commands.errands import run_errands
 from rackwright.commands.logging_setup import configure_logging
 from rackwright.commands.master import Orders, lead, living, presence, take_orders
 from rackwright.commands.notices import Notices
 from rackwright.commands.workers import Job
 from rackwright.core.errors import RackwrightError
-from rackwright.engine import annealer
+from rackwright.engine import annealer, retention
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.presence import Presence
 from rackwright.engine.serialization.policy import PolicySettings
@@ -74,7 +75,7 @@ async def _until_order(
 ) -> bool:
     """Work until an order comes; True for a reload. What is not done within the drain is undone."""
     stop = asyncio.Event()
-    working = asyncio.create_task(annealer.run(store, CatalogLibrary(), stop, policy))
+    working = asyncio.create_task(_work(store, setting, policy, stop))
     ordered = asyncio.create_task(orders.next())
     await asyncio.wait({working, ordered}, return_when=asyncio.FIRST_COMPLETED)
     if working.done():
@@ -91,6 +92,15 @@ async def _until_order(
     else:
         working.result()
     return await ordered
+
+
+async def _work(store: PostgresStore, setting: ConductorSetting, policy: PolicySettings, stop: asyncio.Event) -> None:
+    """Keep node tasks moving, and deliver hooks and carry out jobs beside it."""
+    library = CatalogLibrary()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(annealer.run(store, library, stop, policy))
+        group.create_task(run_errands(store, setting.data, library, stop))
+        group.create_task(retention.run(store, lambda: read_keep(setting.data, os.environ), stop))
 
 
 def _policy(setting: ConductorSetting) -> PolicySettings:

@@ -66,11 +66,13 @@ class Write(msgspec.Struct, frozen=True):
 
 
 class Retry(msgspec.Struct, frozen=True):
-    """How often a failed task is tried in all, the first pause in seconds, and the factor from pause to pause."""
+    """How often a failed task is tried in all, the first pause in seconds, the factor from pause to pause, and by which
+    part of itself (0 to 1) a pause may be longer or shorter, so that what failed together is not tried together."""
 
     attempts: int = 1
     delay: float = 1.0
     backoff: float = 2.0
+    jitter: float = 0.0
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +108,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     retry: Retry = Retry()
     destructive: bool = False
     critical: bool = False
+    hooks: dict[str, str] = {}
+    """Scripts of the catalog that are told of its node tasks, by hook (``on_active``, ...; see ``hooks.HOOKS``)."""
     extra: dict[str, Any] = {}
     """Keys that the format does not know, kept and carried along."""
     source: Position = Position()
@@ -157,6 +161,8 @@ class Role(msgspec.Struct, frozen=True, kw_only=True):
     """Bound to the deployment itself and not to a node."""
     milestone: bool = False
     """Meant to be chosen by people: shown first."""
+    hooks: dict[str, str] = {}
+    """As of a task; told of every node task on nodes that have the role, and of these nodes."""
     source: Position = Position()
     lines: dict[str, int] = {}
     """As of a task."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from rackwright.core.hooks import Delivery, Happening, Message, Settled, Subscription
 from rackwright.core.jobs import Job, JobRecord, JobState
+from rackwright.core.node_task import Moved
 
 
 class HookErrands(Protocol):
@@ -15,6 +16,9 @@ class HookErrands(Protocol):
     async def announce(self, happenings: Sequence[Happening]) -> None:
         """Note these, in order, for every subscription that wants them; wake the conductors when the transaction
         commits. A subscription counts at the latest a second after it was made. ``save`` does so for moves."""
+
+    async def announce_moves(self, moves: Iterable[Moved]) -> None:
+        """The same for changes of state; they are not looked at where nobody wants any."""
 
     async def subscriptions(self, ids: Collection[int] | None = None) -> list[Subscription]:
         """Subscriptions by name; None: all."""

@@ -7,7 +7,6 @@ only, so a copy of the database signs nothing.
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 
 PREFIX = "whsec_"
@@ -36,6 +35,15 @@ def headers(secret: bytes, id: str, timestamp: int, body: bytes) -> dict[str, st
     }
 
 
-def fingerprint(key: bytes) -> str:
-    """Tells keys apart without giving them away."""
-    return hashlib.sha256(b"rackwright webhook key" + key).hexdigest()[:16]
+def new_salt(key: bytes, chance: bytes) -> bytes:
+    """A salt from KEY_LENGTH random bytes; it ends in a mark of the key, by which a wrong key is noticed."""
+    return chance + _mark(key, chance)
+
+
+def fits(key: bytes, salt: bytes) -> bool:
+    """Whether the salt was made with this key."""
+    return hmac.compare_digest(_mark(key, salt[:KEY_LENGTH]), salt[KEY_LENGTH:])
+
+
+def _mark(key: bytes, chance: bytes) -> bytes:
+    return hmac.digest(key, b"rackwright webhook key" + chance, "sha256")[:8]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 
 import structlog
 
 from rackwright.core.errors import StoreUnavailable, TryAgain
 from rackwright.core.ports import Store
-from rackwright.engine import planning, timers
+from rackwright.engine import hooks, jobs, parking, planning, steering, timers
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.serialization.policy import BY_SIZE, PolicySettings
 
@@ -34,25 +34,31 @@ async def run(store: Store, library: CatalogLibrary, stop: asyncio.Event, settin
         (asyncio.Event(), lambda: planning.compute_next(store, library, settings)),
         (asyncio.Event(), lambda: timers.wake(store)),
         (asyncio.Event(), lambda: timers.reap(store, time.time())),
+        (asyncio.Event(), lambda: timers.fold(store)),
+        (asyncio.Event(), lambda: parking.tend(store, library, time.time())),
+        (asyncio.Event(), lambda: steering.keep(store, time.time())),
     ]
-    news = [event for event, _ in passes]
+    news, hook = [event for event, _ in passes], asyncio.Event()
+    # What hooks wait for comes often, and concerns no other pass.
+    passes += [(hook, lambda: hooks.dispatch(store, time.time())), (asyncio.Event(), lambda: jobs.recover(store))]
+    rings = {"plan": news, "barrier": news, "hook": [hook]}
     async with asyncio.TaskGroup() as group:
-        listener = group.create_task(_listen(store, news))
+        listener = group.create_task(_listen(store, rings))
         workers = [group.create_task(_repeat(stop, event, work)) for event, work in passes]
         workers.append(group.create_task(_sweep(store, library, stop)))
         await stop.wait()
-        for event in news:
+        for event, _ in passes:
             event.set()
         await asyncio.gather(*workers)
         listener.cancel()
 
 
-async def _listen(store: Store, news: list[asyncio.Event]) -> None:
+async def _listen(store: Store, rings: Mapping[str, Collection[asyncio.Event]]) -> None:
     while True:
         try:
-            async with store.listen("plan", "barrier") as heard:
-                async for _ in heard:
-                    for event in news:
+            async with store.listen(*rings) as heard:
+                async for channel, _ in heard:
+                    for event in rings[channel]:
                         event.set()
         except StoreUnavailable as error:
             log.warning("the store is away", error=str(error))

@@ -14,7 +14,10 @@ from rackwright.core.errors import Conflict
 from rackwright.core.facts import PEOPLE, Fact, FactWrite, check_writer
 from rackwright.core.messages import Result, Results, Verdict, Verdicts
 from rackwright.core.node_task import Neighbourhood, NodeTask, State
+from rackwright.core.parking import LONGEST, Parked
 from rackwright.core.ports import Deployment, Event, Membership, Scope, Store, Transaction
+from rackwright.engine import steering
+from rackwright.engine.happenings import of_facts
 from rackwright.engine.library import CatalogLibrary, Shelf
 from rackwright.engine.outcomes import outcomes
 from rackwright.engine.ripple import ripple
@@ -36,6 +39,7 @@ async def put_facts(store: Store, library: CatalogLibrary, writes: Sequence[Fact
         near = Neighbourhood()
         before = await _before(tx, writes)
         changed = await tx.put_facts(writes)
+        await tx.announce(of_facts(changed))
         events = await ripple(tx, library, near, changed)
         await tx.save(near)
         await tx.record(events)
@@ -77,13 +81,18 @@ async def _wished(tx: Transaction, before: dict[tuple[int, str], Any], changed: 
 async def take_results(store: Store, library: CatalogLibrary, rack: int, results: Results, now: float) -> Verdicts:
     """Take a batch of results from a rack: one verdict each. A result of an older attempt, or of a node task that is
     not the rack's, is refused and changes nothing."""
-    return await transact(store, lambda tx: take(tx, library, rack, results.items, now))
+    verdicts = await transact(store, lambda tx: take(tx, library, rack, results.items, now))
+    if any(verdict.taken and verdict.reason == "failed" for verdict in verdicts.items):
+        await steering.keep(store, now)
+    return verdicts
 
 
-async def take(tx: Transaction, library: CatalogLibrary, rack: int, items: Sequence[Result], now: float) -> Verdicts:
+async def take(
+    tx: Transaction, library: CatalogLibrary, rack: int | None, items: Sequence[Result], now: float
+) -> Verdicts:
     """The same within a transaction that is open already."""
-    below = await tx.reach([item.id for item in items if item.outcome in GOOD], "children")
-    below += await tx.reach([item.id for item in items if item.outcome not in GOOD], "descendants")
+    below = await tx.reach([item.id for item in items if item.outcome in GOOD or item.outcome == "parked"], "children")
+    below += await tx.reach([item.id for item in items if item.outcome in ("failed", "retryable")], "descendants")
     near = await tx.lock(set(below))
     rows = [near.rows[item.id] for item in items if item.id in near.rows]
     deployments = await tx.deployments({row.deployment for row in rows})
@@ -100,6 +109,7 @@ async def take(tx: Transaction, library: CatalogLibrary, rack: int, items: Seque
     changed = await tx.put_facts(desk.writes)
     desk.events += await ripple(tx, library, near, changed)
     await tx.save(near)
+    await tx.park(desk.parked)
     await tx.keep_reads(desk.ended_well)
     desk.events += await outcomes(tx, library, desk.shelves, near, rows)
     await tx.record(desk.events)
@@ -109,7 +119,7 @@ async def take(tx: Transaction, library: CatalogLibrary, rack: int, items: Seque
 class _Desk(msgspec.Struct):
     """Where one batch of results is judged: what is known of it, and what comes of it."""
 
-    rack: int
+    rack: int | None
     now: float
     near: Neighbourhood
     deployments: dict[int, Deployment]
@@ -118,6 +128,7 @@ class _Desk(msgspec.Struct):
     members: dict[int, list[Membership]]
     ended_well: list[tuple[int, int]] = msgspec.field(default_factory=list)
     """Node task and attempt of results after which the world is as the attempt's reads wanted it."""
+    parked: list[Parked] = msgspec.field(default_factory=list)
     writes: list[FactWrite] = msgspec.field(default_factory=list)
     events: list[Event] = msgspec.field(default_factory=list)
 
@@ -128,6 +139,8 @@ class _Desk(msgspec.Struct):
             return Verdict(item.id, item.attempt, False, "there is no such node task of this rack")
         (task, sight), scope = self.shelves[row.deployment].seen(row.graph, row.task), self.scopes[row.scope]
         judged, writes = _judge(row, task, item, self.members.get(row.deployment, []))
+        if judged.outcome == "parked":
+            return self._park(row, judged)
         ended = annealing.Ended(
             attempt=item.attempt,
             revision=item.revision,
@@ -139,6 +152,8 @@ class _Desk(msgspec.Struct):
             outcome = annealing.finish(self.near, row, task, ended, self.now)
         except Conflict as late:
             return Verdict(item.id, item.attempt, False, late.what)
+        if outcome == "rehearsed":
+            return Verdict(item.id, item.attempt, True, outcome)
         if judged.outcome in GOOD and outcome != "lost" and (task.reads or sight.expressive):
             self.ended_well.append((row.id, item.attempt))
         self.writes += writes
@@ -146,6 +161,26 @@ class _Desk(msgspec.Struct):
             self.near.runs[-1] = msgspec.structs.replace(self.near.runs[-1], outputs=outputs.kept(writes, row.scope))
         self.events += _told(row, outcome, judged.reason, self.deployments[row.deployment].name, scope)
         return Verdict(item.id, item.attempt, True, outcome)
+
+
+    def _park(self, row: NodeTask, item: Result) -> Verdict:
+        """Let the attempt of one result go on by itself."""
+        deadline = self.now + min(max(item.until, 0.0), LONGEST)
+        reason = f"parked: {item.reason or 'waits for an event'}"
+        try:
+            annealing.park(self.near, row, attempt=item.attempt, until=deadline, reason=reason)
+        except Conflict as late:
+            return Verdict(item.id, item.attempt, False, late.what)
+        waiting = Parked(
+            node_task=row.id,
+            attempt=row.attempt,
+            scope=row.scope,
+            deadline=deadline,
+            awaits=item.until_fact,
+            result=item,
+        )
+        self.parked.append(waiting)
+        return Verdict(item.id, item.attempt, True, "parked")
 
 
 async def _members(tx: Transaction, near: Neighbourhood, items: Sequence[Result]) -> dict[int, list[Membership]]:
@@ -157,6 +192,8 @@ async def _members(tx: Transaction, near: Neighbourhood, items: Sequence[Result]
 def _judge(row: NodeTask, task: Task, item: Result, members: Sequence[Membership]) -> tuple[Result, list[FactWrite]]:
     """What the result puts, and the result itself; it is a failure when it writes what the task does not declare, or on
     a node that is no member, or that stands in another rack than the one the task works on."""
+    if not item.facts and not item.node_facts:
+        return item, []
     nodes = {member.name: member.scope for member in members if task.scope != "rack" or member.rack == row.scope}
     own = {write.path for write in task.writes if write.scope != "nodes"}
     others = {write.path for write in task.writes if write.scope == "nodes"}
@@ -184,5 +221,3 @@ def _told(row: NodeTask, outcome: str, reason: str, deployment: str, scope: Scop
         return []
     kind = {"failed": "error", "retried": "retried", "tolerated": "tolerated"}.get(outcome, "proposed")
     return [Event(kind=kind, text=reason or row.reason, deployment=deployment, scope=scope.name, task=row.task)]
-    if not item.facts and not item.node_facts:
-        return item, []

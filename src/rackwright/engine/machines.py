@@ -16,6 +16,7 @@ from rackwright.core.errors import Conflict, InvalidInput, NotFound
 from rackwright.core.facts import PEOPLE, FactWrite
 from rackwright.core.node_task import State
 from rackwright.core.ports import Event, Scope, Store, Transaction
+from rackwright.engine.happenings import of_nodes
 from rackwright.engine.intake import put_facts
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.situations import ADDRESS
@@ -68,6 +69,8 @@ async def remove(store: Store, kind: Literal["node", "rack"], name: str) -> None
 
     async def work(tx: Transaction) -> None:
         scope = await scope_named(tx, kind, name)
+        if kind == "node":
+            await tx.announce(of_nodes("deleted", [scope]))
         await tx.remove(scope.id)
         await tx.record([Event(kind=f"{kind}.removed", text=f"{kind} {name} was removed", scope=name)])
         await tx.note([Change(kind=f"{kind}.removed", text=f"the {kind} is no longer known", scope=name)])
@@ -86,6 +89,7 @@ async def set_node(store: Store, name: str, *, alive: bool | None = None, availa
             await _deactivate(tx, scope)
         before, after = _wishes(scope, alive, available)
         if before:
+            await tx.announce(of_nodes("changed", [scope], **after))
             text = f"{', '.join(before)} of the node changed"
             await tx.note([Change(kind="node.set", text=text, scope=name, before=before, after=after)])
 
@@ -121,6 +125,8 @@ async def _add(tx: Transaction, nodes: Sequence[NewNode]) -> None:
     ]
     addresses = [_address(node.name, node.address) for node in nodes]
     ids = await tx.add_nodes(scopes)
+    known = [msgspec.structs.replace(scope, id=id) for scope, id in zip(scopes, ids, strict=True)]
+    await tx.announce(of_nodes("created", known))
     given = [(id, address) for id, address in zip(ids, addresses, strict=True) if address is not None]
     await tx.put_facts([FactWrite(id, ADDRESS, address, PEOPLE) for id, address in given])
     if nodes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,8 +19,9 @@ from rackwright.core.plan import Plan, build
 from rackwright.core.ports import Deployment, Event, Membership, Scope, Transaction
 from rackwright.core.resolution import RACK_PREFIX, Member, NodeId
 from rackwright.core.role_order import arranged
-from rackwright.engine import binding, summary
+from rackwright.engine import binding, steering, summary
 from rackwright.engine.changes import Changes, desired, memberships
+from rackwright.engine.hooks import announce_plan
 from rackwright.engine.library import CatalogLibrary, Shelf
 from rackwright.engine.reconcile import Place, Shape, reconcile
 from rackwright.engine.relating import computed
@@ -92,6 +94,9 @@ async def roll_out(
         delete=[row.id for row in shape.removed],
         barriers=list(shape.near.barriers.values()),
     )
+    reshaped = before != site.members or bool(changed) or changes.catalog is not None
+    await announce_plan(tx, site.deployment, site.shelf.catalog, shape, reshaped)
+    await steering.begin(tx, deployment, changes.graph, expansion, site.members, time.time())
     elsewhere = Neighbourhood()
     events += await ripple(tx, library, elsewhere, changed)
     await tx.save(elsewhere)
@@ -132,6 +137,7 @@ async def _reshape(
     )
     expansion = expand(site.graph.tasks, members, relations=relations)
     plan = build(expansion, {member.name: member.rack for member in members})
+    await steering.limit_tasks(tx, site.deployment.id, site.graph.tasks, expansion)
     rows = await tx.graph_rows(site.deployment.id, site.graph.type)
     places = _places(site, plan, rows)
     tasks = len(places)

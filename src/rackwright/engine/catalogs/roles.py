@@ -7,12 +7,13 @@ import re
 from rackwright.core.catalog import Role
 from rackwright.core.lint.finding import Finding
 from rackwright.engine.catalogs.fields import Fields, shown
+from rackwright.engine.catalogs.hooks import hooks
 from rackwright.engine.catalogs.yaml_text import Document, Entry
 
 _NAME = re.compile(r"[A-Za-z_][\w-]*")
 _KNOWN = (
     "name", "description", "tags", "primary", "attributes", "requires", "precedes", "provides", "conflicts",
-    "abstract", "implicit", "discovery", "cluster", "service", "milestone",
+    "abstract", "implicit", "discovery", "cluster", "service", "milestone", "hooks",
 )  # fmt: skip
 
 
@@ -53,6 +54,7 @@ def _role(entry: Entry, findings: list[Finding]) -> Role | None:
         cluster=fields.flag("cluster", default=False),
         service=fields.flag("service", default=False),
         milestone=fields.flag("milestone", default=False),
+        hooks=hooks(fields),
         source=entry.place,
         lines=entry.lines,
     )

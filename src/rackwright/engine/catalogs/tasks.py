@@ -10,6 +10,7 @@ from rackwright.core.catalog import Retry, ScopeKind, Selector, Task, type_names
 from rackwright.core.lint.finding import Finding
 from rackwright.engine.catalogs.facts import reads, writes
 from rackwright.engine.catalogs.fields import Fields, shown
+from rackwright.engine.catalogs.hooks import hooks
 from rackwright.engine.catalogs.yaml_text import Document, Entry
 
 native_types = ("script", "service", "noop")
@@ -65,6 +66,7 @@ def _task(entry: Entry, number: int, findings: list[Finding]) -> Task | None:
         retry=_retry(fields),
         destructive=fields.flag("destructive", default=False),
         critical=fields.flag("critical", default=False),
+        hooks=hooks(fields),
         extra=fields.left(),
         source=entry.place,
         lines=dict(_respelled(entry.lines)),
@@ -158,5 +160,8 @@ def _retry(fields: Fields) -> Retry:
     if attempts != int(attempts):
         inner.fault("attempts", f"attempts must be a whole number, not {attempts}", "write attempts: 3")
     delay, backoff = inner.seconds("delay", default=1.0), inner.number("backoff", default=2.0, least=1)
-    inner.refuse_left(("attempts", "delay", "backoff"))
-    return Retry(attempts=int(attempts), delay=delay, backoff=backoff)
+    jitter = inner.number("jitter", default=0.0, least=0)
+    if jitter > 1:
+        inner.fault("jitter", f"jitter is a part of the pause, from 0 to 1, not {jitter}", "write jitter: 0.2")
+    inner.refuse_left(("attempts", "delay", "backoff", "jitter"))
+    return Retry(attempts=int(attempts), delay=delay, backoff=backoff, jitter=min(jitter, 1.0))

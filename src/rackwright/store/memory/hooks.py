@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -32,8 +32,8 @@ class HookWork(Work):
                     )  # fmt: skip
                     self.tell("hook", "")
 
-    async def announce_moves(self, moves: Sequence[Moved]) -> None:
-        """The same for changes of state."""
+    async def announce_moves(self, moves: Iterable[Moved]) -> None:
+        """See the port."""
         wanted = {event for wanting in self.tables.subscriptions.values() for event in wanting.events}
         await self.announce(of_moves(moves, wanted))
 

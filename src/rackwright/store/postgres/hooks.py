@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import asyncpg
 
@@ -38,10 +38,11 @@ class HookWork(Work):
         if rows and await self.row("announce", time.time(), *columns(rows, 7)) is not None:
             self.tell("hook", "")
 
-    async def announce_moves(self, moves: Sequence[Moved]) -> None:
-        """The same for changes of state."""
-        if moves:
-            await self.announce(of_moves(moves, await self._wanted()))
+    async def announce_moves(self, moves: Iterable[Moved]) -> None:
+        """See the port."""
+        wanted = await self._wanted()
+        if any(event.startswith("node_task.") for event in wanted):
+            await self.announce(of_moves(moves, wanted))
 
     async def subscriptions(self, ids: Collection[int] | None = None) -> list[Subscription]:
         """See the port."""

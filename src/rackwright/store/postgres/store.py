@@ -21,6 +21,8 @@ class PostgresStore:
 
     def __init__(self, pool: Pool, dsn: str) -> None:
         self._pool = pool
+        self.dsn = dsn
+        """Where the database is."""
         self._board = Board()
         self._wanted = Wanted()
         self._listening = Listening(dsn, self._board)
