@@ -36,6 +36,21 @@ class RackView(msgspec.Struct, frozen=True, kw_only=True):
     tasks: dict[str, int]
 
 
+class SteeringView(msgspec.Struct, frozen=True, kw_only=True):
+    """What steers a deployment beside its graph."""
+
+    held: str
+    """Why nothing may begin now; empty: something may."""
+    windows: list[str]
+    time_zone: str
+    paused_until: float | None
+    waves: str
+    """How far its roll-out is, empty without waves."""
+    limit: int | None
+    """At most so many of its node tasks run at the same time."""
+    noop: bool
+
+
 class DeploymentView(msgspec.Struct, frozen=True, kw_only=True):
     """A deployment: its roll-up word, counts by state, and the reasons why it does not go on."""
 
@@ -43,12 +58,14 @@ class DeploymentView(msgspec.Struct, frozen=True, kw_only=True):
     catalog: str
     parent: str | None
     state: str
-    """empty | proposed | annealing | stopped | blocked | error | active."""
+    """empty | proposed | annealing | stopped | held | blocked | error | active."""
     tasks: dict[str, int]
     members: int
     reasons: list[str]
-    """At most 20: errors first, then what is proposed or blocked and why."""
+    """At most 20: why it is held, then errors, then what is proposed or blocked and why."""
     created_at: float
+    steering: SteeringView | None = None
+    """None: nothing steers it."""
 
 
 class TaskView(msgspec.Struct, frozen=True, kw_only=True):

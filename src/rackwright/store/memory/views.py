@@ -16,6 +16,7 @@ from rackwright.store.logs import assemble
 from rackwright.store.memory.history import MemoryHistory
 from rackwright.store.memory.tables import Tables
 from rackwright.store.rollup import REASONS, deployment_state, node_state, reason, told, words
+from rackwright.store.steered import steered
 
 
 class MemoryViews(MemoryHistory):
@@ -55,7 +56,14 @@ class MemoryViews(MemoryHistory):
     async def deployments(self, *, names: list[str] | None = None) -> list[DeploymentView]:
         """See the port."""
         tables = self._committed()
-        return [_deployment(tables, tables.deployments[scope.id]) for scope in _scopes(tables, "deployment", names)]
+        return [
+            steered(
+                _deployment(tables, tables.deployments[scope.id]),
+                tables.steering.get(scope.id),
+                tables.limits.get((scope.id, "")),
+            )
+            for scope in _scopes(tables, "deployment", names)
+        ]
 
     async def tasks(
         self,

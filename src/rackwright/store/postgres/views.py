@@ -10,6 +10,7 @@ import msgspec
 
 from rackwright.core.errors import StoreUnavailable
 from rackwright.core.node_task import State
+from rackwright.core.steering import Steering
 from rackwright.core.views import (
     DeploymentView,
     EdgeView,
@@ -25,6 +26,7 @@ from rackwright.store.postgres.history import PostgresHistory
 from rackwright.store.postgres.migration import behind
 from rackwright.store.postgres.session import Session, columns, translated
 from rackwright.store.rollup import deployment_state, node_state, reason, told, words
+from rackwright.store.steered import steered
 
 
 class PostgresViews(PostgresHistory):
@@ -58,7 +60,7 @@ class PostgresViews(PostgresHistory):
             counts[deployment][state] = n
             stuck[deployment] += held
             waking[deployment] = wakes
-        return [
+        made = [
             DeploymentView(
                 name=row["name"],
                 catalog=row["catalog"],
@@ -73,6 +75,7 @@ class PostgresViews(PostgresHistory):
             )
             for row in rows
         ]
+        return await self._steered(made, list(counts))
 
     async def tasks(
         self,
@@ -186,6 +189,12 @@ class PostgresViews(PostgresHistory):
         except StoreUnavailable as error:
             fault = str(error)
         return [] if fault is None else [fault]
+
+    async def _steered(self, made: list[DeploymentView], ids: list[int]) -> list[DeploymentView]:
+        found = [msgspec.convert(row[0], Steering) for row in await self._rows("view_steering", ids)]
+        steering = {one.deployment: one for one in found}
+        limits: dict[int, int] = {scope: amount for scope, amount in await self._rows("view_limits")}
+        return [steered(view, steering.get(id), limits.get(id)) for id, view in zip(ids, made, strict=True)]
 
     async def _reasons(self, deployment: int) -> list[str]:
         return [
