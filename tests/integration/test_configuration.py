@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from rackwright.commands.configuration import FILE, ConductorSetting, UpSetting, read_setting
+from rackwright.commands.configuration import FILE, ConductorSetting, UpSetting, read_keep, read_setting
 from rackwright.core.errors import InvalidInput
+from rackwright.engine.retention import Keep
 
 
 def test_without_anything_the_defaults_hold(tmp_path: Path) -> None:
@@ -52,3 +53,17 @@ def test_a_wrong_variable_is_told_with_its_name(tmp_path: Path) -> None:
 
 def test_an_address_of_ip_6_stands_in_brackets(tmp_path: Path) -> None:
     assert UpSetting(data=tmp_path, host="::1", port=7).server == "http://[::1]:7"
+
+
+def test_history_and_logs_are_kept_as_long_as_their_tables_or_the_environment_say(tmp_path: Path) -> None:
+    assert read_keep(tmp_path, {}) == Keep()
+    (tmp_path / FILE).write_text('[history]\nkeep = "10d"\n[logs]\nkeep = "1d12h"\n')
+    assert read_keep(tmp_path, {}) == Keep(history=10 * 86400, logs=1.5 * 86400)
+    assert read_keep(tmp_path, {"RACKWRIGHT_LOGS_KEEP": "2d"}).logs == 2 * 86400
+
+
+@pytest.mark.parametrize("keep", ["soon", "5m", "", "-1d"])
+def test_a_time_to_keep_that_is_none_or_too_short_is_told_with_its_place(tmp_path: Path, keep: str) -> None:
+    (tmp_path / FILE).write_text(f'[history]\nkeep = "{keep}"\n')
+    with pytest.raises(InvalidInput, match="history"):
+        read_keep(tmp_path, {})

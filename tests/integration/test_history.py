@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from itertools import pairwise
@@ -10,11 +11,12 @@ import asyncpg
 import pytest
 
 from rackwright.core.audit import Asked, Change
-from rackwright.core.errors import NotFound
+from rackwright.core.errors import NotFound, TryAgain
 from rackwright.core.ports import Event
 from rackwright.core.retention import AHEAD, DAY, WEEK, Part, Series, arrange
-from rackwright.engine import deployments, machines
+from rackwright.engine import deployments, machines, retention
 from rackwright.engine.behalf import OnBehalf
+from rackwright.engine.retention import Keep
 from rackwright.store.postgres import PostgresStore
 from rackwright.store.postgres.migration import migrations
 from tests.integration.conftest import AnyStore
@@ -214,3 +216,28 @@ async def test_what_is_refused_is_no_change(store: AnyStore) -> None:
     with pytest.raises(NotFound):
         await deployments.stop(OnBehalf(store, Asked("boss")), "d")
     assert await store.views.changes() == []
+
+
+async def test_the_pass_of_the_conductor_cuts_every_table_once(store: AnyStore) -> None:
+    assert await retention.tend(store, Keep(), time.time()) > 0
+    assert await retention.tend(store, Keep(), time.time()) == 0
+
+
+async def test_the_pass_ends_when_the_conductor_does(store: AnyStore) -> None:
+    stop = asyncio.Event()
+    working = asyncio.create_task(retention.run(store, Keep, stop))
+    await asyncio.sleep(0)
+    stop.set()
+    await asyncio.wait_for(working, 10)
+
+
+async def test_a_table_in_use_is_left_for_the_next_pass(postgres_store: PostgresStore, store_dsn: str) -> None:
+    connection = await asyncpg.connect(store_dsn)
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE run IN ROW EXCLUSIVE MODE")
+            with pytest.raises(TryAgain):
+                await retention.tend(postgres_store, Keep(), time.time())
+    finally:
+        await connection.close()
+    assert await retention.tend(postgres_store, Keep(), time.time()) > 0

@@ -19,6 +19,9 @@ import msgspec
 
 from rackwright.cli.settings import data_folder
 from rackwright.core.errors import InvalidInput
+from rackwright.core.retention import DAY
+from rackwright.engine.catalogs.fields import duration
+from rackwright.engine.retention import Keep
 from rackwright.engine.serialization.policy import PolicySettings
 
 FILE = "rackwright.toml"
@@ -114,6 +117,26 @@ def read_policy(options: Mapping[str, Any], environment: Mapping[str, str]) -> P
     given = _given(PolicySettings, "serialization", options, environment, data / FILE)
     found = {"scheduler": own_scheduler(data), "certificates": data / DASK}
     return PolicySettings(**{**found, **given})
+
+
+def read_keep(data: Path, environment: Mapping[str, str]) -> Keep:
+    """How long history and logs are kept: ``keep`` in the tables ``[history]`` and ``[logs]``, a text as ``90d``, or
+    RACKWRIGHT_HISTORY_KEEP and RACKWRIGHT_LOGS_KEEP. Raises InvalidInput that names the place."""
+    said: dict[str, float] = {}
+    for name in ("history", "logs"):
+        variable = f"RACKWRIGHT_{name.upper()}_KEEP"
+        value = environment.get(variable) or _table(data / FILE, name).get("keep")
+        if value is not None:
+            where = variable if environment.get(variable) else f"{data / FILE}, [{name}]"
+            said[name] = _kept_for(value, where)
+    return Keep(**said)
+
+
+def _kept_for(value: Any, where: str) -> float:
+    seconds = duration(value) if isinstance(value, str) else None
+    if not seconds or seconds < DAY:
+        raise InvalidInput(f"keep is wrong: {value!r}", where=where, mend='write for how long, a day or more: "90d"')
+    return seconds
 
 
 def own_scheduler(data: Path) -> str:
