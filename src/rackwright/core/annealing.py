@@ -227,6 +227,8 @@ def _fail(near: Neighbourhood, row: NodeTask, reason: str) -> None:
     _move(near, row, State.ERROR, reason)
     for below in _descendants(near, row):
         if below.state not in (State.PROPOSED, State.TRANSITION, State.BLOCKED):
+            if below.state is State.ERROR:
+                below.tries = 0
             _move(near, below, State.BLOCKED, f"blocked by an error of {row.task}")
 
 
