@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 
 import structlog
@@ -59,13 +59,14 @@ def take_orders() -> Orders:
 
 @contextlib.asynccontextmanager
 async def living(notices: Notices) -> AsyncIterator[None]:
-    """Give signs of life as long as the block lasts."""
+    """Give signs of life as long as the block lasts; afterwards nothing is told any more."""
     living = asyncio.create_task(notices.live())
     try:
         yield
     finally:
         living.cancel()
         await asyncio.wait({living})
+        notices.close()
 
 
 def presence(roster: Roster, kind: str, telemetry: Telemetry) -> Presence:
@@ -81,22 +82,15 @@ async def lead(job: Job, count: int, orders: Orders, notices: Notices, read_coun
     Raises StoreUnavailable when the workers do not become ready.
     """
     workers = Workers(job)
-    try:
-        async with living(notices):
-            starting, ending = asyncio.create_task(workers.start(count)), asyncio.create_task(orders.stop.wait())
-            await asyncio.wait({starting, ending}, return_when=asyncio.FIRST_COMPLETED)
-            ending.cancel()
-            if not starting.done():
-                starting.cancel()
-                await asyncio.wait({starting})
-                return
-            starting.result()
-            notices.ready(f"{count} workers serve")
-            log.info("workers serve", job=job.name, count=count)
-            await _obey(workers, orders, notices, read_count)
-    finally:
-        notices.stopping()
-        await workers.end()
+    async with living(notices):
+        try:
+            if await _unless_ended(workers.start(count), orders):
+                notices.ready(f"{count} workers serve")
+                log.info("workers serve", job=job.name, count=count)
+                await _obey(workers, orders, notices, read_count)
+        finally:
+            notices.stopping()
+            await workers.end()
 
 
 async def _obey(workers: Workers, orders: Orders, notices: Notices, read_count: Callable[[], int]) -> None:
@@ -108,11 +102,18 @@ async def _obey(workers: Workers, orders: Orders, notices: Notices, read_count: 
             log.error("the settings are wrong: everything stays as it is", why=str(error))
         else:
             log.info("workers are renewed one by one", job=workers.job.name, count=count)
-            renewing, ending = asyncio.create_task(workers.renew(count)), asyncio.create_task(orders.stop.wait())
-            await asyncio.wait({renewing, ending}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (renewing, ending):
-                task.cancel()
-            await asyncio.wait({renewing, ending})
-            if not renewing.cancelled() and renewing.result():
+            if await _unless_ended(workers.renew(count), orders):
                 log.info("workers are renewed", job=workers.job.name, count=count)
         notices.ready("workers serve")
+
+
+async def _unless_ended(work: Coroutine[None, None, bool], orders: Orders) -> bool:
+    """Do the work, but leave it when the end is ordered first. Says whether it was done, and well."""
+    working, ending = asyncio.create_task(work), asyncio.create_task(orders.stop.wait())
+    await asyncio.wait({working, ending}, return_when=asyncio.FIRST_COMPLETED)
+    ending.cancel()
+    if not working.done():
+        working.cancel()
+        await asyncio.wait({working})
+        return False
+    return working.result()

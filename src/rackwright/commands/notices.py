@@ -58,6 +58,11 @@ class Notices:
             self._send("WATCHDOG=1")
             await asyncio.sleep(self._every)
 
+    def close(self) -> None:
+        """Tell nothing any more."""
+        if self._channel is not None:
+            self._channel.close()
+
     def _send(self, text: str) -> None:
         if self._channel is None:
             return

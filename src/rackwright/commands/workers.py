@@ -103,11 +103,12 @@ class Workers:
         self._workers: dict[int, Worker] = {}
         self._watching: asyncio.Task[None] | None = None
 
-    async def start(self, count: int) -> None:
-        """Start them all and wait until they are ready. Raises StoreUnavailable when one does not get so far."""
+    async def start(self, count: int) -> bool:
+        """Start them all and wait until they are ready: True. Raises StoreUnavailable when one does not get so far."""
         self._watching = asyncio.create_task(self._watch())
         self._workers = {number: Worker(self.job, number) for number in range(1, count + 1)}
         await asyncio.gather(*(worker.ready() for worker in self._workers.values()))
+        return True
 
     async def renew(self, count: int) -> bool:
         """Put a new process in the place of each, one by one: the old one ends only when the new one is ready, so that
