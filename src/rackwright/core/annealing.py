@@ -11,9 +11,10 @@ and no closed gate; a row that is wanted is ``todo`` when it is activatable and 
 | claim      | todo                      | transition, with a new attempt                                             |
 | finish     | transition, same attempt  | active; todo or blocked (inputs changed, node gone, retry rule); error;    |
 |            |                           | proposed after a rehearsal                                                 |
+| park       | transition, same attempt  | transition, held by nobody                                                 |
 | lose       | transition                | todo or blocked                                                            |
 | change     | active, error             | todo or blocked; proposed when destructive and run before                  |
-| deactivate | any but proposed          | todo or blocked                                                            |
+| deactivate | any but proposed          | todo or blocked; what is parked stays: it may wait for this very node      |
 
 What a move does to others: leaving ``active`` adds one to what each child and barrier waits for, entering it takes one
 away; a child in todo that waits again goes back to blocked, an active child stays (it runs again only when what it
@@ -22,13 +23,14 @@ read changes). An error blocks every descendant that is neither proposed nor in 
 
 from __future__ import annotations
 
+import zlib
 from typing import Literal
 
 import msgspec
 
 from rackwright.core.catalog import Task
 from rackwright.core.errors import Conflict
-from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask, Run, State
+from rackwright.core.node_task import PARKED, Barrier, Neighbourhood, NodeTask, Run, State
 
 LEGAL: dict[str, frozenset[State]] = {
     "propose": frozenset(State) - {State.TRANSITION},
@@ -112,6 +114,15 @@ def finish(near: Neighbourhood, row: NodeTask, task: Task, ended: Ended, now: fl
     return outcome
 
 
+def park(near: Neighbourhood, row: NodeTask, *, attempt: int, until: float, reason: str) -> None:
+    """The attempt goes on by itself until an event, at most ``until``: no process holds it any more, and nothing else
+    runs on its scope. Raises Conflict when the attempt is not the newest."""
+    if row.state is not State.TRANSITION or row.attempt != attempt:
+        raise Conflict(f"attempt {attempt} of {row.task} is not the newest ({row.attempt}, {row.state.word})")
+    row.incarnation, row.lease_until, row.reason = PARKED, until, reason
+    near.touched.add(row.id)
+
+
 def lose(near: Neighbourhood, row: NodeTask, reason: str, now: float) -> None:
     """The executor is gone: the attempt ends without a result and the node task goes back to the queue."""
     _check("lose", row)
@@ -150,8 +161,11 @@ def change(near: Neighbourhood, row: NodeTask, task: Task, *, fingerprint: bytes
 
 
 def deactivate(near: Neighbourhood, row: NodeTask, reason: str, now: float) -> None:
-    """The node is gone: nothing on it is active any more, and what ran there is lost."""
+    """The node is gone: nothing on it is active any more, and what ran there is lost. What is parked there goes on: a
+    machine that restarts is gone for a while."""
     _check("deactivate", row)
+    if row.parked:
+        return
     if row.state is State.TRANSITION:
         lose(near, row, reason, now)
     else:
@@ -199,13 +213,21 @@ def _conclude(near: Neighbourhood, row: NodeTask, task: Task, ended: Ended, now:
         tries = row.tries
         _want(near, row, ended.reason)
         row.tries = tries + 1
-        row.not_before = now + task.retry.delay * task.retry.backoff**tries
+        row.not_before = now + _pause(row, task, tries)
         return "retried"
     if good or not task.fail_on_error:
         _activate(near, row)
         return {"ok": "active", "skipped": "skipped"}.get(ended.outcome, "tolerated")
     _fail(near, row, ended.reason)
     return "failed"
+
+
+def _pause(row: NodeTask, task: Task, tries: int) -> float:
+    """Seconds until the next try. What failed together is spread by the jitter: the same for the same attempt, so that
+    the rules stay without chance."""
+    rule = task.retry
+    spread = zlib.crc32(b"%d/%d" % (row.id, row.attempt)) / 2**31 - 1
+    return rule.delay * rule.backoff**tries * (1 + rule.jitter * spread)
 
 
 def _tries_left(row: NodeTask, task: Task, outcome: Outcome) -> bool:

@@ -28,12 +28,24 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     """The file that takes all that the attempt says. The jig makes it; the rack ships and removes it."""
 
 
+class Wait(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt that goes on by itself: for at most ``until`` seconds, then it has failed. ``until_fact`` are facts of
+    the task's own scope, by path, that end it well when all are there; null: with any value."""
+
+    until: float
+    reason: str = ""
+    """What it waits for, for people."""
+    until_fact: dict[str, Any] = {}
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a successful attempt found or made: ``facts`` by path on the task's own scope, ``node_facts`` by node name
-    and path for tasks that write per member node."""
+    and path for tasks that write per member node. With ``parked`` the attempt has not ended: nobody on the rack waits
+    for it, and the facts are put once it ends well."""
 
     facts: dict[str, Any] = {}
     node_facts: dict[str, dict[str, Any]] = {}
+    parked: Wait | None = None
 
 
 class Jig(Protocol):

@@ -60,14 +60,19 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     id: int
     attempt: int
     revision: int
-    outcome: Literal["ok", "failed", "retryable", "skipped"]
-    """``retryable``: the same may succeed later; ``skipped``: there was nothing to do."""
+    outcome: Literal["ok", "failed", "retryable", "skipped", "parked"]
+    """``retryable``: the same may succeed later; ``skipped``: there was nothing to do; ``parked``: it goes on by itself,
+    and ends by an event (see ``until``)."""
     reason: str = ""
     """One or two sentences: what, where, how to mend it; empty when ok."""
     facts: dict[str, Any] = {}
     node_facts: dict[str, dict[str, Any]] = {}
     seconds: float = 0.0
     """How long the attempt took."""
+    until: float = 0.0
+    """For ``parked``: seconds after which it has failed."""
+    until_fact: dict[str, Any] = {}
+    """For ``parked``: facts of its own scope, by path, that end it well when all are there; null: with any value."""
 
 
 class Results(msgspec.Struct, frozen=True):

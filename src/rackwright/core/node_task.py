@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import enum
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
+
+
+PARKED = "parked"
+"""Stands for the rack's process where an attempt is parked: nobody holds it (see ``parking``)."""
 
 
 class State(enum.IntEnum):
@@ -25,7 +29,7 @@ class State(enum.IntEnum):
 
 
 class NodeTask(msgspec.Struct, gc=False):
-    """One task on one scope in one deployment. Its fields are in the order of the store's columns.
+    """One task on one scope in one deployment.
 
     ``children`` are the node tasks that wait for this one directly; ``feeds`` the barriers that do; ``gates`` the
     barriers that this one waits for. ``waits`` counts direct parents that are not active.
@@ -71,6 +75,11 @@ class NodeTask(msgspec.Struct, gc=False):
     feeds: tuple[int, ...] = ()
     gates: tuple[int, ...] = ()
 
+    @property
+    def parked(self) -> bool:
+        """True while its attempt waits for an event or a deadline, and no process holds it."""
+        return self.state is State.TRANSITION and self.incarnation == PARKED
+
 
 class Barrier(msgspec.Struct, kw_only=True):
     """An all-to-all relation or a stage: open when nothing it waits for is left.
@@ -104,7 +113,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     rack: int | None
     attempt: int
     outcome: str
-    """active | failed | retried | lost | superseded (inputs changed) | skipped | tolerated | unchanged."""
+    """active | failed | retried | lost | superseded (inputs changed) | skipped | tolerated | unchanged | rehearsed."""
     reason: str = ""
     revision: int = 0
     fingerprint: bytes | None = None

@@ -21,8 +21,8 @@ from rackwright.core.errands import HookErrands, JobErrands
 from rackwright.core.facts import Fact, FactWrite
 from rackwright.core.limits import Limit, Running
 from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask, Run
-from rackwright.core.retention import Arrangement, Part, Series
 from rackwright.core.parking import ParkingErrands
+from rackwright.core.retention import Arrangement, Part, Series
 from rackwright.core.rollup import RollupErrands
 from rackwright.core.steering import Steering
 from rackwright.core.waves import Seen

@@ -1,4 +1,5 @@
-"""What time brings: leases that end, barriers whose children wait to be woken, and the slow check of everything."""
+"""What time brings: leases that end, barriers whose children wait to be woken, roll-ups to fold, and the slow check of
+everything."""
 
 from __future__ import annotations
 
@@ -13,6 +14,8 @@ REAP = 500
 """Leases per transaction."""
 WAKE = 2000
 """Children of a barrier per transaction."""
+FOLD = 10_000
+"""Changes of roll-ups per transaction."""
 SWEEP = 1000
 """Node tasks per slice of the slow check."""
 
@@ -51,16 +54,22 @@ async def wake(store: Store) -> int:
     return await transact(store, work)
 
 
+async def fold(store: Store) -> int:
+    """Fold the next changes of roll-ups into their counts; gives 0 when there is no full batch left."""
+    folded = await transact(store, lambda tx: tx.fold_rollups(FOLD))
+    return folded if folded == FOLD else 0
+
+
 async def sweep(store: Store, library: CatalogLibrary, after: int) -> tuple[int, int]:
     """Ask a slice of all node tasks whether they are where they belong, and mend what is not. Gives the id to go on
     after (0: the round is over) and how many had to be mended: it should be none. At the end of a round values that no
-    node task refers to any more are dropped."""
+    node task refers to any more are dropped, and the roll-ups are counted anew."""
 
     async def work(tx: Transaction) -> tuple[int, int]:
         ids = await tx.slice(after, SWEEP)
         if not ids:
             await tx.drop_values()
-            return 0, 0
+            return 0, len(await tx.recount())
         near = await tx.lock(ids)
         await reach_out(tx, near, ids)
         rows = [near.rows[id] for id in ids if id in near.rows]

@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from rackwright.core.errors import DriverError, Permanent, Retryable
-from rackwright.core.jig import Jig, Outcome, Work, check_facts, folder_name
+from rackwright.core.jig import Jig, Outcome, Wait, Work, check_facts, folder_name
 from rackwright.core.messages import Claim, Result
 
 late_by = 30.0
@@ -72,6 +72,8 @@ class Workshop:
                 result = _result(claim, "failed", f"the jig {claim.jig!r} broke: {error!r} (see the rack's own log)")
             else:
                 result = _result(claim, "ok", _would(claim) if claim.noop else "", outcome)
+                if outcome.parked is not None:
+                    result = _waiting(result, outcome.parked)
             seconds = round(time.monotonic() - began, 3)
             log.info("attempt ended", id=claim.id, outcome=result.outcome, seconds=seconds)
         return msgspec.structs.replace(result, seconds=seconds)
@@ -117,6 +119,12 @@ def _result(
 
 def _would(claim: Claim) -> str:
     return f"the jig {claim.jig} would run it; nothing was done"
+
+
+def _waiting(result: Result, wait: Wait) -> Result:
+    return msgspec.structs.replace(
+        result, outcome="parked", reason=wait.reason, until=wait.until, until_fact=wait.until_fact
+    )
 
 
 def _said(error: DriverError | OSError) -> str:

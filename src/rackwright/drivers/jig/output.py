@@ -8,10 +8,13 @@ import stat
 import msgspec
 
 from rackwright.core.errors import Permanent
-from rackwright.core.jig import Outcome
+from rackwright.core.jig import Outcome, Wait
+from rackwright.core.parking import LONGEST
 
 largest_output = 1024 * 1024
 """Bytes."""
+
+parked_form = "write parked={seconds} and what it waits for, or in JSON an object with `until`, in seconds"
 
 _mend = "write a JSON object, or lines `path=value`, to the file named by RACKWRIGHT_OUTPUT"
 
@@ -19,6 +22,9 @@ _mend = "write a JSON object, or lines `path=value`, to the file named by RACKWR
 def read_output(path: str) -> Outcome:
     """The facts in the file: a JSON object of facts by path, whose member ``nodes`` may hold facts by node name; or
     lines ``path=value``, whose values are texts. A missing or empty file gives none.
+
+    ``parked`` says that the attempt goes on by itself: in JSON an object of ``until``, ``reason`` and ``until_fact``;
+    as a line ``parked=SECONDS REASON``.
 
     Raises ``Permanent`` when it is anything else.
     """
@@ -44,9 +50,10 @@ def _from_json(text: bytes) -> Outcome:
     try:
         facts = msgspec.json.decode(text, type=dict[str, object])
         node_facts = msgspec.convert(facts.pop("nodes", {}), dict[str, dict[str, object]])
+        parked = msgspec.convert(facts.pop("parked", None), Wait | None)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Permanent(f"the file of facts is wrong: {error}", mend=_mend) from error
-    return Outcome(facts=facts, node_facts=node_facts)
+    return Outcome(facts=facts, node_facts=node_facts, parked=_checked(parked))
 
 
 def _from_lines(text: bytes) -> Outcome:
@@ -57,4 +64,19 @@ def _from_lines(text: bytes) -> Outcome:
             raise Permanent(f"the file of facts is wrong: line {number} has no '='", mend=_mend)
         if equals:
             facts[path.strip()] = value.strip()
-    return Outcome(facts=facts)
+    parked = facts.pop("parked", None)
+    return Outcome(facts=facts, parked=None if parked is None else _from_words(str(parked)))
+
+
+def _from_words(words: str) -> Wait | None:
+    seconds, _, reason = words.partition(" ")
+    try:
+        return _checked(Wait(until=float(seconds), reason=reason.strip()))
+    except ValueError:
+        raise Permanent(f"the attempt cannot be parked for {words!r}", mend=parked_form) from None
+
+
+def _checked(wait: Wait | None) -> Wait | None:
+    if wait is not None and not 0 < wait.until <= LONGEST:
+        raise Permanent(f"the attempt cannot be parked for {wait.until:g} s: at most {LONGEST:g}", mend=parked_form)
+    return wait

@@ -32,11 +32,11 @@ class ClaimWork(Work):
     async def held(self, rack: int, besides: str) -> list[int]:
         """See the port."""
         rows = self.tables.rows_of(rack=rack, state=State.TRANSITION)
-        return [row.id for row in rows if row.incarnation != besides]
+        return [row.id for row in rows if row.incarnation != besides and not row.parked]
 
     async def expired(self, now: float, limit: int) -> list[int]:
         """See the port."""
-        rows = [row for row in self.tables.rows_of(state=State.TRANSITION) if row.lease_until < now]
+        rows = [row for row in self.tables.rows_of(state=State.TRANSITION) if row.lease_until < now and not row.parked]
         return [row.id for row in sorted(rows, key=lambda row: row.lease_until)[:limit]]
 
     async def extend(

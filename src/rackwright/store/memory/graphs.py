@@ -36,16 +36,20 @@ class GraphWork(MoveWork):
         tables = self.tables
         for row in tables.rows_of(deployment=deployment, graph=graph):
             if row.id in delete:
+                self.count_rows([row], -1)
                 tables.drop_row(row.id)
         for row in update:
             if row.id in tables.rows:
+                self.count_rows([tables.rows[row.id]], -1)
                 self.put_row(copied(row))
+                self.count_rows([row], 1)
         there = {(row.task, row.scope) for row in tables.rows_of(deployment=deployment, graph=graph)}
         for row in insert:
             if row.id in tables.rows or (row.task, row.scope) in there:
                 raise Conflict(f"it is there already: {row.task} on scope {row.scope}")
             there.add((row.task, row.scope))
             self.put_row(copied(row))
+            self.count_rows([row], 1)
         for id in [id for id, old in tables.barriers.items() if (old.deployment, old.graph) == (deployment, graph)]:
             del tables.barriers[id]
         tables.barriers.update({found.id: copy.copy(found) for found in barriers})

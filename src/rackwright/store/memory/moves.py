@@ -9,12 +9,14 @@ import msgspec
 from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask, Run, State
 from rackwright.core.ports import Reach
 from rackwright.store.memory.hooks import HookWork
+from rackwright.store.memory.parking import ParkingWork
+from rackwright.store.memory.rollup import RollupWork
 from rackwright.store.memory.tables import copied, without_children
 from rackwright.store.neighbours import give_children
 from rackwright.store.texts import plain
 
 
-class MoveWork(HookWork):
+class MoveWork(HookWork, RollupWork, ParkingWork):
     """The part of a transaction that finds, locks and saves node tasks and barriers."""
 
     async def find(
@@ -98,6 +100,7 @@ class MoveWork(HookWork):
         self.tell_racks({row.rack for row in rows if row.state is State.TODO} | {run.rack for run in near.runs})
         if any(barrier.open for barrier in barriers):
             self.tell("barrier", "")
+        await self.count_moves(near.moves)
         await self.announce_moves(near.moves)
 
     async def barriers(self, ids: Collection[int]) -> dict[int, Barrier]:

@@ -10,11 +10,11 @@ import msgspec
 from rackwright.core.node_task import State
 from rackwright.core.ports import Scope
 from rackwright.store.batches import repeated
-from rackwright.store.memory.work import Work
+from rackwright.store.memory.rollup import RollupWork
 from rackwright.store.refusals import busy, name_taken, occupied, unknown
 
 
-class ScopeWork(Work):
+class ScopeWork(RollupWork):
     """The part of a transaction that is about scopes."""
 
     async def scopes(self, ids: Collection[int]) -> dict[int, Scope]:
@@ -77,6 +77,7 @@ class ScopeWork(Work):
             raise occupied(found.kind, found.name, standing.kind, standing.name)
         for row in tables.rows_of():
             if scope in (row.scope, row.deployment):
+                self.count_rows([row], -1)
                 tables.drop_row(row.id)
         tables.barriers = {id: old for id, old in tables.barriers.items() if old.deployment != scope}
         tables.plans = {id: plan for id, plan in tables.plans.items() if plan.deployment != scope}

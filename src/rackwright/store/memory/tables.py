@@ -12,8 +12,10 @@ from rackwright.core.facts import Fact
 from rackwright.core.hooks import Delivery, Message, Subscription
 from rackwright.core.jobs import JobRecord
 from rackwright.core.node_task import Barrier, NodeTask, Run
+from rackwright.core.parking import Parked
 from rackwright.core.ports import Deployment, Event, Membership, PlanRecord, Scope
 from rackwright.core.retention import Span
+from rackwright.core.rollup import Place
 from rackwright.core.steering import Steering
 
 
@@ -52,6 +54,9 @@ class Tables(msgspec.Struct):
     jobs: dict[int, JobRecord] = {}
     limits: dict[tuple[int, str], int] = {}
     """By scope (0: the site) and task."""
+    rollup: dict[Place, int] = {}
+    parked: dict[int, Parked] = {}
+    """By node task."""
     steering: dict[int, Steering] = {}
     waves: dict[int, dict[int, int]] = {}
     """By deployment and node."""

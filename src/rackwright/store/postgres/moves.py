@@ -11,11 +11,13 @@ from rackwright.store.neighbours import give_children
 from rackwright.store.postgres import records
 from rackwright.store.postgres.folding import fold, folded
 from rackwright.store.postgres.hooks import HookWork
+from rackwright.store.postgres.parking import ParkingWork
 from rackwright.store.postgres.queries import limited
+from rackwright.store.postgres.rollup import RollupWork
 from rackwright.store.postgres.session import columns
 
 
-class MoveWork(HookWork):
+class MoveWork(HookWork, RollupWork, ParkingWork):
     """The part of a transaction that finds, locks and saves node tasks and barriers."""
 
     async def find(
@@ -88,6 +90,7 @@ class MoveWork(HookWork):
         self.tell_racks({row.rack for row in rows if row.state is State.TODO} | {run.rack for run in near.runs})
         if any(barrier.open for barrier in barriers):
             self.tell("barrier", "")
+        await self.count_moves(near.moves)
         await self.announce_moves(near.moves)
 
     async def _fold(self, query: str, rows: list[tuple[Any, ...]]) -> None:

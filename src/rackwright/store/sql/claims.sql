@@ -46,10 +46,16 @@ ORDER BY node_task.priority DESC, node_task.id
 FOR UPDATE OF node_task SKIP LOCKED;
 
 -- name: held
-SELECT id FROM node_task WHERE rack_id = $1 AND state = 2 AND incarnation IS DISTINCT FROM $2 ORDER BY id;
+-- What is parked is held by nobody (see parking.sql).
+SELECT id FROM node_task
+WHERE rack_id = $1 AND state = 2 AND incarnation IS DISTINCT FROM $2 AND incarnation IS DISTINCT FROM 'parked'
+ORDER BY id;
 
 -- name: expired
-SELECT id FROM node_task WHERE state = 2 AND lease_until < $1 ORDER BY lease_until LIMIT :limit;
+SELECT id FROM node_task
+WHERE state = 2 AND lease_until < $1 AND incarnation IS DISTINCT FROM 'parked'
+ORDER BY lease_until
+LIMIT :limit;
 
 -- name: extend
 WITH mine AS MATERIALIZED (

@@ -1,0 +1,46 @@
+-- Parked attempts. The sentinel in incarnation is node_task.PARKED.
+
+-- name: park
+INSERT INTO parked (node_task, attempt, scope_id, deadline, awaits, result)
+SELECT * FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::double precision[], $5::jsonb[], $6::jsonb[])
+ON CONFLICT (node_task) DO UPDATE SET
+    attempt = excluded.attempt, scope_id = excluded.scope_id, deadline = excluded.deadline, awaits = excluded.awaits,
+    result = excluded.result;
+
+-- name: parked
+SELECT parked.node_task, parked.attempt, parked.scope_id, parked.deadline, parked.awaits, parked.result
+FROM parked JOIN node_task ON node_task.id = parked.node_task
+WHERE parked.node_task = ANY ($1::bigint[])
+  AND node_task.state = 2 AND node_task.attempt = parked.attempt AND node_task.incarnation = 'parked'
+ORDER BY parked.node_task;
+
+-- name: overdue
+SELECT parked.node_task, parked.attempt, parked.scope_id, parked.deadline, parked.awaits, parked.result
+FROM parked JOIN node_task ON node_task.id = parked.node_task
+WHERE parked.deadline <= $1
+  AND node_task.state = 2 AND node_task.attempt = parked.attempt AND node_task.incarnation = 'parked'
+ORDER BY parked.node_task
+LIMIT :limit;
+
+-- name: answered
+SELECT parked.node_task, parked.attempt, parked.scope_id, parked.deadline, parked.awaits, parked.result
+FROM parked JOIN node_task ON node_task.id = parked.node_task
+WHERE parked.awaits <> '{}'
+  AND NOT EXISTS (
+      SELECT FROM jsonb_each(parked.awaits) AS awaited
+      LEFT JOIN fact ON fact.scope_id = parked.scope_id AND fact.path = awaited.key
+      WHERE fact.value IS NULL OR awaited.value <> 'null' AND fact.value <> awaited.value)
+  AND node_task.state = 2 AND node_task.attempt = parked.attempt AND node_task.incarnation = 'parked'
+ORDER BY parked.node_task
+LIMIT :limit;
+
+-- name: clear_parked
+WITH cleared AS (
+    DELETE FROM parked
+    WHERE NOT EXISTS (
+        SELECT FROM node_task
+        WHERE node_task.id = parked.node_task AND node_task.state = 2 AND node_task.attempt = parked.attempt
+          AND node_task.incarnation = 'parked')
+    RETURNING node_task
+)
+SELECT count(*) FROM cleared;
