@@ -68,6 +68,7 @@ class TaskGraph(msgspec.Struct, frozen=True):
     """The tasks of one graph with the places where each can be, their edges and cycles."""
 
     tasks: dict[str, Task]
+    """As their catalog has them; what roles add is in the edges only."""
     places: dict[str, frozenset[NodeId]]
     """By task id, places of the widest fleet; empty for groups and for tasks that run nowhere."""
     edges: tuple[Edge, ...]
@@ -82,6 +83,7 @@ class TaskGraph(msgspec.Struct, frozen=True):
 
 def task_graph(graph: Graph, roles: Mapping[str, Role]) -> TaskGraph:
     """Make the graph of task types. Faulty regexes and unknown names are left out; lint names them."""
+    said = {task.id: task for task in _sound(graph.tasks)}
     tasks = _sound(_arranged(graph, roles))
     members = _widest(_tags(tasks, roles))
     expansion, resolution = expand(tasks, members), Resolution(members)
@@ -98,7 +100,7 @@ def task_graph(graph: Graph, roles: Mapping[str, Role]) -> TaskGraph:
     for (_, before), (_, after) in _facts(expansion, resolution):
         kinds.setdefault((before, after), "fact")
     return TaskGraph(
-        tasks={task.id: task for task in tasks},
+        tasks=said,
         places={name: frozenset(nodes) for name, nodes in places.items()},
         edges=tuple(Edge(before, after, kind) for (before, after), kind in kinds.items()),
         resolution=resolution,
