@@ -170,7 +170,9 @@ async def test_a_pause_ends_by_itself_or_when_a_person_resumes(hands: Hands) -> 
     await orders.pause(hands.store, "d", 60, 2000.0)
     await deployments.stop(hands.store, "d")
     assert await claimed(hands) == []
-    await orders.resume(hands.store, "d", 2001.0)
+    await deployments.resume(hands.store, "d")
+    assert await claimed(hands) == []
+    await orders.unpause(hands.store, "d", 2001.0)
     assert len(await claimed(hands)) == 5
 
 

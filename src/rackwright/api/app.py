@@ -17,6 +17,7 @@ from rackwright.api import (
     events,
     explanations,
     health,
+    history,
     logs,
     metrics,
     nodes,
@@ -24,6 +25,7 @@ from rackwright.api import (
     problems,
     processes,
     racks,
+    steering,
     tasks,
     work,
 )
@@ -42,9 +44,11 @@ ROUTES: list[Route] = [
         racks,
         catalogs,
         deployments,
+        steering,
         plans,
         tasks,
         explanations,
+        history,
         events,
         logs,
     )

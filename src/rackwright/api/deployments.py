@@ -79,14 +79,6 @@ async def stop(call: Call) -> Response:
     return reply(await one(call.services.views, name))
 
 
-async def resume(call: Call) -> Response:
-    """Go on after a stop."""
-    name = await _known(call)
-    await call.body(Nothing)
-    await deployments.resume(call.store, name)
-    return reply(await one(call.services.views, name))
-
-
 async def retry(call: Call) -> Response:
     """Try failed node tasks again; the answer counts them."""
     name = await _known(call)
@@ -114,7 +106,6 @@ routes = [
     route("GET", _ONE, get_deployment, "read"),
     route("DELETE", _ONE, delete_deployment, "admin"),
     route("POST", f"{_ONE}/stop", stop, "admin"),
-    route("POST", f"{_ONE}/resume", resume, "admin"),
     route("POST", f"{_ONE}/retry", retry, "admin"),
     route("POST", f"{_ONE}/commit", commit, "admin"),
 ]

@@ -43,6 +43,10 @@ class Client:
         """Make something, or ask for something to be done."""
         return self._ask("POST", path, body=body)
 
+    def put(self, path: str, body: Any) -> Any:
+        """The answer to a PUT of a JSON body."""
+        return self._ask("PUT", path, body=body)
+
     def patch(self, path: str, body: Any) -> Any:
         """Change something."""
         return self._ask("PATCH", path, body=body)

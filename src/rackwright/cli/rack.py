@@ -7,6 +7,7 @@ import os
 import click
 
 from rackwright.cli.client import Client
+from rackwright.cli.deployment_roll import Amount
 from rackwright.cli.examples import examples
 from rackwright.cli.lazy import Lazy, LazyGroup
 from rackwright.cli.options import operator
@@ -17,6 +18,21 @@ from rackwright.core.errors import InvalidInput
 @click.group(cls=LazyGroup, lazy={"run": Lazy("rackwright.commands.rack:rack", "Carry out a rack's node tasks.")})
 def rack() -> None:
     """Add a rack; run the process beside its machines."""
+
+
+@examples(
+    "rackwright rack limit r1 20",
+    "rackwright rack limit @site 500",
+)
+@rack.command()
+@click.argument("name")
+@click.argument("amount", type=Amount())
+@operator
+def limit(client: Client, *, name: str, amount: int | None) -> None:
+    """Let at most AMOUNT node tasks run at the same time in a rack, or in all of them together (`@site`). `none` lifts
+    the limit."""
+    client.put("/limits", {"rack": None if name == "@site" else name, "amount": amount})
+    say(f"{name}: {'no limit' if amount is None else f'at most {amount} at the same time'}")
 
 
 @examples(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 from rackwright.core import annealing
+from rackwright.core.audit import Change
 from rackwright.core.node_task import State
 from rackwright.core.ports import Event, Store, Transaction
 from rackwright.engine.machines import scope_named
@@ -40,6 +41,7 @@ async def abort(store: Store, name: str, now: float) -> int:
         await tx.set_deployment(deployment, stopped=stopped)
         text = f"the deployment was aborted: {count} node tasks are proposed"
         await tx.record([Event(kind="deployment.aborted", text=text, deployment=name)])
+        await tx.note([Change(kind="deployment.aborted", text=text, deployment=name)])
 
     await transact(store, release)
     return count

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from rackwright.core import waves, windows
+from rackwright.core.audit import Change
 from rackwright.core.errors import Conflict, InvalidInput
 from rackwright.core.limits import SITE
 from rackwright.core.ports import Event, Membership, Store, Transaction
@@ -21,16 +22,17 @@ async def pause(store: Store, name: str, seconds: float, now: float) -> None:
     """Let nothing new start for so many seconds; what runs ends."""
     if not 0 < seconds < 10 * 365 * 86400:
         raise InvalidInput(f"a pause of {seconds:g} seconds cannot be", mend="stop the deployment instead")
-    await _change(store, name, now, lambda found: msgspec.structs.replace(found, paused_until=now + seconds))
+    await _change(
+        store, name, now, Change(kind="deployment.paused", text=f"paused for {seconds:g} seconds", deployment=name),
+        lambda found: msgspec.structs.replace(found, paused_until=now + seconds),
+    )  # fmt: skip
 
 
-async def resume(store: Store, name: str, now: float) -> None:
-    """Let work start again after a stop or a pause."""
+async def unpause(store: Store, name: str, now: float) -> None:
+    """End a pause before its time; without one nothing happens."""
 
     async def work(tx: Transaction) -> None:
         scope = await scope_named(tx, "deployment", name)
-        await tx.set_deployment(scope.id, stopped=False)
-        await tx.record([Event(kind="deployment.resumed", text="the deployment was resumed", deployment=name)])
         found = await tx.steering(scope.id, lock=True)
         if found is not None:
             await steer(tx, found, msgspec.structs.replace(found, paused_until=None), now)
@@ -43,14 +45,20 @@ async def set_windows(store: Store, name: str, said: Sequence[str], time_zone: s
     for text in said:
         windows.read(text)
     zone(time_zone)
+    after = {"windows": list(said), "time_zone": time_zone}
     await _change(
-        store, name, now, lambda found: msgspec.structs.replace(found, windows=tuple(said), time_zone=time_zone)
-    )
+        store, name, now, Change(kind="deployment.windows", text="windows set", deployment=name, after=after),
+        lambda found: msgspec.structs.replace(found, windows=tuple(said), time_zone=time_zone),
+    )  # fmt: skip
 
 
 async def set_noop(store: Store, name: str, noop: bool, now: float) -> None:
     """Only rehearse node tasks from now on, or carry them out again."""
-    await _change(store, name, now, lambda found: msgspec.structs.replace(found, noop=noop))
+    text = "node tasks are only rehearsed" if noop else "node tasks are carried out"
+    await _change(
+        store, name, now, Change(kind="deployment.noop", text=text, deployment=name, after={"noop": noop}),
+        lambda found: msgspec.structs.replace(found, noop=noop),
+    )  # fmt: skip
 
 
 async def set_waves(store: Store, name: str, rule: WaveRule | None, now: float) -> None:
@@ -68,6 +76,8 @@ async def set_waves(store: Store, name: str, rule: WaveRule | None, now: float) 
         found = await tx.steering(scope.id, lock=True) or Steering(deployment=scope.id)
         new = msgspec.structs.replace(found, waves=rule, progress=None)
         await steer(tx, found, await first_wave(tx, new, members), now)
+        after = None if rule is None else msgspec.to_builtins(rule)
+        await tx.note([Change(kind="deployment.waves", text="waves set", deployment=name, after=after)])
 
     await transact(store, work)
 
@@ -80,7 +90,8 @@ async def promote(store: Store, name: str, now: float) -> None:
             raise Conflict(f"the deployment {name} has no wave to come", mend="see `rackwright deployment status`")
         return msgspec.structs.replace(found, progress=msgspec.structs.replace(found.progress, promoted=True))
 
-    await _change(store, name, now, change)
+    said = Change(kind="deployment.promoted", text="the next wave may begin", deployment=name)
+    await _change(store, name, now, said, change)
 
 
 async def forgive(store: Store, name: str, now: float) -> None:
@@ -92,7 +103,8 @@ async def forgive(store: Store, name: str, now: float) -> None:
             raise Conflict(f"no wave of the deployment {name} is halted", mend="see `rackwright deployment status`")
         return msgspec.structs.replace(found, progress=msgspec.structs.replace(at, forgiven=at.failed))
 
-    await _change(store, name, now, change)
+    said = Change(kind="deployment.forgiven", text="the halted wave goes on", deployment=name)
+    await _change(store, name, now, said, change)
 
 
 async def set_limit(
@@ -112,15 +124,17 @@ async def set_limit(
         where = f"rack {rack}" if rack else f"deployment {deployment}" if deployment else "the site"
         text = f"{where} may run {'any number of' if amount is None else f'at most {amount}'} node tasks"
         await tx.record([Event(kind="limit", text=text, deployment=deployment, scope=rack)])
+        await tx.note([Change(kind="limit", text=text, deployment=deployment, scope=rack, after={"amount": amount})])
 
     await transact(store, work)
 
 
-async def _change(store: Store, name: str, now: float, change: Callable[[Steering], Steering]) -> None:
+async def _change(store: Store, name: str, now: float, said: Change, change: Callable[[Steering], Steering]) -> None:
     async def work(tx: Transaction) -> None:
         scope = await scope_named(tx, "deployment", name)
         found = await tx.steering(scope.id, lock=True) or Steering(deployment=scope.id)
         await steer(tx, found, change(found), now)
+        await tx.note([said])
 
     await transact(store, work)
 
