@@ -32,8 +32,10 @@ def show_plan(plan: Item) -> None:
 
 def last_line(summary: dict[str, Any]) -> str:
     """The plan in numbers."""
-    run, again, commit, remove = (len(summary.get(part, [])) for part, _, _ in SYMBOLS)
-    follow = len(summary.get("follow", []))
+    more = summary.get("more", {})
+    run, again, commit, remove, follow = (
+        len(summary.get(part, [])) + more.get(part, 0) for part in (*(part for part, _, _ in SYMBOLS), "follow")
+    )
     follows = f" and {follow} that may follow" if follow else ""
     return f"Plan: {run} to run, {again} to run again{follows}, {commit} to commit, {remove} removed"
 

@@ -16,6 +16,7 @@ from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.machines import scope_named
 from rackwright.engine.rollout import roll_out
 from rackwright.engine.serialization.policy import BY_SIZE, PolicySettings
+from rackwright.engine.summary import count
 from rackwright.engine.transact import transact
 
 log = structlog.get_logger()
@@ -144,7 +145,7 @@ def _changed(plan: PlanRecord, told: Event) -> Change:
 
 
 def _applied(plan: PlanRecord, deployment: str) -> Event:
-    counts = {key: len(plan.summary[key]) for key in ("run", "again", "follow", "commit", "remove")}
+    counts = {key: count(plan.summary, key) for key in ("run", "again", "follow", "commit", "remove")}
     text = ", ".join(f"{count} {key}" for key, count in counts.items())
     data = {"plan": plan.id, "by": plan.created_by, **counts}
     return Event(kind="plan.applied", text=f"plan {plan.id}: {text}", deployment=deployment, data=data)

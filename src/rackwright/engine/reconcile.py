@@ -9,7 +9,7 @@ import msgspec
 from rackwright.core import annealing
 from rackwright.core.errors import Conflict
 from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask, State
-from rackwright.core.plan import Plan, Vertex
+from rackwright.core.plan import Plan
 
 Place = tuple[int, int | None]
 """Scope and rack (ids) of a vertex: whose task it is and who carries it out."""
@@ -52,7 +52,7 @@ def reconcile(
     for index, vertex in enumerate(plan.vertices):
         if vertex.task is None:
             ids.append(next(barrier_ids))
-            near.barriers[ids[-1]] = Barrier(id=ids[-1], deployment=deployment, graph=graph, name=vertex.key[1])
+            near.barriers[ids[-1]] = Barrier(id=ids[-1], deployment=deployment, graph=graph, name=vertex.name)
             continue
         scope, rack = places[index]
         row = existing.pop((scope, vertex.task.id), None)
@@ -72,11 +72,9 @@ def reconcile(
     shape.removed = list(existing.values())
     _refuse_running(shape.removed)
     _connect(plan, ids, near)
-    for row in shape.inserted:
-        annealing.commit(near, row)
-        row.forced = False
     # That rows are new is told by the shape, not as so many moves.
-    near.moves.clear()
+    for row in shape.inserted:
+        row.state = State.TODO if annealing.activatable(near, row) else State.BLOCKED
     for row in shape.kept:
         annealing.settle(near, row)
     return shape
@@ -93,12 +91,15 @@ def _refuse_running(removed: Sequence[NodeTask]) -> None:
 
 def _connect(plan: Plan, ids: Sequence[int], near: Neighbourhood) -> None:
     """Write edges and counters: parents come before children, so one pass tells which barriers are open."""
+    tasks = bytes(vertex.task is not None for vertex in plan.vertices)
     active = [False] * len(plan.vertices)
     for index, vertex in enumerate(plan.vertices):
         id = ids[index]
-        below_rows = tuple(sorted(ids[child] for child in vertex.below if plan.vertices[child].task is not None))
-        below_barriers = tuple(sorted(ids[child] for child in vertex.below if plan.vertices[child].task is None))
-        waits = _waits(plan, vertex, active, barriers=vertex.task is None)
+        below, above = plan.below[index], plan.above[index]
+        below_rows = tuple(sorted(ids[child] for child in below if tasks[child]))
+        below_barriers = tuple(sorted(ids[child] for child in below if not tasks[child]))
+        # A node task counts node tasks only, for it looks at its gates itself.
+        waits = sum(not active[parent] for parent in above if vertex.task is None or tasks[parent])
         if vertex.task is None:
             barrier = near.barriers[id]
             barrier.waits, barrier.children, barrier.feeds = waits, below_rows, below_barriers
@@ -107,11 +108,5 @@ def _connect(plan: Plan, ids: Sequence[int], near: Neighbourhood) -> None:
         else:
             row = near.rows[id]
             row.waits, row.children, row.feeds = waits, below_rows, below_barriers
-            row.gates = tuple(sorted(ids[parent] for parent in vertex.above if plan.vertices[parent].task is None))
+            row.gates = tuple(sorted(ids[parent] for parent in above if not tasks[parent]))
             active[index] = row.state is State.ACTIVE
-
-
-def _waits(plan: Plan, vertex: Vertex, active: Sequence[bool], *, barriers: bool) -> int:
-    """Parents that are not active; a node task counts node tasks only, for it looks at its gates itself."""
-    parents = (parent for parent in vertex.above if barriers or plan.vertices[parent].task is not None)
-    return sum(not active[parent] for parent in parents)

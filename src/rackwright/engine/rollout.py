@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -80,7 +82,9 @@ async def roll_out(
     events = await _refresh(tx, library, site, shape, changed)
     names = site.names()
     told = {
-        **summary.rows(shape, names, site.racks_of_scopes(), lambda row: site.shelf.task(row.graph, row.task)),
+        **await asyncio.to_thread(
+            summary.rows, shape, names, site.racks_of_scopes(), lambda row: site.shelf.task(row.graph, row.task)
+        ),
         "members": summary.members(before, site.members),
         **site.binding.told(site.deployment.name),
         "facts": summary.facts(changed, old, site.shelf.defaults, names),
@@ -135,14 +139,17 @@ async def _reshape(
     relations = await computed(
         tx, library, site.shelf, site.deployment.id, site.graph.tasks, members, site.members, settings
     )
-    expansion = expand(site.graph.tasks, members, relations=relations)
-    plan = build(expansion, {member.name: member.rack for member in members})
+    # What is pure runs beside the loop: a large graph takes seconds, and leases go on meanwhile.
+    expansion = await asyncio.to_thread(expand, site.graph.tasks, members, relations=relations)
+    plan = await asyncio.to_thread(build, expansion, {member.name: member.rack for member in members})
     await steering.limit_tasks(tx, site.deployment.id, site.graph.tasks, expansion)
     rows = await tx.graph_rows(site.deployment.id, site.graph.type)
     places = _places(site, plan, rows)
     tasks = len(places)
     fresh = await tx.reserve(tasks, len(plan.vertices) - tasks)
-    shape = reconcile(plan, rows, places, deployment=site.deployment.id, graph=site.graph.type, fresh=fresh)
+    shape = await asyncio.to_thread(
+        reconcile, plan, rows, places, deployment=site.deployment.id, graph=site.graph.type, fresh=fresh
+    )
     return shape, expansion
 
 
@@ -173,11 +180,9 @@ def _places(site: _Site, plan: Plan, rows: Sequence[NodeTask]) -> dict[int, Plac
     racks = [member.rack for member in site.members if member.rack is not None]
     former = next((row.rack for row in rows if row.scope == site.deployment.id), None)
     home = former if former in racks else next(iter(racks), former)
-    places: dict[int, Place] = {}
-    for index, vertex in enumerate(plan.vertices):
-        if vertex.task is not None:
-            places[index] = _place(vertex.key[0], site.deployment.id, home, by_name, rack_ids)
-    unplaced = sorted({plan.vertices[index].key[0] or "deployment" for index, place in places.items() if not place[1]})
+    place = cache(lambda node: _place(node, site.deployment.id, home, by_name, rack_ids))
+    places = {index: place(vertex.node) for index, vertex in enumerate(plan.vertices) if vertex.task is not None}
+    unplaced = sorted({plan.vertices[index].node or "deployment" for index, place in places.items() if not place[1]})
     if unplaced:
         raise InvalidInput(
             f"nobody can carry out the tasks of {', '.join(unplaced[:5])}: no rack",

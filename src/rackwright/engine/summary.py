@@ -17,6 +17,8 @@ Item = dict[str, str]
 """``node``, ``task`` and ``why``."""
 Names = Mapping[int, str]
 """Names of scopes by id."""
+MOST = 50_000
+"""So many node tasks of a kind are told one by one; nobody reads more, and a plan is one value in the store."""
 
 
 def follow(
@@ -76,13 +78,18 @@ def facts(
 
 def rows(
     shape: Shape, names: Names, racks: Mapping[int, int | None], task_of: Callable[[NodeTask], Task]
-) -> dict[str, list[Item]]:
+) -> dict[str, Any]:
     """What runs (``run``: for the first time, ``again``), what may follow (``follow``), what a person has to commit
-    (``commit``) and what goes (``remove``). ``racks`` gives the rack of each scope."""
+    (``commit``) and what goes (``remove``): of each the first MOST, and how many ``more`` there are. ``racks`` gives
+    the rack of each scope."""
     told: dict[str, list[Item]] = {"run": [], "again": [], "follow": [], "commit": [], "remove": []}
+    more = dict.fromkeys(told, 0)
 
     def tell(part: str, row: NodeTask, why: str) -> None:
-        told[part].append({"node": names.get(row.scope, str(row.scope)), "task": row.task, "why": why})
+        if len(told[part]) < MOST:
+            told[part].append({"node": names.get(row.scope, str(row.scope)), "task": row.task, "why": why})
+        else:
+            more[part] += 1
 
     for row in shape.inserted:
         tell("run", row, "it has not run yet")
@@ -98,7 +105,12 @@ def rows(
         tell("follow", row, f"if {by.task} writes something new")
     for row in shape.removed:
         tell("remove", row, "it is no longer part of the deployment")
-    return told
+    return {**told, "more": {part: count for part, count in more.items() if count}}
+
+
+def count(summary: Mapping[str, Any], part: str) -> int:
+    """How many node tasks a part of a plan's summary is about."""
+    return len(summary.get(part, ())) + int(summary.get("more", {}).get(part, 0))
 
 
 def _moved(was: NodeTask, row: NodeTask) -> bool:

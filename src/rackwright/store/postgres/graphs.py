@@ -11,6 +11,8 @@ from rackwright.store.postgres.work import Work
 
 MANY = 1000
 """So many new rows change the table enough for the planner to look at it again."""
+PIECE = 50_000
+"""New rows go in pieces of so many: the server keeps a piece in mind until it has noted its places."""
 
 
 class GraphWork(Work):
@@ -41,10 +43,12 @@ class GraphWork(Work):
             rows = [records.reshaped(row) for row in sorted(update, key=lambda row: row.id)]
             await self.run("reshape_rows", *columns(rows, 21))
         if insert:
-            await self.copy("node_task", records.NODE_TASK, [records.node_task_row(row) for row in insert])
+            for first in range(0, len(insert), PIECE):
+                piece = map(records.node_task_row, insert[first : first + PIECE])
+                await self.copy("node_task", records.NODE_TASK, piece)
         await self.run("drop_barriers", deployment, graph)
         if barriers:
-            await self.copy("barrier", records.BARRIER, [records.barrier_row(found) for found in barriers])
+            await self.copy("barrier", records.BARRIER, map(records.barrier_row, barriers))
         await self.run("next_generation", deployment)
         if len(insert) >= MANY:
             await self.run("analyze_node_tasks")

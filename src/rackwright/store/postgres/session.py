@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -152,8 +152,8 @@ class Session:
         with translated():
             await self._connection.execute(statement, *values)
 
-    async def copy(self, table: str, columns: Sequence[str], records: Sequence[tuple[Any, ...]]) -> None:
-        """Add rows by binary COPY."""
+    async def copy(self, table: str, columns: Sequence[str], records: Iterable[tuple[Any, ...]]) -> None:
+        """Add rows by binary COPY; they are taken one by one, as they are sent."""
         with translated():
             await self._connection.copy_records_to_table(table, columns=columns, records=records)
 
