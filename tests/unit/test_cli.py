@@ -304,7 +304,7 @@ def test_a_catalog_is_handed_over_as_it_lies_in_its_folder(world: World, tmp_pat
 def test_history_events_and_logs_are_read(site: World) -> None:
     site.apply(bind={"web": ["n1"]})
     site.work()
-    history = json.loads(site.rackwright("deployment", "history", "d", "-o", "json").stdout)["items"]
+    history = json.loads(site.rackwright("deployment", "history", "d", "--attempts", "-o", "json").stdout)["items"]
     assert [run["task"] for run in history] == ["install", "start"]
     assert "install on n1: active" in site.rackwright("events", "-d", "d").stdout
     site.run(site.store.views.add_log([(history[0]["node_task"], 1, 0, b"one\ntwo", True)]))

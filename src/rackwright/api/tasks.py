@@ -26,10 +26,11 @@ class TasksQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RunsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which attempts: on a scope, of a task; a page of them."""
+    """Which attempts: on a scope, of a task, ended since a time; a page of them."""
 
     scope: str | None = None
     task: str | None = None
+    since: float = 0.0
     cursor: str | None = None
     limit: Limit = 500
 
@@ -54,7 +55,12 @@ async def history(call: Call) -> Response:
     views, query = call.services.views, call.query(RunsQuery)
     deployment = await one(views, call.path["name"])
     found = await views.runs(
-        deployment.name, scope=query.scope, task=query.task, after=after(query.cursor, 0), limit=query.limit + 1
+        deployment.name,
+        scope=query.scope,
+        task=query.task,
+        since=query.since,
+        after=after(query.cursor, 0),
+        limit=query.limit + 1,
     )
     return page(call, found, query.limit, lambda run: run.id)
 

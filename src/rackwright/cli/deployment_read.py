@@ -1,4 +1,4 @@
-"""How a deployment stands, and how it went."""
+"""How a deployment stands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from rackwright.cli.client import Client
 from rackwright.cli.following import at_rest
-from rackwright.cli.kinds import DEPLOYMENT, RUN, counts
+from rackwright.cli.kinds import DEPLOYMENT, counts
 from rackwright.cli.options import operator, output
 from rackwright.cli.output import Item, Output, fields, paint
 
@@ -32,18 +32,6 @@ def status(client: Client, *, name: str, watch: bool, output: Output) -> None:
         if not watch or at_rest(found):
             return
         time.sleep(_PAUSE)
-
-
-@click.command()
-@click.argument("name")
-@click.option("--node", help="On this node (or rack or deployment) only.")
-@click.option("--task", help="Of this task only.")
-@output
-@operator
-def history(client: Client, *, name: str, node: str | None, task: str | None, output: Output) -> None:
-    """Show every attempt of the past, the oldest first."""
-    runs = list(client.items(f"/deployments/{name}/history", scope=node, task=task))
-    output.items(runs, RUN.columns, RUN.name, RUN.key)
 
 
 def _people(found: Item) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import click
 
 from rackwright.cli.client import Client
-from rackwright.cli.output import Column, Item, ago, span
+from rackwright.cli.output import Column, Item, ago, compact, moment, span
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,27 @@ SERVICE = Kind(
         _plain("VERSION", "version"), _plain("STATE", "state"), _age("STARTED", "started_at"), _age("SEEN", "seen_at"),
         Column("LAG", lambda item: f"{item['loop_lag'] * 1000:.0f}ms"),
     ),
+)  # fmt: skip
+ATTEMPT = Kind(
+    "attempt", (),
+    (
+        _plain("ATTEMPT", "attempt"), _plain("DEPLOYMENT", "deployment"), _plain("OUTCOME", "outcome"),
+        _age("STARTED", "started_at"), Column("TOOK", _took), _plain("RACK", "rack"),
+        _plain("PROCESS", "incarnation", wide=True), _plain("INPUTS", "fingerprint", wide=True),
+        Column("WROTE", lambda item: ",".join(item["outputs"]) or "-"), _plain("REASON", "reason"),
+    ),
+    key="id",
+)  # fmt: skip
+CHANGE = Kind(
+    "change", (),
+    (
+        Column("TIME", lambda item: moment(item["at"])), Column("BY", lambda item: item["by"] or "-"),
+        Column("FROM", lambda item: item["address"] or "-", wide=True), _plain("REQUEST", "request", wide=True),
+        _plain("KIND", "kind"), _plain("TEXT", "text"),
+        Column("BEFORE", lambda item: compact(item["before"]), wide=True),
+        Column("AFTER", lambda item: compact(item["after"]), wide=True),
+    ),
+    key="id",
 )  # fmt: skip
 
 KINDS = (NODE, RACK, ROLE, CATALOG, DEPLOYMENT, TASK, PLAN)

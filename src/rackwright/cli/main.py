@@ -22,6 +22,7 @@ COMMANDS = {
     "events": Lazy("rackwright.cli.events:events", "Show what happened, and go on with -f."),
     "logs": Lazy("rackwright.cli.logs:logs", "Show what a task said on a node."),
     "node": Lazy("rackwright.cli.node:node", "Add nodes; change what is known of them."),
+    "task": Lazy("rackwright.cli.task:task", "Look at the past of a task on one node."),
     "rack": Lazy("rackwright.cli.rack:rack", "Add a rack; run the process beside its machines."),
     "catalog": Lazy("rackwright.cli.catalog:catalog", "Add, check, show and draw catalogs."),
     "deployment": Lazy("rackwright.cli.deployment:deployment", "Create, plan, apply and steer deployments."),

@@ -10,12 +10,16 @@ import click
 from rackwright.cli import exits
 from rackwright.cli.client import Client
 from rackwright.cli.examples import examples
+from rackwright.cli.lazy import Lazy, LazyGroup
 from rackwright.cli.many import each
 from rackwright.cli.options import operator
 from rackwright.cli.output import Item, say
 
 
-@click.group()
+@click.group(
+    cls=LazyGroup,
+    lazy={"timeline": Lazy("rackwright.cli.task:timeline", "Show what ran on a node and what was changed of it.")},
+)
 def node() -> None:
     """Add nodes; change what is known of them."""
 
