@@ -61,7 +61,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     attempt: int
     revision: int
     outcome: Literal["ok", "failed", "retryable", "skipped", "parked"]
-    """``retryable``: the same may succeed later; ``skipped``: there was nothing to do; ``parked``: it goes on by itself,
+    """``retryable``: the same may succeed later; ``skipped``: there was nothing to do; ``parked``: it goes on by itself
     and ends by an event (see ``until``)."""
     reason: str = ""
     """One or two sentences: what, where, how to mend it; empty when ok."""

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-
 PARKED = "parked"
 """Stands for the rack's process where an attempt is parked: nobody holds it (see ``parking``)."""
 

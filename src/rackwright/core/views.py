@@ -131,9 +131,18 @@ class Views(History, Protocol):
     last key of the page before, ``limit`` the most to give."""
 
     async def nodes(
-        self, *, names: list[str] | None = None, rack: str | None = None, after: str = "", limit: int = 1000
+        self,
+        *,
+        names: list[str] | None = None,
+        rack: str | None = None,
+        state: str | None = None,
+        after: str = "",
+        limit: int = 1000,
     ) -> list[NodeView]:
-        """Nodes by name; with exactly one name its facts are given too."""
+        """Nodes by name, of a rack, in a state; with exactly one name its facts are given too."""
+
+    async def fleet(self) -> dict[str, int]:
+        """All node tasks of all deployments, counted by state."""
 
     async def racks(self, *, names: list[str] | None = None) -> list[RackView]:
         """Racks by name."""

@@ -10,6 +10,9 @@ from rackwright.core.node_task import State
 REASONS = 20
 """At most so many reasons are given for a deployment."""
 
+SILENT = 60.0
+"""Seconds without a sign of life after which a rack is said to be silent."""
+
 _NODE_ORDER = (State.ERROR, State.TRANSITION, State.TODO, State.BLOCKED, State.PROPOSED, State.ACTIVE)
 
 
@@ -23,9 +26,15 @@ def node_state(counts: Mapping[int, int]) -> str:
     return next((state.word for state in _NODE_ORDER if counts.get(state)), "idle")
 
 
-def deployment_state(counts: Mapping[int, int], *, stuck: int, stopped: bool, waking: bool) -> str:
-    """The state of a deployment. ``stuck`` of those in todo cannot run: their node is gone, held back or in error.
-    ``waking``: a barrier has opened, and some that wait behind it are to be woken in a moment.
+def rank(word: str) -> int:
+    """The place of a node's state in the order of what presses most, from 1; ``idle`` is the last."""
+    order = [state.word for state in _NODE_ORDER]
+    return order.index(word) + 1 if word in order else len(order) + 1
+
+
+def deployment_state(counts: Mapping[int, int], *, stopped: bool, going: bool) -> str:
+    """The state of a deployment. ``going``: something in todo can run, for its node is there and not in error; or a
+    barrier has opened, and some that wait behind it are to be woken in a moment.
 
     It is annealing as long as anything can go on by itself; then an error counts before what waits for a person,
     and that before what is merely blocked.
@@ -36,7 +45,7 @@ def deployment_state(counts: Mapping[int, int], *, stuck: int, stopped: bool, wa
         return "active"
     if stopped:
         return "stopped"
-    if waking or counts.get(State.TRANSITION) or counts.get(State.TODO, 0) > stuck:
+    if going or counts.get(State.TRANSITION):
         return "annealing"
     if counts.get(State.ERROR):
         return "error"
@@ -57,6 +66,11 @@ def reason(state: int, task: str, scope: str, why: str, waits: int, *, alive: bo
         else:
             why = "waits"
     return f"{task} on {scope} is {State(state).word}: {why}"
+
+
+def silence(rack: str, count: int) -> str:
+    """Why node tasks of a rack that was not heard of do not go on."""
+    return f"rack {rack} has not been heard of: {count} node task{'s' if count > 1 else ''} wait for it"
 
 
 def told(event: dict[str, Any]) -> dict[str, Any]:

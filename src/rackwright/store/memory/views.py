@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -15,7 +18,7 @@ from rackwright.store.batches import ADDRESS
 from rackwright.store.logs import assemble
 from rackwright.store.memory.history import MemoryHistory
 from rackwright.store.memory.tables import Tables
-from rackwright.store.rollup import REASONS, deployment_state, node_state, reason, told, words
+from rackwright.store.rollup import REASONS, SILENT, deployment_state, node_state, reason, silence, told, words
 from rackwright.store.steered import steered
 
 
@@ -28,7 +31,13 @@ class MemoryViews(MemoryHistory):
         self._tokens: dict[bytes, tuple[str, str]] = {}
 
     async def nodes(
-        self, *, names: list[str] | None = None, rack: str | None = None, after: str = "", limit: int = 1000
+        self,
+        *,
+        names: list[str] | None = None,
+        rack: str | None = None,
+        state: str | None = None,
+        after: str = "",
+        limit: int = 1000,
     ) -> list[NodeView]:
         """See the port."""
         tables = self._committed()
@@ -38,7 +47,12 @@ class MemoryViews(MemoryHistory):
             if scope.name > after and (rack is None or tables.name(scope.rack) == rack)
         ]
         with_facts = names is not None and len(names) == 1
-        return [_node(tables, scope, with_facts=with_facts) for scope in nodes[:limit]]
+        found = (_node(tables, scope, with_facts=with_facts) for scope in nodes)
+        return list(itertools.islice((node for node in found if state is None or node.state == state), limit))
+
+    async def fleet(self) -> dict[str, int]:
+        """See the port."""
+        return words(_summed(self._committed(), lambda _, __: True))
 
     async def racks(self, *, names: list[str] | None = None) -> list[RackView]:
         """See the port."""
@@ -48,7 +62,7 @@ class MemoryViews(MemoryHistory):
                 name=rack.name,
                 nodes=sum(scope.rack == rack.id for scope in tables.scopes.values()),
                 last_seen=rack.last_seen,
-                tasks=words(_counts(tables.rows_of(rack=rack.id))),
+                tasks=words(_summed(tables, functools.partial(_in_rack, rack.id))),
             )
             for rack in _scopes(tables, "rack", names)
         ]
@@ -183,10 +197,23 @@ def _scopes(tables: Tables, kind: str, names: list[str] | None) -> list[Scope]:
     return sorted(found, key=lambda scope: scope.name)
 
 
+def _in_rack(wanted: int, _: int, rack: int) -> bool:
+    return rack == wanted
+
+
 def _matching(found: list[Any], wanted: dict[str, str | None]) -> list[Any]:
     return [
         view for view in found if all(value is None or getattr(view, field) == value for field, value in wanted.items())
     ]
+
+
+def _summed(tables: Tables, wanted: Callable[[int, int], bool]) -> Counter[int]:
+    """Counts by state out of the roll-ups of the deployments and racks that are wanted."""
+    counts: Counter[int] = Counter()
+    for (deployment, rack, state), n in tables.rollup.items():
+        if wanted(deployment, rack):
+            counts[int(state)] += n
+    return counts
 
 
 def _counts(rows: Iterable[NodeTask]) -> Counter[int]:
@@ -219,21 +246,12 @@ def _node(tables: Tables, scope: Scope, *, with_facts: bool) -> NodeView:
 
 def _deployment(tables: Tables, deployment: Deployment) -> DeploymentView:
     rows = tables.rows_of(deployment=deployment.id)
-    counts = _counts(rows)
+    counts = _summed(tables, lambda where, _: where == deployment.id)
     return DeploymentView(
         name=deployment.name,
         catalog=deployment.catalog_name or deployment.catalog,
         parent=tables.name(deployment.parent),
-        state=deployment_state(
-            counts,
-            stuck=sum(_stuck(tables, row) for row in rows),
-            stopped=deployment.stopped,
-            waking=any(
-                barrier.open and barrier.released < len(barrier.children)
-                for barrier in tables.barriers.values()
-                if barrier.deployment == deployment.id
-            ),
-        ),
+        state=deployment_state(counts, stopped=deployment.stopped, going=_going(tables, deployment.id, rows)),
         tasks=words(counts),
         members=len(tables.members.get(deployment.id, {})),
         reasons=_reasons(tables, rows),
@@ -246,19 +264,35 @@ def _gone(tables: Tables, row: NodeTask) -> bool:
     return not (scope.alive and scope.available)
 
 
+def _going(tables: Tables, deployment: int, rows: Sequence[NodeTask]) -> bool:
+    waking = any(
+        barrier.open and barrier.released < len(barrier.children)
+        for barrier in tables.barriers.values()
+        if barrier.deployment == deployment
+    )
+    return waking or any(row.state is State.TODO and not _stuck(tables, row) for row in rows)
+
+
 def _stuck(tables: Tables, row: NodeTask) -> bool:
-    if row.state is not State.TODO:
-        return False
     return _gone(tables, row) or any(other.critical for other in tables.rows_of(scope=row.scope, state=State.ERROR))
+
+
+def _silent(tables: Tables, rows: Sequence[NodeTask]) -> list[str]:
+    counts = Counter(row.rack for row in rows if row.state in (State.TODO, State.TRANSITION))
+    racks = [tables.scopes[rack] for rack in counts if rack in tables.scopes]
+    since = time.time() - SILENT
+    quiet = sorted((rack.name, counts[rack.id]) for rack in racks if (rack.last_seen or rack.created_at) < since)
+    return [silence(name, count) for name, count in quiet[:REASONS]]
 
 
 def _reasons(tables: Tables, rows: Sequence[NodeTask]) -> list[str]:
     order = [State.ERROR, State.PROPOSED, State.BLOCKED, State.TODO]
     held = [row for row in rows if row.state in order[:3] or (row.state is State.TODO and _gone(tables, row))]
+    silent = _silent(tables, rows)
     held.sort(key=lambda row: (order.index(row.state), row.reason == "", row.id))
-    return [
+    return silent + [
         reason(row.state, row.task, scope.name, row.reason, row.waits, alive=scope.alive, available=scope.available)
-        for row in held[:REASONS]
+        for row in held[: REASONS - len(silent)]
         for scope in [tables.scopes[row.scope]]
     ]
 

@@ -43,6 +43,8 @@ CREATE TRIGGER more AFTER INSERT ON node_task
 CREATE TRIGGER fewer AFTER DELETE ON node_task
     REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION node_task_fewer();
 
+CREATE INDEX scope_held ON scope (id) WHERE NOT available;
+
 -- Attempts that are parked: they wait for an event or for their deadline, and nobody holds them. A row counts only as
 -- long as its node task is in transition with this attempt; what no longer counts is cleared away.
 CREATE TABLE parked (

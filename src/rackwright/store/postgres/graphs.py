@@ -41,7 +41,10 @@ class GraphWork(Work):
             await self.run("drop_rows", list(delete), deployment, graph)
         if update:
             rows = [records.reshaped(row) for row in sorted(update, key=lambda row: row.id)]
+            ids = [row.id for row in update]
+            await self.run("add_counts_of", ids, -1)
             await self.run("reshape_rows", *columns(rows, 21))
+            await self.run("add_counts_of", ids, 1)
         if insert:
             for first in range(0, len(insert), PIECE):
                 piece = map(records.node_task_row, insert[first : first + PIECE])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ from rackwright.store.logs import assemble
 from rackwright.store.postgres.history import PostgresHistory
 from rackwright.store.postgres.migration import behind
 from rackwright.store.postgres.session import Session, columns, translated
-from rackwright.store.rollup import deployment_state, node_state, reason, told, words
+from rackwright.store.rollup import REASONS, SILENT, deployment_state, node_state, rank, reason, silence, told, words
 from rackwright.store.steered import steered
 
 
@@ -33,14 +34,35 @@ class PostgresViews(PostgresHistory):
     """The port's Views."""
 
     async def nodes(
-        self, *, names: list[str] | None = None, rack: str | None = None, after: str = "", limit: int = 1000
+        self,
+        *,
+        names: list[str] | None = None,
+        rack: str | None = None,
+        state: str | None = None,
+        after: str = "",
+        limit: int = 1000,
     ) -> list[NodeView]:
         """See the port."""
+        if state is not None:
+            found = await self._in_state(state, rack, after, limit)
+            names = found if names is None else [name for name in found if name in names]
         rows = await self._rows("view_nodes", after, names, rack, limit)
         facts: dict[str, Any] = {}
         if names is not None and len(names) == 1 and rows:
             facts = {path: value for path, value in await self._rows("view_facts", rows[0]["id"])}
         return [_node(row, facts) for row in rows]
+
+    async def _in_state(self, state: str, rack: str | None, after: str, limit: int) -> list[str]:
+        ways = {State.ERROR.word: "view_nodes_failed", State.TRANSITION.word: "view_nodes_running"}
+        if state in ways:
+            found = await self._rows(ways[state], after, rack, limit)
+        else:
+            found = await self._rows("view_nodes_resting", after, rack, limit, rank(state))
+        return [row["name"] for row in found]
+
+    async def fleet(self) -> dict[str, int]:
+        """See the port."""
+        return words({state: n for state, n in await self._rows("view_fleet")})
 
     async def racks(self, *, names: list[str] | None = None) -> list[RackView]:
         """See the port."""
@@ -55,19 +77,15 @@ class PostgresViews(PostgresHistory):
         """See the port."""
         rows = await self._rows("view_deployments", names)
         counts: dict[int, dict[int, int]] = {row["id"]: {} for row in rows}
-        stuck, waking = dict.fromkeys(counts, 0), dict.fromkeys(counts, False)
-        for deployment, state, n, held, wakes in await self._rows("view_counts", list(counts)):
+        for deployment, state, n in await self._rows("view_counts", list(counts)):
             counts[deployment][state] = n
-            stuck[deployment] += held
-            waking[deployment] = wakes
+        going = {id for (id,) in await self._rows("view_going", list(counts))}
         made = [
             DeploymentView(
                 name=row["name"],
                 catalog=row["catalog"],
                 parent=row["parent"],
-                state=deployment_state(
-                    counts[row["id"]], stuck=stuck[row["id"]], stopped=row["stopped"], waking=waking[row["id"]]
-                ),
+                state=deployment_state(counts[row["id"]], stopped=row["stopped"], going=row["id"] in going),
                 tasks=words(counts[row["id"]]),
                 members=row["members"],
                 reasons=await self._reasons(row["id"]),
@@ -197,7 +215,8 @@ class PostgresViews(PostgresHistory):
         return [steered(view, steering.get(id), limits.get(id)) for id, view in zip(ids, made, strict=True)]
 
     async def _reasons(self, deployment: int) -> list[str]:
-        return [
+        silent = await self._rows("view_silent", deployment, time.time() - SILENT)
+        waiting = [
             reason(
                 row["state"],
                 row["task"],
@@ -209,6 +228,7 @@ class PostgresViews(PostgresHistory):
             )
             for row in await self._rows("view_reasons", deployment)
         ]
+        return [*(silence(rack, n) for rack, n in silent), *waiting][:REASONS]
 
 
 def _counts(tasks: dict[str, int] | None) -> dict[int, int]:

@@ -33,11 +33,46 @@ SELECT scope.name, (SELECT count(*) FROM scope AS node WHERE node.rack = scope.i
 FROM scope
 LEFT JOIN (
     SELECT rack_id, jsonb_object_agg(state, n) AS tasks
-    FROM (SELECT rack_id, state, count(*) AS n FROM node_task GROUP BY rack_id, state) AS by_state
+    FROM (SELECT rack_id, state, sum(n) AS n FROM rollup_now GROUP BY rack_id, state HAVING sum(n) <> 0) AS by_state
     GROUP BY rack_id
 ) AS counted ON counted.rack_id = scope.id
 WHERE scope.kind = 'rack' AND ($1::text[] IS NULL OR scope.name = ANY ($1::text[]))
 ORDER BY scope.name;
+
+-- name: view_fleet
+SELECT state, sum(n)::bigint AS n FROM rollup_now GROUP BY state HAVING sum(n) <> 0;
+
+-- name: view_nodes_failed
+-- Names of nodes with an error, out of the index of errors.
+SELECT DISTINCT scope.name
+FROM node_task JOIN scope ON scope.id = node_task.scope_id LEFT JOIN scope AS rack ON rack.id = scope.rack
+WHERE node_task.state = -1 AND scope.kind = 'node' AND scope.name > $1 AND ($2::text IS NULL OR rack.name = $2)
+ORDER BY scope.name
+LIMIT $3;
+
+-- name: view_nodes_running
+-- Names of nodes on which something runs, without those that have an error.
+SELECT scope.name
+FROM node_task JOIN scope ON scope.id = node_task.scope_id LEFT JOIN scope AS rack ON rack.id = scope.rack
+WHERE node_task.state = 2 AND scope.kind = 'node' AND scope.name > $1 AND ($2::text IS NULL OR rack.name = $2)
+  AND NOT EXISTS (
+      SELECT FROM node_task_place AS place JOIN node_task AS failed USING (id)
+      WHERE place.scope_id = scope.id AND failed.state = -1)
+ORDER BY scope.name
+LIMIT $3;
+
+-- name: view_nodes_resting
+-- Names of nodes whose most pressing state is the one of this rank in the order of `node_state`; 7: no node tasks.
+-- Nodes are walked by name: these states are those of very many nodes.
+SELECT scope.name
+FROM scope LEFT JOIN scope AS rack ON rack.id = scope.rack
+WHERE scope.kind = 'node' AND scope.name > $1 AND ($2::text IS NULL OR rack.name = $2)
+  AND $4 = coalesce((
+      SELECT min(array_position(ARRAY[-1, 2, 1, 3, 4, 0]::smallint[], node_task.state))
+      FROM node_task_place AS place JOIN node_task USING (id)
+      WHERE place.scope_id = scope.id), 7)
+ORDER BY scope.name
+LIMIT $3;
 
 -- name: view_deployments
 SELECT scope.id, scope.name, coalesce(nullif(deployment.catalog_name, ''), deployment.catalog) AS catalog,
@@ -50,26 +85,90 @@ WHERE $1::text[] IS NULL OR scope.name = ANY ($1::text[])
 ORDER BY scope.name;
 
 -- name: view_counts
--- By deployment and state; `stuck` are those that could run but for their scope: gone, held back, or stopped by a
--- critical error; `waking`: a barrier has just opened, and what waits behind it is still to be woken.
-SELECT node_task.deployment_id, node_task.state, count(*) AS n,
-       count(*) FILTER (WHERE node_task.state = 1 AND (
-           NOT scope.alive OR NOT scope.available OR EXISTS (
-               SELECT FROM node_task AS stopper
-               WHERE stopper.scope_id = node_task.scope_id AND stopper.state = -1 AND stopper.critical))) AS stuck,
-       EXISTS (
-           SELECT FROM barrier
-           WHERE barrier.deployment_id = node_task.deployment_id AND waits = 0 AND released < width) AS waking
-FROM node_task JOIN scope ON scope.id = node_task.scope_id
-WHERE node_task.deployment_id = ANY ($1::bigint[])
-GROUP BY node_task.deployment_id, node_task.state;
+SELECT deployment_id, state, sum(n)::bigint AS n
+FROM rollup_now
+WHERE deployment_id = ANY ($1::bigint[])
+GROUP BY deployment_id, state
+HAVING sum(n) <> 0;
+
+-- name: view_going
+-- Those of the deployments in which something goes on by itself: a barrier has just opened, and what waits behind it is
+-- still to be woken; or something in todo can run, for its scope is there and not stopped by a critical error. Only
+-- racks that have something in todo are looked at, each until the first.
+SELECT asked.id
+FROM unnest($1::bigint[]) AS asked (id)
+WHERE EXISTS (
+    SELECT FROM barrier WHERE barrier.deployment_id = asked.id AND waits = 0 AND released < width
+) OR EXISTS (
+    SELECT FROM (
+        SELECT rack_id FROM rollup_now
+        WHERE rollup_now.deployment_id = asked.id AND state = 1 GROUP BY rack_id HAVING sum(n) > 0
+    ) AS busy
+    CROSS JOIN LATERAL (
+        SELECT scope_id FROM node_task
+        WHERE node_task.rack_id = busy.rack_id AND state = 1 AND deployment_id = asked.id
+        UNION ALL
+        SELECT scope_id FROM node_task
+        WHERE busy.rack_id = 0 AND node_task.rack_id IS NULL AND state = 1 AND deployment_id = asked.id
+    ) AS ready
+    WHERE (SELECT alive AND available FROM scope WHERE scope.id = ready.scope_id)
+      AND NOT EXISTS (
+          SELECT FROM node_task AS stopper
+          WHERE stopper.scope_id = ready.scope_id AND stopper.state = -1 AND stopper.critical)
+);
+
+-- name: view_silent
+-- Racks that have something to do in a deployment and were not heard of since $2.
+SELECT rack.name, sum(rollup_now.n)::bigint AS n
+FROM rollup_now JOIN scope AS rack ON rack.id = rollup_now.rack_id
+WHERE rollup_now.deployment_id = $1 AND state IN (1, 2) AND coalesce(rack.last_seen, rack.created_at) < $2
+GROUP BY rack.name
+HAVING sum(rollup_now.n) > 0
+ORDER BY rack.name
+LIMIT 20;
 
 -- name: view_reasons
+-- Twenty of what does not go on, each kind by its own way: errors by their index, what is proposed or blocked in the
+-- racks that have such, what is in todo on scopes that are gone or held back. Nothing reads all of a deployment.
+WITH failed AS (
+    SELECT id FROM node_task WHERE deployment_id = $1 AND state = -1 LIMIT 20
+), waiting AS (
+    SELECT row.id
+    FROM (
+        SELECT state, rack_id FROM rollup_now
+        WHERE deployment_id = $1 AND state IN (3, 4)
+        GROUP BY state, rack_id HAVING sum(n) > 0 ORDER BY state DESC, rack_id
+    ) AS held
+    CROSS JOIN LATERAL (
+        SELECT scope.id FROM scope WHERE scope.rack = held.rack_id
+        UNION
+        SELECT unnest(ARRAY[held.rack_id, $1])
+        UNION
+        SELECT scope_id FROM node_task_place WHERE held.rack_id = 0 AND deployment_id = $1
+    ) AS at
+    CROSS JOIN LATERAL (SELECT place.id FROM node_task_place AS place WHERE place.scope_id = at.id OFFSET 0) AS there
+    CROSS JOIN LATERAL (
+        SELECT node_task.id FROM node_task
+        WHERE node_task.id = there.id AND deployment_id = $1 AND state = held.state
+          AND coalesce(node_task.rack_id, 0) = held.rack_id
+        OFFSET 0
+    ) AS row
+    LIMIT 20
+), gone AS (
+    SELECT row.id
+    FROM (SELECT id FROM scope WHERE NOT alive UNION SELECT id FROM scope WHERE NOT available) AS at
+    CROSS JOIN LATERAL (SELECT place.id FROM node_task_place AS place WHERE place.scope_id = at.id OFFSET 0) AS there
+    CROSS JOIN LATERAL (
+        SELECT node_task.id FROM node_task
+        WHERE node_task.id = there.id AND deployment_id = $1 AND state = 1
+        OFFSET 0
+    ) AS row
+    LIMIT 20
+)
 SELECT node_task.state, node_task.task, scope.name AS scope, node_task.reason, node_task.waits, scope.alive,
        scope.available
-FROM node_task JOIN scope ON scope.id = node_task.scope_id
-WHERE node_task.deployment_id = $1
-  AND (node_task.state IN (-1, 3, 4) OR node_task.state = 1 AND NOT (scope.alive AND scope.available))
+FROM (TABLE failed UNION ALL TABLE waiting UNION ALL TABLE gone) AS found
+JOIN node_task USING (id) JOIN scope ON scope.id = node_task.scope_id
 ORDER BY array_position(ARRAY[-1, 4, 3, 1]::smallint[], node_task.state), node_task.reason = '', node_task.id
 LIMIT 20;
 
