@@ -96,12 +96,14 @@ async def _services(tx: Transaction, deployment: int) -> tuple[str, ...]:
 
 
 async def _above(tx: Transaction, library: CatalogLibrary, deployment: Deployment) -> set[str]:
-    """The names that the deployments above offer."""
+    """The names that the deployments above offer. These are locked, the nearest first: nobody takes away there what
+    is about to be relied on here."""
     if deployment.parent is None:
         return set()
     known = await tx.deployments([deployment.id])
     offered: set[str] = set()
     for id in chain(known, deployment.parent):
+        await tx.lock_deployment(id)
         offered |= _offered(await _roles(tx, library, known[id]), await _roster_of(tx, id))
     return offered
 

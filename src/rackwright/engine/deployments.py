@@ -126,10 +126,7 @@ async def _each(
 async def _set_stopped(store: Store, name: str, stopped: bool) -> None:
     async def work(tx: Transaction) -> None:
         scope = await scope_named(tx, "deployment", name)
-        if not stopped:
-            await _refuse_below_a_stopped_one(tx, scope.id)
-        for id in await _with_those_below(tx, scope.id):
-            await tx.set_deployment(id, stopped=stopped)
+        await set_stopped(tx, scope.id, stopped)
         await tx.announce(of_deployment("changed", scope.id, name, stopped=stopped))
         word = "stopped" if stopped else "resumed"
         await tx.record([Event(kind=f"deployment.{word}", text=f"the deployment was {word}", deployment=name)])
@@ -138,8 +135,12 @@ async def _set_stopped(store: Store, name: str, stopped: bool) -> None:
     await transact(store, work)
 
 
-async def _with_those_below(tx: Transaction, deployment: int) -> list[int]:
-    return sorted({deployment, *(await tx.deployments_of([deployment])).get(deployment, [])})
+async def set_stopped(tx: Transaction, deployment: int, stopped: bool) -> None:
+    """Stop a deployment with all below it, or let them go on. Raises Conflict when one above it is stopped."""
+    if not stopped:
+        await _refuse_below_a_stopped_one(tx, deployment)
+    for id in sorted({deployment, *(await tx.deployments_of([deployment])).get(deployment, [])}):
+        await tx.set_deployment(id, stopped=stopped)
 
 
 async def _refuse_below_a_stopped_one(tx: Transaction, deployment: int) -> None:
