@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from graphlib import TopologicalSorter
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from rackwright.core.binding import Asked, Family, settle
 from rackwright.core.catalog import Graph, Read, Role, Task, Write
 from rackwright.core.errors import InvalidInput
 from rackwright.core.expansion import references
 from rackwright.core.linking import expand
-from rackwright.core.resolution import Member, NodeId
-from rackwright.core.role_order import arranged, ring
+from rackwright.core.resolution import Member, NodeId, tags_of
+from rackwright.core.role_order import arranged, ring, tasks_of
 
 SOME = [Member("n1", ("app", "base")), Member("n2", ("app",)), Member("n3", ("base",))]
 
@@ -118,3 +122,49 @@ def test_roles_in_a_ring_are_refused_with_the_path() -> None:
     with pytest.raises(InvalidInput, match=r"come after each other: .* -> .* -> .* -> "):
         arranged(Graph(type="deploy"), roles)
     assert ring({"a": Role(name="a", precedes=("b",)), "b": Role(name="b")}) == ()
+
+
+# ---- what holds for every catalog
+
+NAMES = "abcde"
+
+
+@st.composite
+def catalogs(draw: st.DrawFn) -> tuple[dict[str, Role], list[Task]]:
+    """Roles that require only those after them in the alphabet, each with one task or two in a row."""
+    roles, tasks = {}, []
+    for place, name in enumerate(NAMES):
+        later = NAMES[place + 1 :]
+        needs = draw(st.lists(st.sampled_from(later), unique=True)) if later else []
+        after = draw(st.lists(st.sampled_from(NAMES[:place]), unique=True)) if place else []
+        implicit, cluster = draw(st.booleans()), draw(st.booleans())
+        roles[name] = Role(name=name, requires=tuple(needs), precedes=tuple(after), implicit=implicit, cluster=cluster)
+        tasks.append(task(f"{name}1", name))
+        if draw(st.booleans()):
+            tasks.append(task(f"{name}2", name, requires=(f"{name}1",)))
+    return roles, tasks
+
+
+@given(catalogs(), st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(["n1", "n2", "n3"])), min_size=1))
+@settings(max_examples=100, deadline=None)
+def test_every_task_comes_after_all_that_its_role_requires(
+    catalog: tuple[dict[str, Role], list[Task]], pairs: list[tuple[str, NodeId]]
+) -> None:
+    roles, tasks = catalog
+    roster = settle({}, Asked(bind=tuple(pairs)), Family(roles)).roster
+    bound = {node: names for node, names in roster.items() if node is not None}
+    members = [Member(node, tags) for node, tags in tags_of(bound, roles).items()]
+    graph = arranged(Graph(type="deploy", tasks=tuple(tasks)), roles)
+    waits = {(i.task.id, i.node): set(references(i, "requires")) for i in expand(graph.tasks, members)}
+    above: dict[tuple[str, NodeId], set[tuple[str, NodeId]]] = {}
+    for instance in TopologicalSorter(waits).static_order():
+        above[instance] = waits[instance].union(*(above[parent] for parent in waits[instance]))
+    for node, names in bound.items():
+        for name in names:
+            for need in roles[name].requires:
+                wide = roles[name].cluster or roles[need].cluster
+                holders = [other for other, theirs in bound.items() if need in theirs]
+                expected = holders if wide else [node] if need in names else [min(holders)]
+                before = {(one.id, place) for place in expected for one in tasks_of(roles[need], tasks)}
+                for one in tasks_of(roles[name], tasks):
+                    assert before <= above[one.id, node]
