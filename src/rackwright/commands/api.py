@@ -21,6 +21,7 @@ from rackwright.api.server import Server, bind
 from rackwright.api.services import Services
 from rackwright.cli.settings import Settings, write_settings
 from rackwright.commands import credentials
+from rackwright.commands.collector import spare_what_stays
 from rackwright.commands.configuration import ApiSetting, WorkersType, read_setting
 from rackwright.commands.database import database, opened_store
 from rackwright.commands.logging_setup import configure_logging
@@ -57,6 +58,7 @@ def api(*, admit: bool, **options: Any) -> None:
     configure_logging("api")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     setting = read_setting(ApiSetting, "api", options, os.environ)
+    spare_what_stays()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(setting, options, admit))
 

@@ -11,6 +11,7 @@ from typing import Any
 import click
 import structlog
 
+from rackwright.commands.collector import spare_what_stays
 from rackwright.commands.configuration import ConductorSetting, WorkersType, read_keep, read_policy, read_setting
 from rackwright.commands.database import database, opened_store
 from rackwright.commands.errands import run_errands
@@ -47,6 +48,7 @@ def conductor(**options: Any) -> None:
     """
     configure_logging("conductor")
     setting = read_setting(ConductorSetting, "conductor", options, os.environ)
+    spare_what_stays()
     asyncio.run(_serve(setting, options))
 
 
