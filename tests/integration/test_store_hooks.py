@@ -269,3 +269,19 @@ async def test_a_job_whose_worker_is_gone_comes_back_and_after_its_limit_fails(
             assert await tx.recover_jobs(15.0, 2) == (0, 0)
     finally:
         await connection.close()
+
+
+async def test_a_job_that_is_lost_is_dropped_when_another_one_waits_in_its_place(
+    store_dsn: str, postgres_store: AnyStore
+) -> None:
+    async with postgres_store.transaction() as tx:
+        await tx.defer(Job(kind="k", queueing_lock="q"))
+    connection = await asyncpg.connect(store_dsn)
+    try:
+        await connection.execute("SET search_path = procrastinate; UPDATE procrastinate_jobs SET status = 'doing'")
+    finally:
+        await connection.close()
+    async with postgres_store.transaction() as tx:
+        second = await tx.defer(Job(kind="k", queueing_lock="q"))
+        assert await tx.recover_jobs(15.0, 5) == (0, 0)
+        assert [(job.id, job.state) for job in await tx.jobs()] == [(second, "todo")]

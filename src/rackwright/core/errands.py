@@ -74,7 +74,7 @@ class JobErrands(Protocol):
 
     async def recover_jobs(self, silent: float, most: int) -> tuple[int, int]:
         """Put jobs whose worker has given no sign of life for ``silent`` seconds back in the queue, or, after ``most``
-        attempts, let them fail. Gives how many of each."""
+        attempts, let them fail. Gives how many of each. One whose queueing lock another one has by now is dropped."""
 
     async def forget_jobs(self, before: float) -> int:
-        """Drop jobs that ended before then and did not fail; gives how many."""
+        """Drop jobs that ended before then; gives how many."""

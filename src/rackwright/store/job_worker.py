@@ -34,11 +34,13 @@ log = structlog.get_logger()
 
 
 class Again(procrastinate.BaseRetryStrategy):
-    """Which failures are worth another try: not those that only a person can mend."""
+    """Which failures are worth another try: not those that only a person can mend, and not those of jobs with a
+    queueing lock: another one may wait by now, and who asked for it once asks again."""
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> procrastinate.RetryDecision | None:
         """See Procrastinate."""
-        if job.attempts + 1 >= MOST_ATTEMPTS or isinstance(exception, InvalidInput | NotFound | Conflict):
+        hopeless = job.queueing_lock is not None or isinstance(exception, InvalidInput | NotFound | Conflict)
+        if hopeless or job.attempts + 1 >= MOST_ATTEMPTS:
             return None
         cancelled = isinstance(exception, asyncio.CancelledError)
         return procrastinate.RetryDecision(retry_in={"seconds": 0 if cancelled else FACTOR ** (job.attempts + 1)})

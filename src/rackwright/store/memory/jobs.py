@@ -52,7 +52,7 @@ class JobWork(Work):
         old = [
             job.id
             for job in self.tables.jobs.values()
-            if job.state in ("succeeded", "cancelled", "aborted") and (job.changed_at or 0.0) < before
+            if job.state not in ("todo", "doing") and (job.changed_at or 0.0) < before
         ]
         for id in old:
             del self.tables.jobs[id]

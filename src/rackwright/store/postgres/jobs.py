@@ -41,8 +41,10 @@ class JobWork(Work):
     async def recover_jobs(self, silent: float, most: int) -> tuple[int, int]:
         """See the port."""
         again = given_up = 0
-        for id, attempts in await self.rows("stalled_jobs", silent):
-            if attempts + 1 < most:
+        for id, attempts, replaced in await self.rows("stalled_jobs", silent):
+            if replaced:
+                await self.run("drop_job", id)
+            elif attempts + 1 < most:
                 await self.run("retry_job", id, time.time())
                 again += 1
             else:
