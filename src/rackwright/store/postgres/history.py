@@ -13,6 +13,7 @@ from rackwright.core.history import CAUSES, END, GOOD_ENDS, AttemptView, Count, 
 from rackwright.core.retention import Arrangement, Part, Series, Span
 from rackwright.store.courses import follow, lead
 from rackwright.store.postgres.pool import Pool
+from rackwright.store.postgres.queries import limited
 from rackwright.store.postgres.session import Json, Session, columns
 from rackwright.store.postgres.work import Work
 from rackwright.store.refusals import unknown
@@ -94,8 +95,10 @@ class PostgresHistory:
         found = await self._rows("view_scope", scope)
         if not found:
             raise unknown("node, rack or deployment called", scope)
-        rows = await self._rows("view_attempts", found[0]["id"], *before, deployment, task, limit)
-        return [_attempt(row) for row in rows]
+        statement, _ = limited("view_attempts", limit)
+        async with self._pool.connection() as connection:
+            rows = await Session(connection).text_rows(statement, found[0]["id"], *before, deployment, task)
+        return [_attempt(row) for row in rows[:limit]]
 
     async def lanes(self, deployment: str, since: float, until: float) -> list[Lane]:
         """See the port. NotFound when there is no such deployment."""

@@ -33,18 +33,25 @@ ORDER BY array_position(ARRAY['node', 'rack', 'deployment'], kind)
 LIMIT 1;
 
 -- name: view_attempts
--- The newest first: the parts of time are read one after the other, from the newest, until there are enough.
-SELECT run.id, run.at, deployment.name AS deployment, run.task, run.scope_id, scope.name AS scope, rack.name AS rack,
-       run.incarnation, run.node_task, run.attempt, run.outcome, run.reason, run.fingerprint, run.outputs,
-       run.started_at, run.ended_at
-FROM run
-LEFT JOIN scope ON scope.id = run.scope_id
-LEFT JOIN scope AS deployment ON deployment.id = run.deployment_id
-LEFT JOIN scope AS rack ON rack.id = run.rack_id
-WHERE run.scope_id = $1 AND run.at <= $2 AND (run.at, run.id) < ($2, $3)
-  AND ($4::text IS NULL OR deployment.name = $4) AND ($5::text IS NULL OR run.task = $5)
-ORDER BY run.at DESC, run.id DESC
-LIMIT $6;
+-- The newest first: the parts of time are read one after the other, from the present one back, until there are enough.
+-- The limit is written out, for the planner to see.
+SELECT past.id, past.at, deployment.name AS deployment, past.task, past.scope_id, scope.name AS scope,
+       rack.name AS rack, past.incarnation, past.node_task, past.attempt, past.outcome, past.reason, past.fingerprint,
+       past.outputs, past.started_at, past.ended_at
+FROM (
+    SELECT *
+    FROM run
+    WHERE scope_id = $1 AND at <= least($2, extract(epoch FROM now()) + 86400) AND (at, id) < ($2, $3)
+      AND ($4::text IS NULL
+           OR deployment_id = (SELECT scope.id FROM scope WHERE scope.kind = 'deployment' AND scope.name = $4))
+      AND ($5::text IS NULL OR task = $5)
+    ORDER BY at DESC, id DESC
+    LIMIT :limit
+) AS past
+LEFT JOIN scope ON scope.id = past.scope_id
+LEFT JOIN scope AS deployment ON deployment.id = past.deployment_id
+LEFT JOIN scope AS rack ON rack.id = past.rack_id
+ORDER BY past.at DESC, past.id DESC;
 
 -- name: view_lanes
 -- What ran in a window of time, and what runs now (without an outcome), by task and outcome.

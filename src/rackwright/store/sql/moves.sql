@@ -49,6 +49,7 @@ SELECT run.node_task, run.deployment_id, run.task, run.scope_id, run.rack_id, ru
        run.revision, run.fingerprint, run.started_at, run.ended_at
 FROM run
 WHERE run.scope_id = (SELECT scope_id FROM node_task WHERE id = $1) AND run.node_task = $1
+  AND run.at <= extract(epoch FROM now()) + 86400
 ORDER BY run.at DESC, run.id DESC
 LIMIT 1;
 
