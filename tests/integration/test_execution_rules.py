@@ -11,7 +11,7 @@ import pytest
 from rackwright.core.errors import Conflict, InvalidInput, NotFound
 from rackwright.core.messages import Claim, Result
 from rackwright.core.waves import WaveRule
-from rackwright.engine import deployments, halting, machines, orders, steering, timers
+from rackwright.engine import deployments, halting, machines, orders, planning, steering, timers
 from tests.integration.conftest import AnyStore
 from tests.integration.hands import Hands, failed, ok
 
@@ -288,3 +288,58 @@ async def test_what_steers_a_deployment_goes_with_it(hands: Hands) -> None:
     async with hands.store.transaction() as tx:
         assert await tx.steered() == []
         assert await tx.seen(hands.racks["r0"], 0.0) is False
+
+
+CHAIN = """
+- {id: a, type: noop, roles: [web], required_for: [b], reads: {port: desired.web.port}}
+- {id: b, type: noop, roles: [web], required_for: [c], reads: {port: desired.web.port}}
+- {id: c, type: noop, roles: [web], reads: {port: desired.web.port}}
+"""
+PORT = "[{name: web, attributes: {properties: {port: {type: integer, default: 1}}}}]"
+
+
+async def test_only_chosen_tasks_of_a_plan_run_and_the_rest_waits_to_be_committed(hands: Hands) -> None:
+    await hands.deployment(CHAIN, PORT)
+    said = await hands.apply({"bind": {"web": ["n0", "n2"]}, "tasks": ["a", "b/n0"]})
+    assert {(item["node"], item["task"]) for item in said["left"]} == {("n2", "b"), ("n0", "c"), ("n2", "c")}
+    assert set(await hands.run()) == {("n0", "a"), ("n2", "a"), ("n0", "b")}
+    said = await hands.apply({"tasks": ["b"]})
+    assert await hands.run() == [("n2", "b")]
+    assert await deployments.commit(hands.store, "d") == 2
+    assert len(await hands.run()) == 2
+    said = await hands.apply({"set": {"web": {"port": 2}}, "subgraphs": [{"end": ["b"]}]})
+    assert {item["task"] for item in said["left"]} == {"c"}
+    assert {task for _, task in await hands.run()} == {"a", "b"}
+    plan = await hands.plan({"tasks": ["x"]})
+    assert (plan.state, "no instance of the graph is called x" in plan.error) == ("failed", True)
+
+
+async def test_graphs_follow_one_another_and_stop_at_an_error(hands: Hands) -> None:
+    files = {
+        "catalog.yaml": "name: d\nstrict: true\n",
+        "roles.yaml": "[{name: web}]",
+        "graphs/provision/tasks.yaml": "[{id: install, type: noop, roles: [web]}]",
+        "tasks.yaml": "[{id: work, type: noop, roles: [web]}]",
+        "graphs/verify/tasks.yaml": "[{id: probe, type: noop, roles: [web]}]",
+    }
+    await hands.library.add(hands.store, "d", files)
+    await deployments.create(hands.store, hands.library, "d", catalog="d")
+    await hands.apply({"graph": "provision", "bind": {"web": ["n0"]}, "then": ["deploy", "verify"]})
+    assert await hands.run(failed) == [("n0", "install")]
+    await step(hands)
+    assert await hands.run() == []
+    await deployments.retry(hands.store, "d")
+    for task in ("install", "work", "probe"):
+        await step(hands)
+        assert await hands.run() == [("n0", task)]
+    await step(hands)
+    assert await hands.states() == {("n0", task): "active" for task in ("install", "work", "probe")}
+    async with hands.store.transaction() as tx:
+        assert await tx.steered() == []
+
+
+async def step(hands: Hands) -> None:
+    """What a conductor does between two rounds."""
+    await steering.keep(hands.store, time.time())
+    while await planning.compute_next(hands.store, hands.library):
+        pass

@@ -75,3 +75,18 @@ def test_a_rehearsal_and_an_abort(site: World) -> None:
     assert site.rackwright("deployment", "noop", "d", "off").exit_code == 0
     assert site.rackwright("deployment", "abort", "d", "--yes").stderr == "d aborted\n"
     assert site.ask("GET", "/api/v1/deployments/d").json()["tasks"] == {"proposed": 6}
+
+
+def test_a_plan_for_some_tasks_tells_what_is_left_out(site: World) -> None:
+    assert site.rackwright("deployment", "abort", "d", "--yes").exit_code == 0
+    site.ask("POST", "/api/v1/nodes", [{"name": "n3", "rack": "r1"}])
+    said = site.rackwright("deployment", "plan", "d", "--bind", "web=n3", "--task", "install/n3")
+    assert "1 to run" in said.stdout
+    assert "Left out, until it is committed:" in said.stdout
+    said = site.rackwright("deployment", "plan", "d", "--bind", "web=n3", "--subgraph", "..install", "-o", "json")
+    assert '"task": "start"' in said.stdout
+    assert site.rackwright("deployment", "plan", "d", "--subgraph", "install").exit_code == 2
+    assert "no instance of the graph" in site.rackwright("deployment", "plan", "d", "--task", "x").stderr
+    said = site.rackwright("deployment", "apply", "d", "--graph", "deploy", "--graph", "verify", "--yes")
+    assert said.exit_code == 0
+    assert reasons(site)[1] == "then: verify"

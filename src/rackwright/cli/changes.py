@@ -16,7 +16,7 @@ from rackwright.core.errors import InvalidInput
 
 F = TypeVar("F", bound=Callable[..., Any])
 Changes = dict[str, Any]
-KEYS = ("catalog", "graph", "bind", "unbind", "cascade", "set", "set_nodes")
+KEYS = ("catalog", "graph", "bind", "unbind", "cascade", "set", "set_nodes", "tasks", "subgraphs", "then")
 
 
 def change_options(function: F) -> F:
@@ -27,7 +27,9 @@ def change_options(function: F) -> F:
     @click.option("--cascade", is_flag=True, help="With --unbind: what depends on it on the same node goes too.")
     @click.option("--set", "set_", multiple=True, metavar="ROLE.ATTR=VALUE", help="An attribute for all; JSON or text.")
     @click.option("--set-node", multiple=True, metavar="NODE:ROLE.ATTR=VALUE", help="An attribute for one node.")
-    @click.option("--graph", help="The type of graph. Default: deploy.")
+    @click.option("--graph", "graphs", multiple=True, help="The type of graph, default: deploy. More of them: in turn.")
+    @click.option("--task", "tasks", multiple=True, metavar="TASK[/NODES]", help="Let only this run; may be repeated.")
+    @click.option("--subgraph", "subgraphs", multiple=True, metavar="A..B", help="Let only what lies between run.")
     @click.option("--catalog", help="Use the newest catalog of this name from now on.")
     @click.option("-f", "--file", "file", type=click.Path(exists=True, dir_okay=False), help="Changes in YAML.")
     @functools.wraps(function)
@@ -38,7 +40,9 @@ def change_options(function: F) -> F:
         cascade: bool,
         set_: tuple[str, ...],
         set_node: tuple[str, ...],
-        graph: str | None,
+        graphs: tuple[str, ...],
+        tasks: tuple[str, ...],
+        subgraphs: tuple[str, ...],
         catalog: str | None,
         file: str | None,
         **options: Any,
@@ -48,7 +52,8 @@ def change_options(function: F) -> F:
             made = {**made, **_bindings(client, "bind", bind, made), **_bindings(client, "unbind", unbind, made)}
             made["set"] = _merged(made.get("set", {}), _attributes(set_), levels=2)
             made["set_nodes"] = _merged(made.get("set_nodes", {}), _node_attributes(set_node), levels=3)
-            made |= {key: value for key, value in _plain(graph, catalog, cascade) if value}
+            parts = _parts(graphs, tasks, subgraphs)
+            made |= {key: value for key, value in (*_plain(catalog, cascade), *parts) if value}
             return {key: value for key, value in made.items() if value}
 
         return function(*args, changes=changes, **options)
@@ -56,8 +61,19 @@ def change_options(function: F) -> F:
     return cast(F, run)
 
 
-def _plain(graph: str | None, catalog: str | None, cascade: bool) -> list[tuple[str, Any]]:
-    return [("graph", graph), ("catalog", catalog), ("cascade", cascade)]
+def _plain(catalog: str | None, cascade: bool) -> list[tuple[str, Any]]:
+    return [("catalog", catalog), ("cascade", cascade)]
+
+
+def _parts(graphs: tuple[str, ...], tasks: tuple[str, ...], subgraphs: tuple[str, ...]) -> list[tuple[str, Any]]:
+    """Which graphs, and which parts of them."""
+    between = []
+    for text in subgraphs:
+        start, dots, end = text.partition("..")
+        if not dots or not (start or end):
+            raise click.UsageError(f"--subgraph takes FIRST..LAST, either may be left out, not {text!r}")
+        between.append({"start": start.split(), "end": end.split()})
+    return [("graph", next(iter(graphs), None)), ("then", graphs[1:]), ("tasks", tasks), ("subgraphs", between)]
 
 
 def read_yaml(path: str) -> dict[str, Any]:

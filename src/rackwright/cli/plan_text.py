@@ -22,6 +22,9 @@ def show_plan(plan: Item) -> None:
     _show_causes(summary)
     for part, sign, colour in SYMBOLS:
         _show_rows(summary.get(part, []), sign, colour)
+    if summary.get("left"):
+        click.echo("\nLeft out, until it is committed:")
+        _show_rows(summary["left"], "?", "yellow")
     if summary.get("follow"):
         click.echo("\nAnd then, where what comes before writes something new:")
         _show_rows(summary["follow"], ">", "cyan", lead=False)

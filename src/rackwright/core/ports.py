@@ -245,6 +245,9 @@ class Transaction(HookErrands, JobErrands, RollupErrands, ParkingErrands, Protoc
     async def steered(self) -> list[int]:
         """Deployments that something steers."""
 
+    async def unfinished_graph(self, deployment: int, graph: str) -> bool:
+        """Whether any node task of a graph is not active."""
+
     async def assign_waves(self, deployment: int, waves: Sequence[tuple[int, int]]) -> None:
         """Put nodes into waves: (scope, wave) pairs. Members that are not named are in none."""
 

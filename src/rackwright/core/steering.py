@@ -29,13 +29,15 @@ class Steering(msgspec.Struct, frozen=True, kw_only=True):
     """By graph."""
     noop: bool = False
     """Node tasks are only rehearsed."""
+    sequence: tuple[str, ...] = ()
+    """The graph that is carried out, and those that follow once it is active."""
     held: str = ""
     error: bool = False
 
     @property
     def empty(self) -> bool:
         """True when nothing steers it."""
-        return not (self.windows or self.paused_until or self.waves or self.tolerances or self.noop)
+        return not (self.windows or self.paused_until or self.waves or self.tolerances or self.noop or self.sequence)
 
     @property
     def open_wave(self) -> int | None:

@@ -33,16 +33,17 @@ def within(expansion: Expansion, subgraphs: Sequence[Subgraph]) -> Instances:
     for part in subgraphs:
         bounds = []
         if part.start:
-            bounds.append(_reached(_items(expansion, part.start), drawn, lambda one: (one.before, one.after)))
+            bounds.append(_reached(chosen(expansion, part.start), drawn, lambda one: (one.before, one.after)))
         if part.end:
-            bounds.append(_reached(_items(expansion, part.end), drawn, lambda one: (one.after, one.before)))
+            bounds.append(_reached(chosen(expansion, part.end), drawn, lambda one: (one.after, one.before)))
         for task, placement in expansion.placements.items():
             inside = set(placement.nodes).intersection(*(bound.get(task, set()) for bound in bounds))
             found.setdefault(task, set()).update(inside)
     return found
 
 
-def _items(expansion: Expansion, items: Iterable[str]) -> Instances:
+def chosen(expansion: Expansion, items: Iterable[str]) -> Instances:
+    """The instances that these items (``TASK`` or ``TASK/NODE,NODE``) name. Raises InvalidInput as ``within`` does."""
     found: Instances = {}
     for item in items:
         task, _, nodes = item.partition("/")

@@ -13,6 +13,7 @@ from rackwright.core.errors import InvalidInput, NotFound
 from rackwright.core.facts import PEOPLE, FactWrite
 from rackwright.core.ports import Membership, Scope
 from rackwright.core.resolution import NodeId, tags_of
+from rackwright.core.subgraph import Subgraph
 from rackwright.engine.catalogs.attributes import validate_attributes
 from rackwright.engine.serialization.policy import POLICIES, POLICIES_OF_FUEL, SETTING
 
@@ -41,6 +42,11 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """For the whole deployment."""
     set_nodes: dict[str, Attributes] = {}
     """For single nodes, by name."""
+    tasks: tuple[str, ...] = ()
+    """Only these (``TASK`` or ``TASK/NODE,NODE``) and ``subgraphs`` are let run; none: everything."""
+    subgraphs: tuple[Subgraph, ...] = ()
+    then: tuple[str, ...] = ()
+    """Graphs that are planned and applied one after the other, each once the one before is active."""
 
 
 def asked_of(catalog: Catalog, deployment: str, before: Roster, changes: Changes, nodes: Mapping[str, Scope]) -> Asked:

@@ -23,6 +23,7 @@ from rackwright.core.resolution import RACK_PREFIX, Member, NodeId
 from rackwright.core.role_order import arranged
 from rackwright.engine import binding, steering, summary
 from rackwright.engine.changes import Changes, desired, memberships
+from rackwright.engine.choosing import leave_out
 from rackwright.engine.hooks import announce_plan
 from rackwright.engine.library import CatalogLibrary, Shelf
 from rackwright.engine.reconcile import Place, Shape, reconcile
@@ -55,6 +56,11 @@ class _Site(msgspec.Struct):
             self.deployment.id: self.deployment.name,
         }
 
+    def places(self) -> dict[int, NodeId]:
+        """The place of each scope, as graphs name it."""
+        racks: dict[int, NodeId] = {id: f"{RACK_PREFIX}{name}" for id, name in self.racks.items()}
+        return {**racks, **{member.scope: member.name for member in self.members}, self.deployment.id: None}
+
     def racks_of_scopes(self) -> dict[int, int | None]:
         """The rack of each member, and of each rack itself."""
         return {id: id for id in self.racks} | {member.scope: member.rack for member in self.members}
@@ -81,9 +87,10 @@ async def roll_out(
     shape, expansion = await _reshape(tx, library, site, settings)
     events = await _refresh(tx, library, site, shape, changed)
     names = site.names()
+    left = leave_out(shape, expansion, changes.tasks, changes.subgraphs, site.places())
     told = {
         **await asyncio.to_thread(
-            summary.rows, shape, names, site.racks_of_scopes(), lambda row: site.shelf.task(row.graph, row.task)
+            summary.rows, shape, names, site.racks_of_scopes(), lambda row: site.shelf.task(row.graph, row.task), left
         ),
         "members": summary.members(before, site.members),
         **site.binding.told(site.deployment.name),
@@ -100,7 +107,8 @@ async def roll_out(
     )
     reshaped = before != site.members or bool(changed) or changes.catalog is not None
     await announce_plan(tx, site.deployment, site.shelf.catalog, shape, reshaped)
-    await steering.begin(tx, deployment, changes.graph, expansion, site.members, time.time())
+    sequence = (changes.graph, *changes.then) if changes.then else ()
+    await steering.begin(tx, deployment, changes.graph, expansion, site.members, time.time(), sequence)
     elsewhere = Neighbourhood()
     events += await ripple(tx, library, elsewhere, changed)
     await tx.save(elsewhere)

@@ -14,7 +14,7 @@ from rackwright.core.catalog import Task
 from rackwright.core.errors import InvalidInput
 from rackwright.core.expansion import Expansion
 from rackwright.core.limits import at_once
-from rackwright.core.ports import Event, Membership, Store, Transaction
+from rackwright.core.ports import Event, Membership, PlanRecord, Store, Transaction
 from rackwright.core.steering import Steering, judge
 from rackwright.core.tolerance import tolerances
 from rackwright.engine.transact import transact
@@ -47,16 +47,23 @@ async def limit_tasks(tx: Transaction, deployment: int, tasks: Sequence[Task], e
 
 
 async def begin(
-    tx: Transaction, deployment: int, graph: str, expansion: Expansion, members: Sequence[Membership], now: float
+    tx: Transaction,
+    deployment: int,
+    graph: str,
+    expansion: Expansion,
+    members: Sequence[Membership],
+    now: float,
+    sequence: tuple[str, ...] = (),
 ) -> None:
-    """A plan was carried out: its groups say what is tolerated, and its waves begin with the first."""
+    """A plan was carried out: its groups say what is tolerated, its waves begin with the first, and the graphs of its
+    ``sequence`` follow one another, in place of those of a plan before."""
     found = await tx.steering(deployment, lock=True)
     groups = tuple(tolerances(expansion.groups, {member.name: member.scope for member in members}))
-    if found is None and not groups:
+    if found is None and not groups and not sequence:
         return
     found = found or Steering(deployment=deployment)
     others = {name: those for name, those in found.tolerances.items() if name != graph}
-    new = msgspec.structs.replace(found, tolerances=others | ({graph: groups} if groups else {}))
+    new = msgspec.structs.replace(found, tolerances=others | ({graph: groups} if groups else {}), sequence=sequence)
     await steer(tx, found, await first_wave(tx, new, members), now)
 
 
@@ -86,6 +93,9 @@ async def steer(tx: Transaction, was: Steering, steering: Steering, now: float) 
     if rule is not None and at is not None and not (at.last and at.rested_at is not None):
         seen = await tx.wave_seen(steering.deployment, at.wave)
         steering = msgspec.structs.replace(steering, progress=waves.advance(rule, at, seen, now))
+    if len(steering.sequence) > 1 and not await tx.unfinished_graph(steering.deployment, steering.sequence[0]):
+        await _next_graph(tx, steering, now)
+        steering = msgspec.structs.replace(steering, sequence=())
     failed = await tx.failed_scopes(steering.deployment) if steering.tolerances else set()
     steering = judge(steering, failed, now, zone)
     if steering == was:
@@ -93,6 +103,16 @@ async def steer(tx: Transaction, was: Steering, steering: Steering, now: float) 
     await tx.set_steering(steering)
     await tx.record(await _events(tx, was, steering))
     return True
+
+
+async def _next_graph(tx: Transaction, steering: Steering, now: float) -> None:
+    """Ask for the plan of the next graph; it carries those after it along."""
+    _, graph, *then = steering.sequence
+    changes = {"graph": graph, "then": then}
+    plan = PlanRecord(
+        id=0, deployment=steering.deployment, changes=changes, apply=True, created_by="sequence", created_at=now
+    )
+    await tx.add_plan(plan)
 
 
 async def _events(tx: Transaction, was: Steering, steering: Steering) -> list[Event]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from rackwright.core.catalog import Task
@@ -77,12 +77,17 @@ def facts(
 
 
 def rows(
-    shape: Shape, names: Names, racks: Mapping[int, int | None], task_of: Callable[[NodeTask], Task]
+    shape: Shape,
+    names: Names,
+    racks: Mapping[int, int | None],
+    task_of: Callable[[NodeTask], Task],
+    left: Collection[int] = (),
 ) -> dict[str, Any]:
     """What runs (``run``: for the first time, ``again``), what may follow (``follow``), what a person has to commit
-    (``commit``) and what goes (``remove``): of each the first MOST, and how many ``more`` there are. ``racks`` gives
-    the rack of each scope."""
+    (``commit``), what goes (``remove``), and what was ``left`` out (ids) and waits to be committed: of each the first
+    MOST, and how many ``more`` there are. ``racks`` gives the rack of each scope."""
     told: dict[str, list[Item]] = {"run": [], "again": [], "follow": [], "commit": [], "remove": []}
+    told |= {"left": []} if left else {}
     more = dict.fromkeys(told, 0)
 
     def tell(part: str, row: NodeTask, why: str) -> None:
@@ -92,10 +97,11 @@ def rows(
             more[part] += 1
 
     for row in shape.inserted:
-        tell("run", row, "it has not run yet")
+        tell("left" if row.id in left else "run", row, "it has not run yet")
     moved = [row for row in shape.kept if _moved(shape.before[row.id], row)]
     for row in moved:
-        tell("commit" if row.state is State.PROPOSED else "again", row, row.reason)
+        part = "commit" if row.state is State.PROPOSED else "again"
+        tell("left" if row.id in left else part, row, row.reason)
     known = {row.id for row in moved}
     for row in shape.kept:
         if row.id not in known and row.state in (State.TODO, State.BLOCKED):

@@ -22,6 +22,7 @@ def steered(view: DeploymentView, steering: Steering | None, limit: int | None) 
         paused_until=steering.paused_until, waves=told, limit=limit, noop=steering.noop,
     )  # fmt: skip
     reasons = [f"held: {steering.held}"] if steering.held else [told] if told and not _done(steering) else []
+    reasons += [f"then: {', '.join(steering.sequence[1:])}"] if len(steering.sequence) > 1 else []
     reasons += ["rehearsal: node tasks are only told, not carried out"] if steering.noop else []
     state = view.state
     if steering.error and not view.tasks.get("transition"):

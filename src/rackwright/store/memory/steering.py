@@ -57,6 +57,11 @@ class SteeringWork(Work):
         """See the port."""
         return sorted(self.tables.steering)
 
+    async def unfinished_graph(self, deployment: int, graph: str) -> bool:
+        """See the port."""
+        rows = self.tables.rows_of(deployment=deployment, graph=graph)
+        return any(row.state is not State.ACTIVE for row in rows)
+
     async def assign_waves(self, deployment: int, waves: Sequence[tuple[int, int]]) -> None:
         """See the port."""
         self.tables.waves[deployment] = dict(waves)

@@ -56,6 +56,10 @@ class SteeringWork(Work):
         """See the port."""
         return [row[0] for row in await self.rows("steered")]
 
+    async def unfinished_graph(self, deployment: int, graph: str) -> bool:
+        """See the port."""
+        return bool(await self.value("unfinished_graph", deployment, graph))
+
     async def assign_waves(self, deployment: int, waves: Sequence[tuple[int, int]]) -> None:
         """See the port."""
         await self.run("assign_waves", deployment, *columns(waves, 2))

@@ -49,6 +49,9 @@ FROM member AS old LEFT JOIN unnest($2::bigint[], $3::smallint[]) AS new (scope_
 WHERE member.deployment_id = $1 AND old.deployment_id = $1 AND member.scope_id = old.scope_id
   AND member.wave IS DISTINCT FROM new.wave;
 
+-- name: unfinished_graph
+SELECT EXISTS (SELECT FROM node_task WHERE deployment_id = $1 AND graph = $2 AND state <> 0);
+
 -- name: failed_scopes
 SELECT DISTINCT scope_id FROM node_task WHERE deployment_id = $1 AND state = -1;
 
