@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Literal
 
 import msgspec
@@ -11,6 +12,7 @@ from rackwright.api.bodies import reply
 from rackwright.api.call import PREFIX, Call, route
 from rackwright.api.deployments import one
 from rackwright.api.pages import Limit, after, page
+from rackwright.engine import parking
 
 StateWord = Literal["error", "active", "todo", "transition", "blocked", "proposed"]
 
@@ -23,6 +25,13 @@ class TasksQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     task: str | None = None
     cursor: str | None = None
     limit: Limit = 500
+
+
+class GoOn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a parked attempt goes on: well, or ``failed`` for this reason. ``attempt`` refuses any other one."""
+
+    attempt: int | None = None
+    failed: str | None = None
 
 
 class RunsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,9 +80,19 @@ async def graph(call: Call) -> Response:
     return reply(await call.services.views.graph(deployment.name))
 
 
+async def go_on(call: Call) -> Response:
+    """What a parked attempt waited for has come; gives what became of it."""
+    said = await call.body(GoOn)
+    outcome = await parking.go_on(
+        call.store, call.services.catalogs, call.path["id"], time.time(), attempt=said.attempt, failed=said.failed
+    )
+    return reply({"outcome": outcome})
+
+
 _ONE = f"{PREFIX}/deployments/{{name}}"
 routes = [
     route("GET", f"{_ONE}/tasks", list_tasks, "read"),
     route("GET", f"{_ONE}/graph", graph, "read"),
+    route("POST", f"{PREFIX}/node-tasks/{{id:int}}/continue", go_on, "admin"),
     route("GET", f"{_ONE}/history", history, "read"),
 ]

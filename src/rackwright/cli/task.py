@@ -1,4 +1,5 @@
-"""``rackwright task``: the past of a task on one node; ``rackwright node timeline``: all of a node's."""
+"""``rackwright task``: the past of a task on one node, and the end of its wait; ``rackwright node timeline``: all of a
+node's."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from rackwright.cli.client import Client
 from rackwright.cli.examples import examples
 from rackwright.cli.kinds import ATTEMPT
 from rackwright.cli.options import operator, output
-from rackwright.cli.output import Column, Item, Output, moment, paint
+from rackwright.cli.output import Column, Item, Output, moment, paint, say
+from rackwright.core.errors import NotFound
 
 _ENTRIES = (
     Column("TIME", lambda entry: moment(entry["at"])),
@@ -24,7 +26,7 @@ _ENTRIES = (
 
 @click.group()
 def task() -> None:
-    """Look at the past of a task on one node."""
+    """Look at the past of a task on one node; let a parked one go on."""
 
 
 @examples(
@@ -42,6 +44,27 @@ def attempts(client: Client, *, scope: str, name: str, deployment: str | None, t
     """Show every attempt of a TASK on a NODE (or a rack or deployment), the newest first."""
     found = client.items(f"/attempts/{scope}", task=name, deployment=deployment, limit=min(tail, 1000))
     output.items(list(itertools.islice(found, tail)), ATTEMPT.columns, ATTEMPT.name, ATTEMPT.key)
+
+
+@examples(
+    "rackwright task continue n1 rack-it -d web",
+    "rackwright task continue n1 rack-it -d web --failed 'the rail is bent'",
+)
+@task.command(name="continue")
+@click.argument("scope", metavar="NODE")
+@click.argument("name", metavar="TASK")
+@click.option("-d", "--deployment", required=True, help="The deployment that it is part of.")
+@click.option("--failed", metavar="REASON", help="What it waited for did not come: it failed for this reason.")
+@operator
+def go_on(client: Client, *, scope: str, name: str, deployment: str, failed: str | None) -> None:
+    """Let a parked TASK on a NODE (or a rack or deployment) go on: what it waited for has come."""
+    found = list(client.items(f"/deployments/{deployment}/tasks", state="transition", scope=scope, task=name))
+    if not found:
+        raise NotFound(f"{name} does not run on {scope}", mend="only what is parked can be told to go on")
+    for item in found:
+        said = {"attempt": item["attempt"], "failed": failed}
+        outcome = client.post(f"/node-tasks/{item['id']}/continue", said)["outcome"]
+        say(f"{name} on {scope}: {outcome}")
 
 
 @examples(

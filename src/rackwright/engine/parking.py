@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rackwright.core.audit import Change
 from rackwright.core.errors import Conflict, NotFound
 from rackwright.core.messages import Result
 from rackwright.core.parking import Parked
@@ -37,6 +38,7 @@ async def go_on(
         if attempt is not None and attempt != found[0].attempt:
             raise Conflict(f"attempt {attempt} of node task {node_task} is not the parked one ({found[0].attempt})")
         (verdict,) = await _end(tx, library, [(found[0], found[0].ended(failed=failed))], now)
+        await tx.note([await _said(tx, found[0], failed)])
         return verdict
 
     return await transact(store, work)
@@ -71,6 +73,15 @@ async def _end(
         verdicts = await take(tx, library, rack, results, now)
         became += [verdict.reason for verdict in verdicts.items]
     return became
+
+
+async def _said(tx: Transaction, one: Parked, failed: str | None) -> Change:
+    row = (await tx.lock([one.node_task])).rows[one.node_task]
+    scopes = await tx.scopes({row.scope, row.deployment})
+    text = f"{row.task} was told to go on" if failed is None else f"{row.task} was told that it failed: {failed}"
+    return Change(
+        kind="task.continued", text=text, deployment=scopes[row.deployment].name, scope=scopes[row.scope].name
+    )
 
 
 async def _not_parked(tx: Transaction, node_task: int) -> Conflict | NotFound:
