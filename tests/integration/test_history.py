@@ -82,13 +82,16 @@ async def test_changes_are_kept_with_who_asked_from_where_and_come_newest_first(
 
 async def test_lanes_tell_what_each_task_did_in_a_window_and_what_runs_now(store: AnyStore) -> None:
     hands = await deployed(store)
-    await hands.apply({"bind": {"web": ["n0", "n1"]}, "set_nodes": {}})
     install, start = await store.views.lanes("d", 0.0, time.time())
     assert (install.task, start.task) == ("install", "start")
     assert (install.outcomes, install.running) == ({"active": 2}, 0)
     assert install.ended_at is not None
     assert install.started_at <= install.ended_at <= time.time()
     assert await store.views.lanes("d", time.time() + 60, time.time() + 90) == []
+    await deployments.retry(store, "d", tasks=["install"], nodes=["n0"])
+    await hands.claim()
+    again = (await store.views.lanes("d", 0.0, time.time()))[0]
+    assert (again.outcomes, again.running, again.ended_at) == ({"active": 2}, 1, None)
 
 
 async def test_a_course_holds_what_ran_and_its_chain_follows_the_edges(store: AnyStore) -> None:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from rackwright.api import tokens
+from rackwright.core.audit import Change
 from rackwright.core.errors import Conflict, InvalidInput
 from rackwright.core.jig import folder_name
 from rackwright.engine import machines
@@ -24,7 +25,11 @@ def token_file(data: Path, rack: str) -> Path:
 async def admin_token(store: PostgresStore, data: Path) -> str:
     """The operator's token, known to the store from now on."""
     token = _kept(data / "tokens" / "admin", tokens.OPERATOR_PREFIX)
+    known = await store.views.token(tokens.digest(token))
     await store.views.add_token(ADMIN, tokens.digest(token), "admin")
+    if known is None:
+        async with store.transaction() as tx:
+            await tx.note([Change(kind="token.added", text=f"the token {ADMIN} may do everything")])
     return token
 
 
