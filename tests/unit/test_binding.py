@@ -114,6 +114,13 @@ def test_a_cascade_takes_what_depends_on_it_on_the_same_node() -> None:
     assert done.unbound == (Bound("web", "n1", "it requires base"),)
 
 
+def test_a_cascade_takes_nothing_that_needs_what_was_elsewhere() -> None:
+    before: dict[NodeId, tuple[str, ...]] = {"n1": ("time",), "n2": ("web", "base", "other")}
+    asked = Asked(unbind=(("time", "n1"), ("other", "n2")), cascade=True)
+    with pytest.raises(Conflict, match="time is still needed by web on n2"):
+        settle(before, asked, family(BASE, TIME, WEB, Role(name="other")))
+
+
 def test_what_never_ran_goes_with_a_cascade_wherever_it_is() -> None:
     kin = family(BASE, TIME, WEB)
     before: dict[NodeId, tuple[str, ...]] = {"n1": ("time",), "n2": ("web", "base")}

@@ -63,3 +63,9 @@ def test_a_task_of_a_service_works_on_the_deployment() -> None:
 def test_an_order_of_tasks_against_that_of_their_roles_is_a_cycle() -> None:
     tasks = "- {id: a, type: noop, roles: [app]}\n- {id: b, type: noop, roles: [base], requires: [a]}\n"
     assert lint("- {name: base, implicit: true}\n- {name: app, requires: [base]}\n", tasks) == [("error", "cycle", 1)]
+
+
+def test_a_role_whose_company_excludes_it_can_never_be_bound() -> None:
+    roles = "- {name: base, implicit: true}\n- {name: mid, implicit: true, requires: [base]}\n"
+    assert lint(roles + "- {name: app, requires: [mid], conflicts: [base]}\n") == [("error", "never-together", 3)]
+    assert lint(roles + "- {name: app, requires: [mid]}\n") == []

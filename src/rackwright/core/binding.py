@@ -197,9 +197,9 @@ class _Draft:
         lacked = set(self.lacking())
         self._remove(asked.unbind)
         gone: list[Bound] = []
-        places = {place for _, place in asked.unbind}
         while left := [need for need in self.lacking() if need not in lacked]:
-            far = [need for need in left if need.place not in places and has_run(need.role, need.place)]
+            lost = self._lost([*asked.unbind, *((one.role, one.place) for one in gone)])
+            far = [need for need in left if (need.name, need.place) not in lost and has_run(need.role, need.place)]
             if far or not asked.cascade:
                 raise self._still_needed(far or left, cascade=not far)
             gone += [Bound(role, place, why) for (role, place), why in _reasons(left).items()]
@@ -260,6 +260,10 @@ class _Draft:
                     here = self.family.offers((*roles, *self.roster.get(None, ())))
                 if name not in here and (stays or not (name in self._anywhere or name in self.family.above)):
                     yield Need(role, place, name)
+
+    def _lost(self, pairs: Iterable[Pair]) -> set[Pair]:
+        """Names that are no longer offered, each with the place where it was."""
+        return {(name, place) for role, place in pairs for name in self.family.offers([role])}
 
     def _remove(self, pairs: Iterable[Pair]) -> None:
         gone: dict[NodeId, set[str]] = {}

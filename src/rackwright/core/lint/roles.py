@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rackwright.core.binding import Family
 from rackwright.core.catalog import Catalog, Role
 from rackwright.core.lint.finding import Finding, Severity, did_you_mean
 from rackwright.core.role_order import ring, tasks_of
@@ -21,7 +22,28 @@ def roles(catalog: Catalog) -> Iterator[Finding]:
             yield Finding("warning", "no-provider", role.place("abstract"), message, mend)
         if role.service:
             yield from _not_of_the_deployment(role, catalog)
+    yield from _never_together(catalog)
     yield from _ring(catalog)
+
+
+def _never_together(catalog: Catalog) -> Iterator[Finding]:
+    """Give the roles that cannot be bound at all: what must be on the same node excludes something there."""
+    family = Family(catalog.roles)
+    for role in catalog.roles.values():
+        quarrel = family.quarrel(_on_one_node(role.name, family))
+        if quarrel is not None and not role.abstract:
+            message = f"role {role.name} can never be bound: {' and '.join(quarrel)} exclude each other on one node"
+            yield Finding("error", "never-together", role.source, message, "remove one of their conflicts or requires")
+
+
+def _on_one_node(name: str, family: Family) -> tuple[str, ...]:
+    """The role with all that has to be on its node, as far as there is no choice."""
+    found = [name]
+    for one in found:
+        needs = [need for need in family.requires(one) if family.stays_near(need)]
+        for only in (family.providers.get(need, []) for need in needs):
+            found += [role for role in only if len(only) == 1 and role not in found and not family.is_service(role)]
+    return tuple(found)
 
 
 def _unknown(role: Role, catalog: Catalog) -> Iterator[Finding]:
