@@ -1,11 +1,13 @@
 """Transitions per second of the real engine, against what the same PostgreSQL can do at best.
 
-The engine: a deployment of NODES nodes and a chain of TASKS noop tasks per node is planned and then drained by WORKERS
-processes, each of which claims and hands in results for a rack of its own by the same functions that the api calls.
-The limit: the same graph in a bare table of the same server, drained by as many connections with three set-based
-statements per batch (claim, complete, release), without facts, history, leases or fences.
+The engine: a deployment of NODES nodes with TASKS noop tasks each is planned by one process and then driven to active
+by WORKERS processes, each of which claims and hands in results for a rack of its own by the same functions that the api
+calls, and a conductor. The tasks of a node follow each other; twice on the way all nodes wait for all others. History,
+hooks, roll-ups and limits are what they always are.
+The limit: as many node tasks in a bare table of the same server, drained by as many connections with two set-based
+statements per batch (claim; complete and release), without barriers, facts, history, leases or fences.
 A transition is one change of state: every node task makes todo -> transition -> active, and all but the first of a
-chain blocked -> todo.
+node blocked -> todo.
 
     python benchmarks/annealer.py --nodes 10000 --tasks 20 --json
 """
@@ -16,24 +18,24 @@ import argparse
 import asyncio
 import json
 import multiprocessing
+import statistics
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import asyncpg
-import uvloop
 
-from rackwright.core.messages import ClaimRequest, Result, Results
-from rackwright.engine import claims, deployments, intake, machines, planning
+from benchmarks.annealing.drained import Drained, Share, conduct, drain, drain_jobs, drain_raw, jobs, plan
+from rackwright.engine import deployments, machines
 from rackwright.engine.library import CatalogLibrary
 from rackwright.store import embedded
 from rackwright.store.postgres import PostgresStore, migrate
 
 RAW_TABLE = """
-
 CREATE TABLE raw (id bigint PRIMARY KEY, worker int, scope bigint, state smallint, waits int, children bigint[])
     WITH (fillfactor = 80);
 CREATE UNIQUE INDEX raw_running ON raw (scope) WHERE state = 2;
@@ -46,16 +48,13 @@ SELECT (task - 1) * $1::bigint + node, node % $3::bigint, node,
        CASE WHEN task < $2::bigint THEN ARRAY[task * $1 + node] ELSE '{}' END
 FROM generate_series(1, $1::bigint) AS node, generate_series(1, $2::bigint) AS task
 """
-RAW_CLAIM = """
-WITH ready AS (SELECT id FROM raw WHERE worker = $1 AND state = 1 ORDER BY id LIMIT {batch} FOR UPDATE SKIP LOCKED)
-UPDATE raw SET state = 2 FROM ready WHERE raw.id = ready.id RETURNING raw.id
+PROVEN = """
+SELECT (SELECT count(*) FROM node_task WHERE state = 0) AS active, count(*) FILTER (WHERE times = 1) AS once,
+       count(*) FILTER (WHERE times > 1) AS twice
+FROM (SELECT count(*) AS times FROM run WHERE outcome = 'active' GROUP BY node_task) AS counted
 """
-RAW_COMPLETE = """
-WITH done AS (UPDATE raw SET state = 0 WHERE id = ANY ($1::bigint[]) AND state = 2 RETURNING children),
-below AS (SELECT child, count(*) AS met FROM done, unnest(children) AS child GROUP BY child)
-UPDATE raw SET waits = waits - met, state = CASE WHEN waits - met = 0 THEN 1 ELSE state END
-FROM below WHERE raw.id = below.child
-"""
+VS_JOBS = 5_000
+"""So many jobs are enough to tell how fast a job engine is."""
 
 
 def arguments() -> argparse.Namespace:
@@ -67,6 +66,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2, help="processes, each with a rack of its own")
     parser.add_argument("--dsn", help="a server to use; without it an embedded one in a temporary folder")
     parser.add_argument("--small", action="store_true", help="a size for a quick look: 500 nodes, 5 tasks")
+    parser.add_argument("--vs", choices=["procrastinate"], help="also one job for each node task, at most 5,000 jobs")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     given = parser.parse_args()
     if given.small:
@@ -79,80 +79,104 @@ def transitions(nodes: int, tasks: int) -> int:
     return nodes * (3 * tasks - 1)
 
 
-async def prepare(dsn: str, nodes: int, tasks: int, workers: int) -> float:
-    """Racks, nodes and a planned deployment; gives the seconds that the plan took."""
+def catalog(tasks: int) -> dict[str, str]:
+    """A chain of tasks on every node; two of them wait for the one before on all nodes."""
+    lines = []
+    for number in range(tasks):
+        before = f"requires: [t{number - 1}]" if number else "requires: []"
+        if number in (tasks // 3, 2 * tasks // 3) and number:
+            before += f", cross_depends: [{{name: t{number - 1}}}]"
+        lines.append(f"- {{id: t{number}, type: noop, roles: [x], {before}}}")
+    return {"tasks.yaml": "\n".join(lines), "roles.yaml": "- {name: x}"}
+
+
+async def prepare(dsn: str, nodes: int, tasks: int, workers: int) -> None:
+    """Racks, nodes, a catalog and a deployment."""
     await migrate(dsn)
     store, library = await PostgresStore.open(dsn), CatalogLibrary()
     for number in range(workers):
         await machines.add_rack(store, f"r{number}", bytes([number]) * 32)
     await machines.add_nodes(store, [machines.NewNode(name=f"n{i}", rack=f"r{i % workers}") for i in range(nodes)])
-    chain = [f"- {{id: t{i}, type: noop, roles: [x], requires: [{f't{i - 1}' if i else ''}]}}" for i in range(tasks)]
-    files = {"tasks.yaml": "\n".join(chain), "roles.yaml": "- {name: x}"}
-    await library.add(store, "bench", files)
+    await library.add(store, "bench", catalog(tasks))
     await deployments.create(store, library, "bench", catalog="bench")
-    began = time.perf_counter()
-    bind = {"bind": {"x": [f"n{i}" for i in range(nodes)]}}
-    await planning.request_plan(store, "bench", bind, apply=True, by="bench")
-    while await planning.compute_next(store, library):
-        pass
-    seconds = time.perf_counter() - began
     await store.close()
-    return seconds
 
 
-async def drain(dsn: str, number: int, batch: int) -> int:
-    """Claim and complete until the rack has nothing left; gives how many node tasks."""
-    store, library = await PostgresStore.open(dsn, pool_size=2), CatalogLibrary()
-    async with store.transaction() as tx:
-        rack = (await tx.named("rack", [f"r{number}"]))[f"r{number}"].id
-    request = ClaimRequest(incarnation="bench", capacity=batch, wait=0)
-    done = 0
-    while True:
-        now = time.time()
-        held = await claims.claim(store, library, rack, request, now, 60.0)
-        if not held:
-            await store.close()
-            return done
-        results = [Result(id=c.id, attempt=c.attempt, revision=c.revision, outcome="ok") for c in held]
-        verdicts = await intake.take_results(store, library, rack, Results("bench", results), now)
-        done += sum(verdict.taken for verdict in verdicts.items)
-
-
-async def drain_raw(dsn: str, number: int, batch: int) -> int:
-    """The same on the bare table."""
-    connection = await asyncpg.connect(dsn)
-    claim = await connection.prepare(RAW_CLAIM.format(batch=batch))
-    complete = await connection.prepare(RAW_COMPLETE)
-    done = 0
-    while ids := [row[0] for row in await claim.fetch(number)]:
-        await complete.fetch(ids)
-        done += len(ids)
-    await connection.close()
-    return done
-
-
-def _in_process(
-    work: Callable[[str, int, int], Coroutine[Any, Any, int]], dsn: str, number: int, batch: int, gate: Any
-) -> int:
-    gate.wait()
-    return uvloop.run(work(dsn, number, batch))
-
-
-def timed(
-    work: Callable[[str, int, int], Coroutine[Any, Any, int]], dsn: str, workers: int, batch: int
-) -> tuple[int, float]:
-    """Run the work in every worker at once; gives node tasks done and seconds from the common start."""
-    with multiprocessing.Manager() as manager, multiprocessing.Pool(workers) as pool:
-        gate = manager.Barrier(workers + 1)
-        waiting = [pool.apply_async(_in_process, (work, dsn, number, batch, gate)) for number in range(workers)]
+def at_once(work: Callable[[Share, Any], Drained], shares: Sequence[Share]) -> tuple[list[Drained], float]:
+    """Do the work of every share in a process of its own; gives what each did, and seconds from the common start."""
+    with multiprocessing.Manager() as manager, multiprocessing.Pool(len(shares)) as pool:
+        gate = manager.Barrier(len(shares) + 1)
+        waiting = [pool.apply_async(work, (share, gate)) for share in shares]
         gate.wait()
         began = time.perf_counter()
-        done = sum(result.get() for result in waiting)
-        return done, time.perf_counter() - began
+        found = [result.get() for result in waiting]
+        return found, time.perf_counter() - began
+
+
+def shares(dsn: str, given: argparse.Namespace) -> list[Share]:
+    """The nodes of each worker's rack, as ``prepare`` has put them."""
+    return [
+        Share(dsn, number, given.batch, len(range(number, given.nodes, given.workers)) * given.tasks)
+        for number in range(given.workers)
+    ]
+
+
+def with_conductor(dsn: str, given: argparse.Namespace) -> tuple[list[Drained], float, int]:
+    """Drain while a conductor is at work; gives its peak memory in MB too."""
+    stop, peak = multiprocessing.Event(), multiprocessing.Value("q", 0)
+    conductor = multiprocessing.Process(target=conduct, args=(dsn, stop, peak))
+    conductor.start()
+    try:
+        found, seconds = at_once(drain, shares(dsn, given))
+    finally:
+        stop.set()
+        conductor.join()
+    return found, seconds, int(peak.value)
+
+
+def planned(dsn: str, nodes: int) -> tuple[float, int]:
+    """Plan in a process of its own; gives seconds and its peak memory in MB."""
+    with multiprocessing.Pool(1) as pool:
+        return pool.apply(plan, (dsn, {"bind": {"x": [f"n{i}" for i in range(nodes)]}}))
+
+
+class ServerMemory:
+    """Watches the largest process of a server on this machine while it is in use, by what it alone has in memory."""
+
+    def __init__(self, dsn: str) -> None:
+        self.most = 0
+        self._dsn = dsn
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._watch()), daemon=True)
+
+    def __enter__(self) -> ServerMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    async def _watch(self) -> None:
+        connection = await asyncpg.connect(self._dsn)
+        while not self._stop.is_set():
+            pids = [row[0] for row in await connection.fetch("SELECT pid FROM pg_stat_activity")]
+            self.most = max(self.most, *map(_own_memory, pids))
+            await asyncio.sleep(0.5)
+        await connection.close()
+
+
+def _own_memory(pid: int) -> int:
+    """Memory of a process that it shares with no other, in MB; 0 when it cannot be seen from here."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon:")) // 1024
 
 
 async def fill_raw(dsn: str, nodes: int, tasks: int, workers: int) -> None:
-    """The bare table with the same graph."""
+    """The bare table with as many node tasks."""
     connection = await asyncpg.connect(dsn)
     await connection.execute(RAW_TABLE)
     await connection.execute(RAW_FILL, nodes, tasks, workers)
@@ -161,46 +185,88 @@ async def fill_raw(dsn: str, nodes: int, tasks: int, workers: int) -> None:
     await connection.close()
 
 
-async def settled(dsn: str, nodes: int, tasks: int) -> None:
-    """Prove that nothing was lost and nothing ran twice."""
+async def proven(dsn: str, nodes: int, tasks: int) -> dict[str, int | str]:
+    """What was lost and what ran twice, and how careful the server was; ends the program when it is not as it must."""
     connection = await asyncpg.connect(dsn)
-    active = await connection.fetchval("SELECT count(*) FROM node_task WHERE state = 0")
-    once = await connection.fetchval(
-        "SELECT count(*) FROM (SELECT 1 FROM run GROUP BY node_task HAVING count(*) = 1) x"
-    )
+    row = await connection.fetchrow(PROVEN)
     raw = await connection.fetchval("SELECT count(*) FROM raw WHERE state = 0")
+    careful = await connection.fetchval(
+        "SELECT current_setting('fsync') || '/' || current_setting('synchronous_commit')"
+    )
     await connection.close()
-    if not active == once == raw == nodes * tasks:
-        sys.exit(
-            f"annealer: of {nodes * tasks} node tasks {active} are active, {once} ran once, {raw} of the bare ones"
-        )
+    assert row is not None
+    total = nodes * tasks
+    if not (row["active"] == row["once"] == raw == total and row["twice"] == 0):
+        sys.exit(f"annealer: of {total} node tasks {dict(row)}, {raw} of the bare ones")
+    return {"lost": total - row["once"], "twice": row["twice"], "fsync_and_synchronous_commit": careful}
+
+
+async def versus(dsn: str, count: int, workers: int, nodes: int) -> float:
+    """One job for each node task through Procrastinate: jobs per second."""
+    app = jobs(dsn)
+    async with app.open_async():
+        for number in range(count):
+            await app.configure_task("noop", lock=f"n{number % nodes}").defer_async()
+    loop = asyncio.get_running_loop()
+    work = [Share(dsn, number, 0, 0) for number in range(workers)]
+    _, seconds = await loop.run_in_executor(None, at_once, drain_jobs, work)
+    connection = await asyncpg.connect(dsn)
+    done = await connection.fetchval(
+        "SELECT count(*) FROM procrastinate.procrastinate_jobs WHERE task_name = 'noop' AND status = 'succeeded'"
+    )
+    await connection.close()
+    if done != count:
+        sys.exit(f"annealer: of {count} jobs {done} were done")
+    return float(done / seconds)
+
+
+def spread(seconds: Sequence[float]) -> dict[str, float]:
+    """The median and the 99th percentile, in milliseconds."""
+    if len(seconds) < 2:
+        return {}
+    cuts = statistics.quantiles(seconds, n=100, method="inclusive")
+    return {"p50_ms": round(cuts[49] * 1000, 1), "p99_ms": round(cuts[98] * 1000, 1)}
 
 
 async def measure(dsn: str, given: argparse.Namespace) -> dict[str, Any]:
-    """Both drains on one server, one after the other."""
-    plan = await prepare(dsn, given.nodes, given.tasks, given.workers)
-    await fill_raw(dsn, given.nodes, given.tasks, given.workers)
+    """The plan and both drains on one server, one after the other."""
     loop = asyncio.get_running_loop()
-    raw_done, raw_seconds = await loop.run_in_executor(None, timed, drain_raw, dsn, given.workers, given.batch)
-    done, seconds = await loop.run_in_executor(None, timed, drain, dsn, given.workers, given.batch)
-    await settled(dsn, given.nodes, given.tasks)
-    total = transitions(given.nodes, given.tasks)
-    engine, limit = total / seconds, total / raw_seconds
-    return {
+    await prepare(dsn, given.nodes, given.tasks, given.workers)
+    total, node_tasks = transitions(given.nodes, given.tasks), given.nodes * given.tasks
+    with ServerMemory(dsn) as server:
+        plan_seconds, planner = await loop.run_in_executor(None, planned, dsn, given.nodes)
+        await fill_raw(dsn, given.nodes, given.tasks, given.workers)
+        _, raw_seconds = await loop.run_in_executor(None, at_once, drain_raw, shares(dsn, given))
+        found, seconds, conductor = await loop.run_in_executor(None, with_conductor, dsn, given)
+    result = {
         "benchmark": "annealer",
         "nodes": given.nodes,
         "tasks": given.tasks,
         "batch": given.batch,
         "workers": given.workers,
-        "node_tasks": done,
-        "plan_seconds": round(plan, 2),
-        "planned_per_second": round(given.nodes * given.tasks / plan),
+        "node_tasks": sum(worker.done for worker in found),
+        **await proven(dsn, given.nodes, given.tasks),
+        "plan_seconds": round(plan_seconds, 2),
+        "planned_per_second": round(node_tasks / plan_seconds),
         "engine_seconds": round(seconds, 2),
-        "engine_transitions_per_second": round(engine),
-        "limit_transitions_per_second": round(limit),
-        "ratio": round(engine / limit, 3),
-        "raw_node_tasks": raw_done,
+        "microseconds_per_node_task": round(seconds / node_tasks * 1e6, 1),
+        "engine_transitions_per_second": round(total / seconds),
+        "limit_transitions_per_second": round(total / raw_seconds),
+        "ratio": round(raw_seconds / seconds, 3),
+        "claim": spread([took for worker in found for took in worker.claims]),
+        "complete": spread([took for worker in found for took in worker.completions]),
+        "peak_memory_mb": {
+            "planner": planner,
+            "conductor": conductor,
+            "workers": [worker.memory for worker in found],
+            "largest_server_process": server.most,
+        },
     }
+    if given.vs:
+        rate = await versus(dsn, min(VS_JOBS, node_tasks), given.workers, given.nodes)
+        result["procrastinate_jobs_per_second"] = round(rate)
+        result["node_tasks_per_job"] = round(node_tasks / seconds / rate, 1)
+    return result
 
 
 async def run(given: argparse.Namespace) -> dict[str, Any]:
@@ -219,9 +285,15 @@ def main() -> None:
     given = arguments()
     found = asyncio.run(run(given))
     print(f"plan     {found['node_tasks']:,} node tasks in {found['plan_seconds']} s")
-    print(f"engine   {found['engine_transitions_per_second']:,} transitions/s")
+    print(f"engine   {found['engine_transitions_per_second']:,} transitions/s, lost {found['lost']}")
+    print(f"claim    {found['claim']}; complete {found['complete']} (batches of at most {given.batch})")
     print(f"limit    {found['limit_transitions_per_second']:,} transitions/s (bare table, set-based SQL, same server)")
     print(f"ratio    {found['ratio']}")
+    print(f"memory   {found['peak_memory_mb']} MB at most")
+    if given.vs:
+        print(
+            f"jobs     {found['procrastinate_jobs_per_second']:,}/s: {found['node_tasks_per_job']} times as many node tasks"
+        )
     if given.json:
         print(json.dumps(found))
 

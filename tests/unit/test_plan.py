@@ -13,8 +13,9 @@ from rackwright.core.errors import Conflict, InvalidInput
 from rackwright.core.expansion import references
 from rackwright.core.linking import expand
 from rackwright.core.node_task import NodeTask, State
-from rackwright.core.plan import Plan, build
+from rackwright.core.plan import Edges, Plan, build
 from rackwright.core.resolution import Member
+from rackwright.engine import summary
 from rackwright.engine.reconcile import Shape, reconcile
 from tests.unit.fleets import validate
 
@@ -175,3 +176,19 @@ def test_what_is_running_is_not_removed() -> None:
     next(row for row in first.inserted if row.task == "b").state = State.TRANSITION
     with pytest.raises(Conflict, match="while running"):
         shaped(planned([node_task("a")]), first.inserted)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=40))
+def test_edges_are_kept_in_order_and_each_once(pairs: list[tuple[int, int]]) -> None:
+    edges = Edges(10, [origin for origin, _ in pairs], [end for _, end in pairs])
+    assert len(edges) == len(set(pairs))
+    for index in range(10):
+        assert list(edges[index]) == sorted({end for origin, end in pairs if origin == index})
+
+
+def test_a_large_plan_tells_its_first_node_tasks_and_how_many_more_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summary, "MOST", 4)
+    shape = shaped(planned([node_task("a"), node_task("b", requires=("a",))]), [])
+    told = summary.rows(shape, {}, {}, lambda row: node_task(row.task))
+    assert (len(told["run"]), told["more"]) == (4, {"run": 2})
+    assert [summary.count(told, part) for part in ("run", "again")] == [6, 0]
