@@ -81,6 +81,10 @@ class Hands:
         batch = Results(incarnation, list(results))
         return await intake.take_results(self.store, self.library, self.racks[rack], batch, time.time())
 
+    async def again(self, *tasks: str, name: str = "d") -> int:
+        """Let these tasks run again, as a person does; gives how many node tasks that were."""
+        return await deployments.retry(self.store, name, tasks=list(tasks))
+
     async def run(self, jig: Jig = ok, rounds: int = 1000) -> list[tuple[str, str]]:
         """Let every rack claim and carry out until nothing is left to do; gives what ran, in order."""
         before = len(self.ran)

@@ -10,7 +10,7 @@ import pytest
 from rackwright.core.errors import Conflict, NotFound
 from rackwright.core.messages import Claim, Heartbeat, Result
 from rackwright.engine import claims, deployments, machines, planning, timers
-from rackwright.engine.ripple import reach_out
+from rackwright.engine.neighbours import reach_out
 from tests.integration.conftest import AnyStore
 from tests.integration.hands import Hands, failed, ok
 

@@ -15,6 +15,7 @@ from rackwright.engine import evaluation
 from rackwright.engine.evaluation import NOTHING, Past, pasts
 from rackwright.engine.intake import take
 from rackwright.engine.library import GONE, CatalogLibrary
+from rackwright.engine.neighbours import lock_below
 from rackwright.engine.situations import Situation, situations
 from rackwright.engine.transact import transact
 
@@ -48,7 +49,7 @@ async def heartbeat(store: Store, rack: int, beat: Heartbeat, now: float, lease:
 
 async def give_back(tx: Transaction, ids: list[int], reason: str, now: float) -> int:
     """End the attempts of these node tasks without a result, and put them back in the queue."""
-    near = await tx.lock(await tx.reach(ids, "children"))
+    near = await lock_below(tx, ids)
     lost = 0
     for id in ids:
         row = near.rows.get(id)

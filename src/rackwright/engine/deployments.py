@@ -13,6 +13,7 @@ from rackwright.core.ports import Deployment, Event, Store, Transaction
 from rackwright.engine.happenings import of_deployment
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.machines import scope_named
+from rackwright.engine.neighbours import lock_below
 from rackwright.engine.situations import chain
 from rackwright.engine.transact import transact
 
@@ -110,7 +111,7 @@ async def _each(
         ids = await tx.find(deployment.id, tasks, scopes, state)
         if not ids and tasks is not None and not await tx.find(deployment.id, tasks, None):
             raise NotFound(f"the deployment {name} has no task {', '.join(tasks)}")
-        near = await tx.lock(await tx.reach(ids, "children"))
+        near = await lock_below(tx, ids)
         moved = sum(move(near, near.rows[id]) for id in sorted(ids) if id in near.rows)
         await tx.save(near)
         which = {"tasks": tasks, "nodes": nodes, "count": moved}

@@ -10,7 +10,7 @@ import msgspec
 from rackwright.core import annealing, outputs
 from rackwright.core.audit import Change
 from rackwright.core.catalog import Task
-from rackwright.core.errors import Conflict
+from rackwright.core.errors import Conflict, InvalidInput, NotFound
 from rackwright.core.facts import PEOPLE, Fact, FactWrite, check_writer
 from rackwright.core.messages import Result, Results, Verdict, Verdicts
 from rackwright.core.node_task import Neighbourhood, NodeTask, State
@@ -19,6 +19,7 @@ from rackwright.core.ports import Deployment, Event, Membership, Scope, Store, T
 from rackwright.engine import steering
 from rackwright.engine.happenings import of_facts
 from rackwright.engine.library import CatalogLibrary, Shelf
+from rackwright.engine.neighbours import join_descendants, lock_below
 from rackwright.engine.outcomes import outcomes
 from rackwright.engine.ripple import ripple
 from rackwright.engine.transact import transact
@@ -81,19 +82,33 @@ async def _wished(tx: Transaction, before: dict[tuple[int, str], Any], changed: 
 async def take_results(store: Store, library: CatalogLibrary, rack: int, results: Results, now: float) -> Verdicts:
     """Take a batch of results from a rack: one verdict each. A result of an older attempt, or of a node task that is
     not the rack's, is refused and changes nothing."""
-    verdicts = await transact(store, lambda tx: take(tx, library, rack, results.items, now))
-    if any(verdict.taken and verdict.reason == "failed" for verdict in verdicts.items):
+    verdicts = await _taken(store, library, rack, results.items, now)
+    if any(verdict.taken and verdict.reason == "failed" for verdict in verdicts):
         await steering.keep(store, now)
-    return verdicts
+    return Verdicts(verdicts)
+
+
+async def _taken(
+    store: Store, library: CatalogLibrary, rack: int, items: Sequence[Result], now: float
+) -> list[Verdict]:
+    """What cannot be stored takes nothing else of its batch with it: it is the failure of its own node task."""
+    try:
+        return (await transact(store, lambda tx: take(tx, library, rack, items, now))).items
+    except (InvalidInput, Conflict, NotFound) as error:
+        if len(items) > 1:
+            half = len(items) // 2
+            first = await _taken(store, library, rack, items[:half], now)
+            return first + await _taken(store, library, rack, items[half:], now)
+        failure = _failure(items[0], str(error))
+        return (await transact(store, lambda tx: take(tx, library, rack, [failure], now))).items
 
 
 async def take(
     tx: Transaction, library: CatalogLibrary, rack: int | None, items: Sequence[Result], now: float
 ) -> Verdicts:
     """The same within a transaction that is open already."""
-    below = await tx.reach([item.id for item in items if item.outcome in GOOD or item.outcome == "parked"], "children")
-    below += await tx.reach([item.id for item in items if item.outcome in ("failed", "retryable")], "descendants")
-    near = await tx.lock(set(below))
+    bad = {item.id for item in items if item.outcome in ("failed", "retryable")}
+    near = await lock_below(tx, {item.id for item in items} - bad, bad)
     rows = [near.rows[item.id] for item in items if item.id in near.rows]
     deployments = await tx.deployments({row.deployment for row in rows})
     desk = _Desk(
@@ -105,7 +120,11 @@ async def take(
         scopes=await tx.scopes({row.scope for row in rows}),
         members=await _members(tx, near, items),
     )
-    verdicts = [desk.take(item) for item in items]
+    judged = [desk.judge(item) for item in items]
+    turned = {item.id for item, _ in judged if item.outcome == "failed"} - bad
+    if turned:
+        await join_descendants(tx, near, turned)
+    verdicts = [desk.take(item, writes) for item, writes in judged]
     changed = await tx.put_facts(desk.writes)
     desk.events += await ripple(tx, library, near, changed)
     await tx.save(near)
@@ -132,21 +151,24 @@ class _Desk(msgspec.Struct):
     writes: list[FactWrite] = msgspec.field(default_factory=list)
     events: list[Event] = msgspec.field(default_factory=list)
 
-    def take(self, item: Result) -> Verdict:
-        """Move the node task of one result; note the facts that it puts and what is to be told."""
+    def judge(self, item: Result) -> tuple[Result, list[FactWrite]]:
+        """What one result puts, and what it is after all: see ``_judge``."""
+        row = self.near.rows.get(item.id)
+        if row is None or row.rack != self.rack:
+            return item, []
+        task, _ = self.shelves[row.deployment].seen(row.graph, row.task)
+        return _judge(row, task, item, self.members.get(row.deployment, []))
+
+    def take(self, item: Result, writes: list[FactWrite]) -> Verdict:
+        """Move the node task of one result that was judged; note the facts that it puts and what is to be told."""
         row = self.near.rows.get(item.id)
         if row is None or row.rack != self.rack:
             return Verdict(item.id, item.attempt, False, "there is no such node task of this rack")
+        if item.outcome == "parked":
+            return self._park(row, item)
         (task, sight), scope = self.shelves[row.deployment].seen(row.graph, row.task), self.scopes[row.scope]
-        judged, writes = _judge(row, task, item, self.members.get(row.deployment, []))
-        if judged.outcome == "parked":
-            return self._park(row, judged)
         ended = annealing.Ended(
-            attempt=item.attempt,
-            revision=item.revision,
-            outcome=judged.outcome,
-            reason=judged.reason,
-            alive=scope.alive,
+            attempt=item.attempt, revision=item.revision, outcome=item.outcome, reason=item.reason, alive=scope.alive
         )
         try:
             outcome = annealing.finish(self.near, row, task, ended, self.now)
@@ -154,14 +176,13 @@ class _Desk(msgspec.Struct):
             return Verdict(item.id, item.attempt, False, late.what)
         if outcome == "rehearsed":
             return Verdict(item.id, item.attempt, True, outcome)
-        if judged.outcome in GOOD and outcome != "lost" and (task.reads or sight.expressive):
+        if item.outcome in GOOD and outcome != "lost" and (task.reads or sight.expressive):
             self.ended_well.append((row.id, item.attempt))
         self.writes += writes
         if writes:
             self.near.runs[-1] = msgspec.structs.replace(self.near.runs[-1], outputs=outputs.kept(writes, row.scope))
-        self.events += _told(row, outcome, judged.reason, self.deployments[row.deployment].name, scope)
+        self.events += _told(row, outcome, item.reason, self.deployments[row.deployment].name, scope)
         return Verdict(item.id, item.attempt, True, outcome)
-
 
     def _park(self, row: NodeTask, item: Result) -> Verdict:
         """Let the attempt of one result go on by itself."""
@@ -202,7 +223,7 @@ def _judge(row: NodeTask, task: Task, item: Result, members: Sequence[Membership
     strange += [f"node {name}" for name in item.node_facts if name not in nodes]
     if strange and item.outcome == "ok":
         reason = f"{task.id} wrote {', '.join(sorted(set(strange)))}, which it does not declare; add it to its writes"
-        return Result(id=item.id, attempt=item.attempt, revision=item.revision, outcome="failed", reason=reason), []
+        return _failure(item, reason), []
     if item.outcome != "ok":
         return item, []
     writer = f"task {task.id}"
@@ -210,6 +231,10 @@ def _judge(row: NodeTask, task: Task, item: Result, members: Sequence[Membership
     for name, facts in item.node_facts.items():
         put += [FactWrite(nodes[name], path, value, writer) for path, value in facts.items()]
     return item, put
+
+
+def _failure(item: Result, reason: str) -> Result:
+    return Result(id=item.id, attempt=item.attempt, revision=item.revision, outcome="failed", reason=reason)
 
 
 def _declared(path: str, writes: set[str]) -> bool:

@@ -19,6 +19,7 @@ from rackwright.core.ports import Event, Scope, Store, Transaction
 from rackwright.engine.happenings import of_nodes
 from rackwright.engine.intake import put_facts
 from rackwright.engine.library import CatalogLibrary
+from rackwright.engine.neighbours import lock_below
 from rackwright.engine.situations import ADDRESS
 from rackwright.engine.transact import transact
 
@@ -145,7 +146,7 @@ def _wishes(scope: Scope, alive: bool | None, available: bool | None) -> tuple[d
 async def _deactivate(tx: Transaction, scope: Scope) -> None:
     concerned = (await tx.deployments_of([scope.id])).get(scope.id, [])
     ids = [id for deployment in concerned for id in await tx.find(deployment, None, [scope.id])]
-    near = await tx.lock(await tx.reach(ids, "children"))
+    near = await lock_below(tx, ids)
     for id in sorted(ids):
         row = near.rows.get(id)
         if row is not None and row.state is not State.PROPOSED:

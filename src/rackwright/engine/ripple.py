@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from rackwright.core import annealing
 from rackwright.core.catalog import Task
@@ -11,6 +11,7 @@ from rackwright.core.inputs import concerned
 from rackwright.core.node_task import Neighbourhood, NodeTask, State
 from rackwright.core.ports import Event, Transaction
 from rackwright.engine.library import CatalogLibrary
+from rackwright.engine.neighbours import reach_out
 from rackwright.engine.situations import situations
 
 
@@ -47,20 +48,6 @@ async def refresh(
                 Event(kind=kind, text=reason, deployment=at.deployment.name, scope=at.scope.name, task=row.task)
             )
     return events
-
-
-async def reach_out(tx: Transaction, near: Neighbourhood, ids: Collection[int]) -> None:
-    """Lock these rows with their children, and join them to the neighbourhood.
-
-    A barrier that was only read as a gate until now may be locked as fed by a new row: then what was read under the
-    lock counts. One that was changed here is locked already, and newer than what the store has.
-    """
-    missing = [id for id in await tx.reach(ids, "children") if id not in near.rows]
-    if not missing:
-        return
-    found = await tx.lock(missing)
-    near.rows.update(found.rows)
-    near.barriers.update({id: found.barriers[id] for id in found.barriers if id not in near.touched_barriers})
 
 
 async def readers(tx: Transaction, library: CatalogLibrary, changed: Sequence[Fact]) -> dict[str, list[int]]:

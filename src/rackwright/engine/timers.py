@@ -7,7 +7,8 @@ from rackwright.core import annealing
 from rackwright.core.ports import Event, Store, Transaction
 from rackwright.engine.claims import give_back
 from rackwright.engine.library import CatalogLibrary
-from rackwright.engine.ripple import reach_out, refresh
+from rackwright.engine.neighbours import reach_out
+from rackwright.engine.ripple import refresh
 from rackwright.engine.transact import transact
 
 REAP = 500
