@@ -186,7 +186,7 @@ async def test_scripts_of_a_catalog_are_told_what_the_catalog_says(
     await hands.library.add(hands.store, "d", {**files, "scripts/tell.sh": script})
     await hands.apply({"catalog": "d"})
     async with hands.store.transaction() as tx:
-        assert [each.name for each in await tx.subscriptions()] == ["d: role web: on_todo", "d: task install: on_error"]
+        assert [each.name for each in await tx.subscriptions()] == ["d:role:web:on_todo", "d:task:install:on_error"]
 
 
 async def test_a_script_that_hangs_is_killed_at_its_limit_with_all_it_started(postman: Postman, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from rackwright.api import (
     explanations,
     health,
     history,
+    hooks,
+    jobs,
     logs,
     metrics,
     nodes,
@@ -51,6 +53,8 @@ ROUTES: list[Route] = [
         history,
         events,
         logs,
+        hooks,
+        jobs,
     )
     for route in resource.routes
 ]

@@ -26,3 +26,5 @@ class Services:
     lease: float = 30.0
     """Seconds for which a claim is a rack's without a heartbeat."""
     clock: Callable[[], float] = time.time
+    webhook_key: bytes | None = None
+    """From which the secrets of webhooks are derived; None: webhooks cannot be added here."""

@@ -27,6 +27,7 @@ from rackwright.commands.database import database, opened_store
 from rackwright.commands.logging_setup import configure_logging
 from rackwright.commands.master import Orders, lead, living, presence, take_orders
 from rackwright.commands.notices import Notices
+from rackwright.commands.webhook_key import webhook_key
 from rackwright.commands.workers import Job
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.telemetry import Telemetry
@@ -81,7 +82,10 @@ async def _alone(setting: ApiSetting, admit: bool, listening: socket.socket, ord
             await _admit(setting, store, _url(listening))
         here = presence(store.roster, "api", telemetry)
         news, catalogs = News(store), CatalogLibrary()
-        services = Services(store=store, views=store.views, catalogs=catalogs, news=news, presence=here)
+        key = webhook_key(setting.data, os.environ)
+        services = Services(
+            store=store, views=store.views, catalogs=catalogs, news=news, presence=here, webhook_key=key
+        )
 
         def started() -> None:
             notices.ready("serves")

@@ -48,6 +48,9 @@ class HookErrands(Protocol):
     async def deliveries(self, subscription: int, *, limit: int = 100) -> list[Delivery]:
         """The newest deliveries of a subscription, newest first."""
 
+    async def backlog(self) -> dict[int, dict[str, int]]:
+        """How many messages wait and are parked, by subscription and state."""
+
     async def redeliver(self, subscription: int, keys: Collection[str] | None) -> int:
         """Let these messages be delivered again whatever they are, or, for None, all that are parked. Gives how
         many."""

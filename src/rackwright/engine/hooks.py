@@ -119,11 +119,11 @@ async def fit_scripts(tx: Transaction, deployment: int, name: str, catalog: Cata
 def scripts(catalog: Catalog, deployment: int, name: str, digest: str) -> list[Subscription]:
     """The subscriptions that a catalog's `hooks` mean for a deployment of this name."""
     tasks = [task for graph in catalog.graphs.values() for task in graph.tasks]
-    owners = [(f"role {role.name}", role.hooks, role.name, "") for role in catalog.roles.values()]
-    owners += [(f"task {task.id}", task.hooks, "", task.id) for task in tasks]
+    owners = [(f"role:{role.name}", role.hooks, role.name, "") for role in catalog.roles.values()]
+    owners += [(f"task:{task.id}", task.hooks, "", task.id) for task in tasks]
     found = {
-        f"{name}: {owner}: {key}": Subscription(
-            name=f"{name}: {owner}: {key}",
+        f"{name}:{owner}:{key}": Subscription(
+            name=f"{name}:{owner}:{key}",
             kind="script",
             events=(HOOKS[key],),
             deployment=deployment,

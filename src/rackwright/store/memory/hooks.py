@@ -100,6 +100,15 @@ class HookWork(Work):
         own = {message.id for message in self._of(subscription)}
         return [delivery for delivery in reversed(self.tables.deliveries) if delivery.message in own][:limit]
 
+    async def backlog(self) -> dict[int, dict[str, int]]:
+        """See the port."""
+        found: dict[int, dict[str, int]] = {}
+        for message in self.tables.messages.values():
+            if message.state != "delivered":
+                own = found.setdefault(message.subscription, {})
+                own[message.state] = own.get(message.state, 0) + 1
+        return found
+
     async def redeliver(self, subscription: int, keys: Collection[str] | None) -> int:
         """See the port."""
         found = [

@@ -34,6 +34,7 @@ CREATE TABLE message (
 CREATE INDEX message_of ON message (subscription_id, id);
 CREATE INDEX message_waiting ON message (subscription_id, id) WHERE state = 'waiting';
 CREATE INDEX message_in_order ON message (subscription_id, object, id) WHERE state = 'waiting';
+CREATE INDEX message_undelivered ON message (subscription_id, state) WHERE state <> 'delivered';
 CREATE INDEX message_delivered ON message (at) WHERE state = 'delivered';
 
 -- The log of deliveries; only ever added.

@@ -95,6 +95,13 @@ class HookWork(Work):
         """See the port."""
         return [_delivery(row) for row in await self.rows("deliveries", subscription, limit)]
 
+    async def backlog(self) -> dict[int, dict[str, int]]:
+        """See the port."""
+        found: dict[int, dict[str, int]] = {}
+        for id, state, count in await self.rows("backlog"):
+            found.setdefault(id, {})[state] = count
+        return found
+
     async def redeliver(self, subscription: int, keys: Collection[str] | None) -> int:
         """See the port."""
         if keys is None:

@@ -104,6 +104,9 @@ WHERE message.subscription_id = $1
 ORDER BY delivery.id DESC
 LIMIT $2;
 
+-- name: backlog
+SELECT subscription_id, state, count(*) FROM message WHERE state <> 'delivered' GROUP BY 1, 2;
+
 -- name: redeliver
 UPDATE message SET state = 'waiting', tries = 0, not_before = 0
 WHERE subscription_id = $1 AND key = ANY ($2::uuid[])
