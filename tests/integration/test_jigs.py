@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rackwright.core.errors import Permanent, Retryable
-from rackwright.core.jig import Jig, Outcome
+from rackwright.core.jig import Jig, Outcome, Wait
 from rackwright.drivers.jig.noop import NoopJig
 from rackwright.drivers.jig.script import ScriptJig
 from rackwright.drivers.jig.service import ServiceJig
@@ -71,6 +71,25 @@ class TestScript(JigConformance):
     async def run(self, jig: Jig, tmp_path: Path, script: str, **claim: Any) -> Outcome:
         more = claim.pop("parameters", {})
         return await jig.run(make_work(tmp_path, {"script": script} | more, **claim))
+
+    @pytest.mark.parametrize(
+        ("said", "wait"),
+        [
+            ("parked=90 waits for the reboot", Wait(until=90, reason="waits for the reboot")),
+            ("""{"parked": {"until": 5, "until_fact": {"observed.os": "x"}}}""",
+             Wait(until=5, until_fact={"observed.os": "x"})),
+        ],
+    )  # fmt: skip
+    async def test_a_script_may_say_that_it_goes_on_by_itself(
+        self, jig: Jig, tmp_path: Path, said: str, wait: Wait
+    ) -> None:
+        outcome = await self.run(jig, tmp_path, f"#!/bin/sh\necho '{said}' > $RACKWRIGHT_OUTPUT\n")
+        assert (outcome.parked, outcome.facts) == (wait, {})
+
+    @pytest.mark.parametrize("said", ["parked=soon", "parked=0", """{"parked": {"until": -1}}""", """{"parked": 3}"""])
+    async def test_a_wait_that_makes_no_sense_fails(self, jig: Jig, tmp_path: Path, said: str) -> None:
+        with pytest.raises(Permanent):
+            await self.run(jig, tmp_path, f"#!/bin/sh\necho '{said}' > $RACKWRIGHT_OUTPUT\n")
 
     async def test_inputs_come_as_a_file_and_as_variables(self, jig: Jig, tmp_path: Path) -> None:
         script = """#!/usr/bin/env python3

@@ -30,19 +30,19 @@ async def hands(store: AnyStore) -> Hands:
     return made
 
 
-def parked(claim: Claim, until: float = 600.0, **until_fact: Any) -> Result:
+def parked(claim: Claim, until: float = 600.0, until_fact: dict[str, Any] | None = None) -> Result:
     return Result(
         id=claim.id, attempt=claim.attempt, revision=claim.revision, outcome="parked", reason="waits for the reboot",
-        until=until, until_fact=until_fact, facts={"web.boots": 1},
+        until=until, until_fact=until_fact or {}, facts={"web.boots": 1},
     )  # fmt: skip
 
 
-async def park(hands: Hands, until: float = 600.0, **until_fact: Any) -> Claim:
+async def park(hands: Hands, until: float = 600.0, until_fact: dict[str, Any] | None = None) -> Claim:
     """The claim of ``reboot``, parked."""
     for _ in range(2):
         (claim,) = await hands.claim()
         if claim.task == "reboot":
-            (verdict,) = (await hands.give(parked(claim, until, **until_fact))).items
+            (verdict,) = (await hands.give(parked(claim, until, until_fact))).items
             assert (verdict.taken, verdict.reason) == (True, "parked")
             return claim
         await hands.give(ok(claim))
@@ -97,7 +97,7 @@ async def test_only_what_is_parked_with_this_attempt_goes_on(hands: Hands) -> No
 
 
 async def test_it_ends_by_the_facts_that_it_awaits_once_all_are_there(hands: Hands) -> None:
-    await park(hands, **{"observed.os": "debian", "observed.uptime": None})
+    await park(hands, until_fact={"observed.os": "debian", "observed.uptime": None})
     assert await parking.tend(hands.store, hands.library, time.time()) == 0
     async with hands.store.transaction() as tx:
         node = (await tx.named("node", ["n0"]))["n0"].id

@@ -47,6 +47,34 @@ def through_an_error_above() -> dict[str, NodeTask]:
     return rows
 
 
+def test_pauses_are_spread_by_the_jitter_and_stay_the_same_for_the_same_attempt() -> None:
+    pauses = []
+    for number in range(1, 40):
+        for _ in range(2):
+            near, rows = fleet("a")
+            rows["a"].attempt = number
+            annealing.commit(near, rows["a"])
+            claim(near, rows["a"])
+            finish(near, rows["a"], "failed", retry=Retry(attempts=2, delay=10, jitter=0.5))
+            pauses.append(rows["a"].not_before - NOW)
+    assert pauses[::2] == pauses[1::2]
+    assert 5 <= min(pauses) < 7 < 13 < max(pauses) <= 15
+
+
+def test_what_is_parked_is_held_by_nobody_and_its_attempt_still_counts() -> None:
+    near, rows = fleet("a")
+    annealing.commit(near, rows["a"])
+    claim(near, rows["a"])
+    with pytest.raises(Conflict):
+        annealing.park(near, rows["a"], attempt=7, until=NOW + 9, reason="waits")
+    annealing.park(near, rows["a"], attempt=1, until=NOW + 9, reason="waits")
+    assert (rows["a"].state, rows["a"].parked, rows["a"].lease_until) == (State.TRANSITION, True, NOW + 9)
+    annealing.deactivate(near, rows["a"], "gone", NOW)
+    assert rows["a"].parked
+    assert finish(near, rows["a"]) == "active"
+    assert not rows["a"].parked
+
+
 def test_a_committed_task_without_parents_is_todo_and_one_with_parents_is_blocked() -> None:
     near, rows = fleet("ab", [("a", "b")])
     annealing.commit(near, rows["a"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from starlette.responses import Response
@@ -17,6 +17,9 @@ from rackwright.core.views import NodeView, Views
 from rackwright.engine import intake, machines
 from rackwright.engine.transact import transact
 
+NodeWord = Literal["error", "transition", "todo", "blocked", "proposed", "active", "idle"]
+"""What nodes can be picked by: the most pressing state of their node tasks."""
+
 
 class NodeChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is to be changed of a node; what is left out stays. ``facts`` by path, null deletes; ``desired.*`` and
@@ -29,10 +32,11 @@ class NodeChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NodesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which nodes: by name (``a,b,c``) or by rack; a page of them."""
+    """Which nodes: by name (``a,b,c``), by rack or by state; a page of them."""
 
     names: str | None = None
     rack: str | None = None
+    state: NodeWord | None = None
     cursor: str | None = None
     limit: Limit = 500
 
@@ -49,7 +53,11 @@ async def list_nodes(call: Call) -> Response:
     """A page of nodes, in the order of their names."""
     query = call.query(NodesQuery)
     found = await call.services.views.nodes(
-        names=split(query.names), rack=query.rack, after=after(query.cursor, ""), limit=query.limit + 1
+        names=split(query.names),
+        rack=query.rack,
+        state=query.state,
+        after=after(query.cursor, ""),
+        limit=query.limit + 1,
     )
     return page(call, found, query.limit, lambda node: node.name)
 

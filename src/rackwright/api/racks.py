@@ -30,6 +30,11 @@ async def list_racks(call: Call) -> Response:
     return whole(await call.services.views.racks(names=split(call.query(RacksQuery).names)))
 
 
+async def fleet(call: Call) -> Response:
+    """All node tasks of all deployments, counted by state."""
+    return reply({"tasks": await call.services.views.fleet()})
+
+
 async def get_rack(call: Call) -> Response:
     """One rack."""
     name, views = call.path["name"], call.services.views
@@ -55,6 +60,7 @@ async def delete_rack(call: Call) -> Response:
 
 
 routes = [
+    route("GET", f"{PREFIX}/fleet", fleet, "read"),
     route("GET", f"{PREFIX}/racks", list_racks, "read"),
     route("POST", f"{PREFIX}/racks", add_rack, "admin"),
     route("GET", f"{PREFIX}/racks/{{name}}", get_rack, "read"),

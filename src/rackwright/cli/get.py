@@ -58,7 +58,13 @@ def fetch(client: Client, kind: Kind, names: tuple[str, ...], which: dict[str, A
         return (item for item in found if not names or str(item["id"]) in names or item.get("task") in names)
     if names and kind is not ROLE:
         return iter(named(client, kind, names))
-    filters = {"rack": which["rack"]} if kind is NODE else {"catalog": which["catalog"]} if kind is ROLE else {}
+    filters = (
+        {"rack": which["rack"], "state": which["state"]}
+        if kind is NODE
+        else {"catalog": which["catalog"]}
+        if kind is ROLE
+        else {}
+    )
     found = client.items(f"/{kind.name}s", **filters)
     return (item for item in found if not names or item["name"] in names)
 
