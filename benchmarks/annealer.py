@@ -190,15 +190,13 @@ async def proven(dsn: str, nodes: int, tasks: int) -> dict[str, int | str]:
     connection = await asyncpg.connect(dsn)
     row = await connection.fetchrow(PROVEN)
     raw = await connection.fetchval("SELECT count(*) FROM raw WHERE state = 0")
-    careful = await connection.fetchval(
-        "SELECT current_setting('fsync') || '/' || current_setting('synchronous_commit')"
-    )
+    careful = [await connection.fetchval(f"SHOW {name}") for name in ("fsync", "synchronous_commit")]
     await connection.close()
     assert row is not None
     total = nodes * tasks
     if not (row["active"] == row["once"] == raw == total and row["twice"] == 0):
         sys.exit(f"annealer: of {total} node tasks {dict(row)}, {raw} of the bare ones")
-    return {"lost": total - row["once"], "twice": row["twice"], "fsync_and_synchronous_commit": careful}
+    return {"lost": total - row["once"], "twice": row["twice"], "fsync_and_synchronous_commit": "/".join(careful)}
 
 
 async def versus(dsn: str, count: int, workers: int, nodes: int) -> float:
@@ -291,9 +289,8 @@ def main() -> None:
     print(f"ratio    {found['ratio']}")
     print(f"memory   {found['peak_memory_mb']} MB at most")
     if given.vs:
-        print(
-            f"jobs     {found['procrastinate_jobs_per_second']:,}/s: {found['node_tasks_per_job']} times as many node tasks"
-        )
+        times = found["node_tasks_per_job"]
+        print(f"jobs     {found['procrastinate_jobs_per_second']:,}/s: a job takes as long as {times} node tasks")
     if given.json:
         print(json.dumps(found))
 

@@ -1,4 +1,4 @@
-"""The parts of the annealer's benchmark that run in processes of their own: the engine's workers, the bare ones, jobs."""
+"""What runs in a process of its own: planner, conductor, and the workers of the engine, the bare table and the jobs."""
 
 from __future__ import annotations
 
