@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
-from rackwright.core.messages import Claim, Result
+from rackwright.core.errors import InvalidInput, RackwrightError
+from rackwright.core.messages import Claim, Heartbeat, Result
 from rackwright.core.node_task import State
-from rackwright.engine import rollout
+from rackwright.engine import claims, rollout, timers
 from rackwright.engine.changes import Changes
 from rackwright.store.postgres import PostgresStore
 from tests.integration.conftest import AnyStore
@@ -102,3 +104,62 @@ async def test_a_result_that_waits_for_a_plan_sees_the_edges_that_it_adds(postgr
     assert [verdict.taken for verdict in (await giving).items] == [True]
     assert await faults(hands.store, hands.views) == []
     assert sorted(await hands.run(says)) == [("n0", task) for task in "bcdx"]
+
+
+async def test_a_lease_that_is_prolonged_at_the_last_moment_holds(postgres_store: PostgresStore) -> None:
+    """The reaper has found it to be over, and waits for the lock that the heartbeat has."""
+    hands = Hands(postgres_store, postgres_store.views)
+    await hands.site(nodes=1)
+    await hands.deployment(CHAIN, ROLES, bind={"web": ["n0"]})
+    (claim,) = await hands.claim()
+    late = time.time() + 60
+    async with postgres_store.transaction() as tx:
+        assert await tx.extend(hands.racks["r0"], "i", [(claim.id, claim.attempt)], late + 30) == []
+        reaping = asyncio.create_task(timers.reap(hands.store, late))
+        await asyncio.sleep(0.3)
+        assert not reaping.done()
+    assert await reaping == 0
+    assert (await hands.states())["n0", "a"] == "transition"
+
+
+async def test_a_clock_that_jumps_costs_an_attempt_and_nothing_else(hands: Hands) -> None:
+    """An hour forward takes everything back; an hour backward lets racks that live go on."""
+    await hands.deployment(CHAIN, ROLES, bind={"web": ["n0"]})
+    (old,) = await hands.claim()
+    assert await timers.reap(hands.store, time.time() + 3600) == 1
+    assert [verdict.taken for verdict in (await hands.give(says(old))).items] == [False]
+    (new,) = await hands.claim()
+    assert new.attempt == old.attempt + 1
+    beat = Heartbeat("i", [(new.id, new.attempt)])
+    before = time.time() - 3600
+    assert (await claims.heartbeat(hands.store, hands.racks["r0"], beat, before, 30.0)).cancel == []
+    assert await timers.reap(hands.store, before) == 0
+    assert [verdict.taken for verdict in (await hands.give(says(new))).items] == [True]
+    assert await hands.run(says) == [("n0", task) for task in "bcd"]
+    assert [run.outcome for run in await hands.views.runs("d", task="a")] == ["lost", "active"]
+    assert await faults(hands.store, hands.views) == []
+
+
+async def test_a_rack_of_an_old_incarnation_cannot_end_what_the_new_one_holds(hands: Hands) -> None:
+    await hands.deployment(CHAIN, ROLES, bind={"web": ["n0"]})
+    (old,) = await hands.claim(incarnation="old")
+    (new,) = await hands.claim(incarnation="new")
+    assert [verdict.taken for verdict in (await hands.give(says(old), incarnation="old")).items] == [False]
+    beat = Heartbeat("old", [(new.id, new.attempt)])
+    answer = await claims.heartbeat(hands.store, hands.racks["r0"], beat, time.time(), 30.0)
+    assert answer.cancel == [(new.id, new.attempt)]
+    assert [verdict.taken for verdict in (await hands.give(says(new), incarnation="new")).items] == [True]
+    assert await hands.run(says) == [("n0", task) for task in "bcd"]
+    assert await faults(hands.store, hands.views) == []
+
+
+async def test_a_cycle_is_refused_with_its_path(hands: Hands) -> None:
+    ring = "".join(f"- {{id: {a}, type: noop, roles: [web], requires: [{b}]}}\n" for a, b in ("ab", "bc", "ca"))
+    with pytest.raises(RackwrightError) as refused:
+        await hands.deployment(ring, ROLES)
+        plan = await hands.plan({"bind": {"web": ["n0"]}}, apply=True)
+        assert plan.state == "failed"
+        raise InvalidInput(plan.error)
+    told = str(refused.value) + "".join(getattr(refused.value, "faults", ()))
+    assert all(f"{name}" in told for name in ("a", "b", "c"))
+    assert "->" in told

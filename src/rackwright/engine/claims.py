@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rackwright.core import annealing
@@ -47,13 +48,14 @@ async def heartbeat(store: Store, rack: int, beat: Heartbeat, now: float, lease:
     return await transact(store, work)
 
 
-async def give_back(tx: Transaction, ids: list[int], reason: str, now: float) -> int:
-    """End the attempts of these node tasks without a result, and put them back in the queue."""
+async def give_back(tx: Transaction, ids: list[int], reason: str, now: float, still: Callable[[NodeTask], bool]) -> int:
+    """End the attempts of these node tasks without a result, and put them back in the queue. They were found without a
+    lock: only those are given back for which what was found is ``still`` true."""
     near = await lock_below(tx, ids)
     lost = 0
     for id in ids:
         row = near.rows.get(id)
-        if row is not None and row.state in annealing.LEGAL["lose"]:
+        if row is not None and row.state in annealing.LEGAL["lose"] and not row.parked and still(row):
             annealing.lose(near, row, reason, now)
             lost += 1
     await tx.save(near)
@@ -67,7 +69,8 @@ async def _claim(
     limited = await tx.seen(rack, now)
     orphans = await tx.held(rack, request.incarnation)
     if orphans:
-        await give_back(tx, orphans, "the rack's process was started anew", now)
+        reason = "the rack's process was started anew"
+        await give_back(tx, orphans, reason, now, lambda row: row.incarnation != request.incarnation)
     near = await _ready(tx, rack, request.capacity, now, limited)
     seen = await situations(tx, library, list(near.rows.values()))
     past = await pasts(tx, seen)

@@ -26,7 +26,8 @@ async def reap(store: Store, now: float) -> int:
 
     async def work(tx: Transaction) -> int:
         ids = await tx.expired(now, REAP)
-        lost = await give_back(tx, ids, "the rack was not heard of before its lease ended", now) if ids else 0
+        reason = "the rack was not heard of before its lease ended"
+        lost = await give_back(tx, ids, reason, now, lambda row: row.lease_until < now) if ids else 0
         if lost:
             await tx.record([Event(kind="lost", text=f"{lost} node tasks came back after their lease ended")])
         return lost
