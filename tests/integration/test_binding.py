@@ -8,7 +8,9 @@ import pytest
 
 from rackwright.core.errors import Conflict
 from rackwright.core.messages import Claim, Result
-from rackwright.engine import deployments, planning
+from rackwright.engine import deployments
+from rackwright.engine.changes import Changes
+from rackwright.engine.rollout import roll_out
 from tests.integration.conftest import AnyStore
 from tests.integration.hands import Hands, failed, ok
 
@@ -169,17 +171,17 @@ async def test_a_deployment_finds_what_it_requires_in_those_above_it(hands: Hand
     await hands.apply({"unbind": {"files": ["n0"]}})
 
 
-async def test_nobody_takes_away_what_another_relies_on_at_the_same_time(hands: Hands) -> None:
+async def test_nobody_takes_away_what_another_plan_is_about_to_rely_on(hands: Hands) -> None:
     await hands.deployment(TASKS, ROLES, bind={"files": ["n0"], "dns": ["d"]})
     await child(hands)
-    asked = {"d": {"unbind": {"files": ["n0"]}}, "c": {"bind": {"app": ["n1"]}}}
-    ids = [await planning.request_plan(hands.store, name, what, apply=True, by="test") for name, what in asked.items()]
-    async with asyncio.timeout(30), asyncio.TaskGroup() as both:
-        for _ in ids:
-            both.create_task(planning.compute_next(hands.store, hands.library))
     async with hands.store.transaction() as tx:
-        plans = [await tx.plan(id) for id in ids]
-    assert sorted(plan.state for plan in plans) == ["applied", "failed"], [plan.error for plan in plans]
+        below = (await tx.named("deployment", ["c"]))["c"]
+        await roll_out(tx, hands.library, below.id, Changes(bind={"app": ["n1"]}))
+        other = asyncio.create_task(hands.plan({"unbind": {"files": ["n0"]}}, apply=True))
+        await asyncio.wait([other], timeout=1.5)
+        assert not other.done(), "it waits for the end of the plan that relies on it"
+    plan = await other
+    assert "store is still needed by app on n1 in the deployment c" in plan.error
 
 
 async def test_a_child_of_a_stopped_deployment_is_stopped_too(hands: Hands) -> None:
