@@ -11,7 +11,7 @@ import pytest
 from rackwright.core.errors import Conflict, InvalidInput, NotFound
 from rackwright.core.messages import Claim, Result
 from rackwright.core.waves import WaveRule
-from rackwright.engine import deployments, halting, machines, orders, planning, steering, timers
+from rackwright.engine import deployments, explaining, halting, machines, orders, planning, steering, timers
 from tests.integration.conftest import AnyStore
 from tests.integration.hands import Hands, failed, ok
 
@@ -343,3 +343,19 @@ async def step(hands: Hands) -> None:
     await steering.keep(hands.store, time.time())
     while await planning.compute_next(hands.store, hands.library):
         pass
+
+
+async def test_asking_why_names_what_holds_a_node_task(hands: Hands) -> None:
+    async def why(node: str) -> list[str]:
+        found = await explaining.explain(hands.store, hands.library, node, "work", deployment="d", now=0.0)
+        return [obstacle.kind for obstacle in found.waits_for if obstacle.kind not in ("rack", "busy")]
+
+    await hands.deployment(ONE, ROLES, bind={"web": ALL})
+    await orders.set_waves(hands.store, "d", WaveRule(steps=(3,)), 0.0)
+    assert (await why("n0"), await why("n5")) == ([], ["wave"])
+    await orders.pause(hands.store, "d", 60, 0.0)
+    assert await why("n0") == ["held"]
+    await orders.unpause(hands.store, "d", 1.0)
+    await orders.set_limit(hands.store, 1, deployment="d")
+    assert len(await claimed(hands)) == 1
+    assert [await why(node) for node in ("n1", "n5")] == [["limit"], ["wave", "limit"]]

@@ -183,8 +183,8 @@ class Transaction(HookErrands, JobErrands, RollupErrands, ParkingErrands, Protoc
         """``ids`` and what lies below them: the direct children, or every descendant (through barriers too).
         Reads without locking."""
 
-    async def lock(self, ids: Collection[int]) -> Neighbourhood:
-        """Lock these node tasks in the order of their ids, then the barriers that they feed with all barriers below
+    async def lock(self, ids: Collection[int], reach: Literal["self", "children"] = "self") -> Neighbourhood:
+        """Lock these node tasks, or these and their direct children, in the order of their ids, then the barriers that they feed with all barriers below
         those; the barriers that gate them are read only. Ids that are gone are left out. Of a barrier's children, who
         may be very many, only those are given that are among these node tasks."""
 
@@ -250,6 +250,9 @@ class Transaction(HookErrands, JobErrands, RollupErrands, ParkingErrands, Protoc
 
     async def assign_waves(self, deployment: int, waves: Sequence[tuple[int, int]]) -> None:
         """Put nodes into waves: (scope, wave) pairs. Members that are not named are in none."""
+
+    async def wave_of(self, deployment: int, scope: int) -> int | None:
+        """The wave of a member; None: it is in none."""
 
     async def failed_scopes(self, deployment: int) -> set[int]:
         """Scopes on which a node task of the deployment is in error."""

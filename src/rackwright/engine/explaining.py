@@ -11,6 +11,7 @@ import msgspec
 from rackwright.core.errors import InvalidInput, NotFound, RackwrightError
 from rackwright.core.explanation import ConditionSeen, Explanation, LastRun, Obstacle, Reading, Verdict, compare
 from rackwright.core.inputs import WHOLE
+from rackwright.core.limits import Allowance
 from rackwright.core.node_task import NodeTask, Run, State
 from rackwright.core.ports import Scope, Store, Transaction
 from rackwright.engine import evaluation
@@ -130,7 +131,12 @@ async def _obstacles(tx: Transaction, row: NodeTask, at: Situation, now: float) 
         yield found
     for barrier in closed:
         yield Obstacle("barrier", f"the barrier {barrier.name} is closed: {barrier.waits} are not active")
-    for found in [*_of_the_place(row, at, now), *await _of_the_rack(tx, row, now), *await _of_others(tx, row)]:
+    for found in [
+        *_of_the_place(row, at, now),
+        *await _of_the_steering(tx, row),
+        *await _of_the_rack(tx, row, now),
+        *await _of_others(tx, row),
+    ]:
         yield found
 
 
@@ -157,6 +163,23 @@ def _of_the_place(row: NodeTask, at: Situation, now: float) -> Iterable[Obstacle
         yield Obstacle("pause", f"it is tried again in {row.not_before - now:.0f} s")
     for path in at.inputs.missing:
         yield Obstacle("missing", f"it reads {path}, which is not there")
+
+
+async def _of_the_steering(tx: Transaction, row: NodeTask) -> list[Obstacle]:
+    """What holds its deployment, its wave, and limits that are reached."""
+    found = []
+    steering = await tx.steering(row.deployment)
+    if steering is not None:
+        wave = await tx.wave_of(row.deployment, row.scope)
+        if steering.held:
+            found.append(Obstacle("held", f"its deployment is held: {steering.held}"))
+        if wave is not None and steering.open_wave is not None and wave > steering.open_wave:
+            found.append(Obstacle("wave", f"it is in wave {wave}, and the deployment is at wave {steering.open_wave}"))
+    if row.state is State.TODO and row.rack is not None:
+        limits, running = await tx.limits(row.rack)
+        if limits and not Allowance(limits, running, row.rack).admit([row]):
+            found.append(Obstacle("limit", "as many node tasks run as a limit or its strategy allows"))
+    return found
 
 
 async def _of_the_rack(tx: Transaction, row: NodeTask, now: float) -> list[Obstacle]:

@@ -66,6 +66,10 @@ class SteeringWork(Work):
         """See the port."""
         self.tables.waves[deployment] = dict(waves)
 
+    async def wave_of(self, deployment: int, scope: int) -> int | None:
+        """See the port."""
+        return self.tables.waves.get(deployment, {}).get(scope)
+
     async def failed_scopes(self, deployment: int) -> set[int]:
         """See the port."""
         return {row.scope for row in self.tables.rows_of(deployment=deployment, state=State.ERROR)}

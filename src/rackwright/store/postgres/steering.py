@@ -64,6 +64,11 @@ class SteeringWork(Work):
         """See the port."""
         await self.run("assign_waves", deployment, *columns(waves, 2))
 
+    async def wave_of(self, deployment: int, scope: int) -> int | None:
+        """See the port."""
+        wave: int | None = await self.value("wave_of", deployment, scope)
+        return wave
+
     async def failed_scopes(self, deployment: int) -> set[int]:
         """See the port."""
         return {row[0] for row in await self.rows("failed_scopes", deployment)}

@@ -52,6 +52,9 @@ WHERE member.deployment_id = $1 AND old.deployment_id = $1 AND member.scope_id =
 -- name: unfinished_graph
 SELECT EXISTS (SELECT FROM node_task WHERE deployment_id = $1 AND graph = $2 AND state <> 0);
 
+-- name: wave_of
+SELECT wave FROM member WHERE deployment_id = $1 AND scope_id = $2;
+
 -- name: failed_scopes
 SELECT DISTINCT scope_id FROM node_task WHERE deployment_id = $1 AND state = -1;
 
@@ -77,14 +80,18 @@ FROM node_task LEFT JOIN member USING (deployment_id, scope_id)
 WHERE deployment_id = $1 AND state = -1 AND (member.wave IS NULL OR member.wave = $2);
 
 -- name: wave_gone
--- Nodes of the wave that are gone and have not done all of theirs, beside those on which something has failed.
+-- Nodes of the wave that are gone and have not done all of theirs, beside those on which something has failed. Few nodes
+-- are gone, and each is asked about by itself: joins would be planned for very many.
 SELECT count(*)
-FROM scope JOIN member ON member.scope_id = scope.id
-WHERE NOT scope.alive AND member.deployment_id = $1 AND member.wave = $2
-  AND EXISTS (SELECT FROM node_task
-              WHERE node_task.scope_id = scope.id AND node_task.deployment_id = $1 AND state IN (1, 3))
-  AND NOT EXISTS (SELECT FROM node_task
-                  WHERE node_task.scope_id = scope.id AND node_task.deployment_id = $1 AND state = -1);
+FROM scope
+CROSS JOIN LATERAL (
+    SELECT wave FROM member WHERE member.deployment_id = $1 AND member.scope_id = scope.id OFFSET 0) AS placed
+WHERE NOT scope.alive AND placed.wave = $2
+  AND (SELECT true FROM node_task_place AS place
+       WHERE place.scope_id = scope.id AND place.deployment_id = $1
+         AND (SELECT state FROM node_task WHERE node_task.id = place.id) IN (1, 3) LIMIT 1)
+  AND (SELECT true FROM node_task
+       WHERE node_task.scope_id = scope.id AND node_task.deployment_id = $1 AND state = -1 LIMIT 1) IS NULL;
 
 -- name: view_steering
 SELECT document FROM steering WHERE deployment_id = ANY ($1::bigint[]);
