@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 import pytest
 
+from rackwright.core.jobs import Job
+from rackwright.core.ports import Deployment, PlanRecord
 from rackwright.core.services import LOST_AFTER, RACK_LOST_AFTER, Beat, Family, Point, Process, service_state
 from rackwright.store.memory import MemoryStore
 from rackwright.store.postgres import PostgresStore
@@ -42,8 +46,23 @@ async def test_samples_come_back_as_they_were_given(store: AnyStore) -> None:
 
 async def test_empty_queues_say_so(store: AnyStore) -> None:
     queues = {queue.name: queue for queue in await store.roster.queues()}
-    assert set(queues) == {"plan", "lease", "barrier", "node_task"}
+    assert set(queues) == {"plan", "lease", "barrier", "node_task", "hook", "job"}
     assert {(queue.depth, queue.oldest) for queue in queues.values()} == {(0, None)}
+
+
+async def test_a_queue_tells_for_how_long_the_oldest_has_waited(store: AnyStore) -> None:
+    async with store.transaction() as tx:
+        deployment = await tx.add_deployment(Deployment(id=0, name="d"))
+        await tx.add_plan(PlanRecord(id=0, deployment=deployment, changes={}, apply=True, created_at=time.time() - 60))
+        await tx.defer(Job(kind="later", not_before=time.time() + 60))
+        await tx.defer(Job(kind="now", not_before=time.time() - 30))
+    queues = {queue.name: queue for queue in await store.roster.queues()}
+    plan, job = queues["plan"], queues["job"]
+    assert (plan.depth, job.depth) == (1, 1)
+    assert plan.oldest is not None
+    assert job.oldest is not None
+    assert 60 <= plan.oldest < 120
+    assert 30 <= job.oldest < 90
 
 
 async def test_beats_write_over_one_row_and_old_rows_go(postgres_store: PostgresStore) -> None:

@@ -18,7 +18,7 @@ FORGET_AFTER = 600.0
 ENDED_FOR = 60.0
 """Seconds for which the end of a process is remembered, so that a late beat of it does not bring it back."""
 
-TIMED_QUEUES = ("plan", "lease")
+TIMED_QUEUES = ("plan", "lease", "hook", "job")
 """Queues of which it is known since when things wait in them."""
 
 ServiceState = Literal["running", "draining", "ended"]
@@ -107,7 +107,8 @@ class Roster(Protocol):
         """What the processes that are neither lost nor ended have measured."""
 
     async def queues(self) -> list[Queue]:
-        """What waits: plans to be computed, node tasks that may run, barriers to be woken, leases to be reaped."""
+        """What waits: plans to be computed, node tasks that may run, barriers to be woken, leases to be reaped, messages
+        of hooks to be delivered, jobs to be done."""
 
 
 def service_state(kind: str, state: str, age: float) -> str:

@@ -59,9 +59,11 @@ class MemoryRoster:
         ]
         ready = sum(row.state is State.TODO for row in tables.rows.values())
         waking = sum(barrier.open and barrier.released < len(barrier.children) for barrier in tables.barriers.values())
+        hooks = [message.at for message in tables.messages.values() if message.state == "waiting"]
+        jobs = [job.not_before or job.changed_at or now for job in tables.jobs.values() if job.state == "todo"]
+        timed = {"plan": plans, "lease": leases, "hook": hooks, "job": [due for due in jobs if due <= now]}
         return [
-            Queue(name="plan", depth=len(plans), oldest=now - min(plans) if plans else None),
-            Queue(name="lease", depth=len(leases), oldest=now - min(leases) if leases else None),
+            *(Queue(name=name, depth=len(at), oldest=now - min(at) if at else None) for name, at in timed.items()),
             Queue(name="barrier", depth=waking),
             Queue(name="node_task", depth=ready),
         ]

@@ -25,7 +25,7 @@ WHERE state <> 'ended'
 ORDER BY kind, host, name, started_at, id;
 
 -- name: view_queues
--- Node tasks that may run are counted to a limit: beyond it only "very many" matters.
+-- What may be very much is counted to a limit.
 SELECT 'plan' AS name, count(*) AS depth,
        (extract(epoch FROM clock_timestamp()) - min(created_at))::float8 AS oldest
 FROM plan WHERE state = 'requested' OR (state = 'ready' AND apply)
@@ -36,4 +36,15 @@ WHERE state = 2 AND lease_until IS NOT NULL AND lease_until < extract(epoch FROM
 UNION ALL
 SELECT 'barrier', count(*), NULL FROM barrier WHERE waits = 0 AND released < width
 UNION ALL
-SELECT 'node_task', count(*), NULL FROM (SELECT FROM node_task WHERE state = 1 LIMIT 10000) AS ready;
+SELECT 'node_task', count(*), NULL FROM (SELECT FROM node_task WHERE state = 1 LIMIT 10000) AS ready
+UNION ALL
+SELECT 'hook', count(*), (extract(epoch FROM clock_timestamp()) - min(at))::float8
+FROM (SELECT at FROM message WHERE state = 'waiting' ORDER BY subscription_id, id LIMIT 10000) AS waiting
+UNION ALL
+SELECT 'job', count(*), extract(epoch FROM clock_timestamp() - min(due))::float8
+FROM (
+    SELECT coalesce(scheduled_at, (SELECT min(at) FROM procrastinate.procrastinate_events WHERE job_id = job.id)) AS due
+    FROM procrastinate.procrastinate_jobs AS job
+    WHERE status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= now())
+    ORDER BY id LIMIT 1000
+) AS waiting;
