@@ -71,10 +71,12 @@ class Hands:
         assert plan.state == "applied", plan.error
         return plan.summary
 
-    async def claim(self, rack: str = "r0", capacity: int = 100, incarnation: str = "i") -> list[Claim]:
+    async def claim(
+        self, rack: str = "r0", capacity: int = 100, incarnation: str = "i", lease: float = 30.0
+    ) -> list[Claim]:
         """What a rack's process is given now."""
         request = ClaimRequest(incarnation=incarnation, capacity=capacity)
-        return await claims.claim(self.store, self.library, self.racks[rack], request, time.time(), 30.0)
+        return await claims.claim(self.store, self.library, self.racks[rack], request, time.time(), lease)
 
     async def give(self, *results: Result, rack: str = "r0", incarnation: str = "i") -> Verdicts:
         """Hand results in."""

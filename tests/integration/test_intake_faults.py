@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from rackwright.core.errors import InvalidInput, RackwrightError
+from rackwright.core.errors import RackwrightError
 from rackwright.core.messages import Claim, Heartbeat, Result
 from rackwright.core.node_task import State
 from rackwright.engine import claims, rollout, timers
@@ -156,10 +156,6 @@ async def test_a_rack_of_an_old_incarnation_cannot_end_what_the_new_one_holds(ha
 async def test_a_cycle_is_refused_with_its_path(hands: Hands) -> None:
     ring = "".join(f"- {{id: {a}, type: noop, roles: [web], requires: [{b}]}}\n" for a, b in ("ab", "bc", "ca"))
     with pytest.raises(RackwrightError) as refused:
-        await hands.deployment(ring, ROLES)
-        plan = await hands.plan({"bind": {"web": ["n0"]}}, apply=True)
-        assert plan.state == "failed"
-        raise InvalidInput(plan.error)
-    told = str(refused.value) + "".join(getattr(refused.value, "faults", ()))
-    assert all(f"{name}" in told for name in ("a", "b", "c"))
-    assert "->" in told
+        await hands.deployment(ring, ROLES, bind={"web": ["n0"]})
+    told = " ".join([str(refused.value), *getattr(refused.value, "faults", ())])
+    assert "a -> b" in told or "b -> a" in told, told
