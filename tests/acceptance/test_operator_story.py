@@ -63,6 +63,20 @@ def test_the_log_of_a_task_can_be_read(site: Site, steady: list[str]) -> None:
     )
 
 
+def test_looking_back_tells_who_asked_from_where_and_what_took_how_long(site: Site, steady: list[str]) -> None:
+    site.run("deployment", "retry", "web", "--node", steady[2], "--task", TASKS[0], "--wait", "--timeout", "60s")
+    newest, *_ = site.run("deployment", "history", "web", "-o", "json").json["items"]
+    assert (newest["kind"], newest["by"], newest["address"]) == ("deployment.retried", "up", "127.0.0.1")
+    path = site.run("deployment", "critical-path", "web", "-o", "json").json
+    assert {(step["scope"], step["task"]) for step in path["steps"]} <= {(steady[2], task) for task in TASKS}
+    assert path["steps"][0]["task"] == TASKS[0]
+    newest, *_ = site.run("task", "attempts", steady[2], TASKS[0], "-o", "json").json["items"]
+    assert (newest["outcome"], newest["deployment"]) == (SUCCESS, "web")
+    assert "#" in site.run("deployment", "timeline", "web").stdout
+    entries = site.run("node", "timeline", steady[2], "-o", "json").json["items"]
+    assert "node.added" in {entry.get("kind") for entry in entries}
+
+
 @pytest.mark.parametrize("victim", ["conductor", "api", "rack", "PostgreSQL"])
 def test_a_roll_out_survives_the_kill_of(site: Site, steady: list[str], victim: str) -> None:
     before = len(site.runs("web"))
