@@ -252,6 +252,23 @@ async def test_what_becomes_of_nodes_and_deployments_is_told(postman: Postman, h
         ]  # fmt: skip
 
 
+async def test_a_deployment_that_becomes_active_or_has_errors_is_told_once(postman: Postman, hands: Hands) -> None:
+    async with receiving() as receiver:
+        await hands.site(nodes=2)
+        await hands.deployment(TASKS.replace("hooks:", "extra:"), "- {name: web}\n", bind={"web": ["n0", "n1"]})
+        assert await hooks.watch(hands.store) == 0
+        await postman.webhook(receiver.url, "deployment.active", "deployment.error", deployment="d")
+        assert await hooks.watch(hands.store) == 1
+        await hands.run(lambda claim: failed(claim) if claim.scope == "n1" else ok(claim))
+        assert [await hooks.watch(hands.store), await hooks.watch(hands.store)] == [1, 0]
+        await deployments.retry(hands.store, "d")
+        await hands.run()
+        assert [await hooks.watch(hands.store), await hooks.watch(hands.store)] == [1, 0]
+        await postman.until_quiet()
+        assert [got.said["type"] for got in receiver.got] == ["deployment.error", "deployment.active"]
+        assert receiver.got[0].said["data"] == {"deployment": "d", "name": "d"}
+
+
 async def test_a_job_is_asked_for_once_for_all_that_waits(postman: Postman) -> None:
     await postman.webhook("http://127.0.0.1:1", "node_task.active")
     await happened(postman.store, 1, 2)

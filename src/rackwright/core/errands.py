@@ -20,6 +20,11 @@ class HookErrands(Protocol):
     async def announce_moves(self, moves: Iterable[Moved]) -> None:
         """The same for changes of state; they are not looked at where nobody wants any."""
 
+    async def turned(self) -> list[tuple[int, str, str]]:
+        """Deployments (id, name) of which another word is true than when this was last asked: ``active`` when every
+        node task is, ``error`` when some are, else ``open``. Nothing where nobody wants to be told, or somebody else
+        is asking."""
+
     async def subscriptions(self, ids: Collection[int] | None = None) -> list[Subscription]:
         """Subscriptions by name; None: all."""
 

@@ -25,6 +25,9 @@ OBJECTS: dict[str, tuple[str, ...]] = {
 }
 """What may happen, by what it happens to."""
 
+WORDS = frozenset({"deployment.active", "deployment.error"})
+"""What a deployment comes to as a whole: every node task active, some in error."""
+
 EVENTS = tuple(f"{kind}.{word}" for kind, words in OBJECTS.items() for word in words)
 
 _VERBS = {"create": "created", "change": "changed", "delete": "deleted"}

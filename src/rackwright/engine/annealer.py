@@ -40,7 +40,11 @@ async def run(store: Store, library: CatalogLibrary, stop: asyncio.Event, settin
     ]
     news, hook = [event for event, _ in passes], asyncio.Event()
     # What hooks wait for comes often, and concerns no other pass.
-    passes += [(hook, lambda: hooks.dispatch(store, time.time())), (asyncio.Event(), lambda: jobs.recover(store))]
+    passes += [
+        (hook, lambda: hooks.dispatch(store, time.time())),
+        (asyncio.Event(), lambda: hooks.watch(store)),
+        (asyncio.Event(), lambda: jobs.recover(store)),
+    ]
     rings = {"plan": news, "barrier": news, "hook": [hook]}
     async with asyncio.TaskGroup() as group:
         listener = group.create_task(_listen(store, rings))

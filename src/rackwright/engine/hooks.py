@@ -14,7 +14,7 @@ import structlog
 from rackwright.core import signing
 from rackwright.core.catalog import Catalog
 from rackwright.core.errors import DriverError, NotFound
-from rackwright.core.hooks import HOOKS, Courier, Delivery, Kind, Message, Settled, Subscription, settle
+from rackwright.core.hooks import HOOKS, WORDS, Courier, Delivery, Kind, Message, Settled, Subscription, settle
 from rackwright.core.jobs import Job
 from rackwright.core.node_task import Moved, State
 from rackwright.core.ports import Deployment, Store, Transaction
@@ -44,6 +44,18 @@ async def dispatch(store: Store, now: float) -> int:
     async def work(tx: Transaction) -> int:
         asked = [await tx.defer(_job(id)) for id in await tx.due(now)]
         return sum(id is not None for id in asked)
+
+    return await transact(store, work)
+
+
+async def watch(store: Store) -> int:
+    """Tell which deployments have become active, or have errors now. Gives of how many another word is true."""
+
+    async def work(tx: Transaction) -> int:
+        turned = await tx.turned()
+        said = [of_deployment(word, id, name) for id, name, word in turned if f"deployment.{word}" in WORDS]
+        await tx.announce([each for some in said for each in some])
+        return len(turned)
 
     return await transact(store, work)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
 
-from rackwright.core.hooks import Delivery, Happening, Message, Settled, Subscription, of_moves
-from rackwright.core.node_task import Moved
+from rackwright.core.hooks import WORDS, Delivery, Happening, Message, Settled, Subscription, of_moves
+from rackwright.core.node_task import Moved, State
 from rackwright.store.memory.work import Work
 from rackwright.store.refusals import name_taken
 from rackwright.store.texts import plain, stored
@@ -36,6 +37,19 @@ class HookWork(Work):
         """See the port."""
         wanted = {event for wanting in self.tables.subscriptions.values() for event in wanting.events}
         await self.announce(of_moves(moves, wanted))
+
+    async def turned(self) -> list[tuple[int, str, str]]:
+        """See the port."""
+        tables = self.tables
+        if WORDS.isdisjoint(event for wanting in tables.subscriptions.values() for event in wanting.events):
+            return []
+        counts: dict[int, Counter[State]] = {}
+        for (deployment, _, state), n in tables.rollup.items():
+            counts.setdefault(deployment, Counter())[state] += n
+        now = {id: _word(counts[id]) for id in sorted(counts) if id in tables.deployments}
+        turned = [(id, tables.name(id) or "", word) for id, word in now.items() if tables.words.get(id) != word]
+        tables.words = now
+        return turned
 
     async def subscriptions(self, ids: Collection[int] | None = None) -> list[Subscription]:
         """See the port."""
@@ -169,3 +183,9 @@ class HookWork(Work):
         names = {"deployment": said.deployment, "scope": said.scope, "rack": said.rack}
         named = {key: self.tables.name(id) for key, id in names.items()} | {"task": said.task}
         return {**stored(said.data, "what is told"), **{key: name for key, name in named.items() if name is not None}}
+
+
+def _word(counts: Counter[State]) -> str:
+    if counts[State.ERROR]:
+        return "error"
+    return "active" if counts[State.ACTIVE] and counts.total() == counts[State.ACTIVE] else "open"

@@ -51,6 +51,8 @@ class Tables(msgspec.Struct):
     subscriptions: dict[int, Subscription] = {}
     messages: dict[int, Message] = {}
     deliveries: list[Delivery] = []
+    words: dict[int, str] = {}
+    """What hooks were last told of a deployment."""
     jobs: dict[int, JobRecord] = {}
     limits: dict[tuple[int, str], int] = {}
     """By scope (0: the site) and task."""

@@ -48,6 +48,12 @@ CREATE TABLE delivery (
 );
 CREATE INDEX delivery_of ON delivery (message_id, id);
 
+-- The word that hooks were last told of a deployment: active, error, or open.
+CREATE TABLE deployment_word (
+    deployment_id bigint PRIMARY KEY,
+    word text NOT NULL
+);
+
 -- The version of the job engine's schema, which is applied from its own package after these migrations.
 CREATE TABLE job_schema (
     version text PRIMARY KEY,

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import asyncpg
 
-from rackwright.core.hooks import Delivery, Happening, Message, Settled, Subscription, of_moves
+from rackwright.core.hooks import WORDS, Delivery, Happening, Message, Settled, Subscription, of_moves
 from rackwright.core.node_task import Moved
 from rackwright.store.postgres.queries import limited
 from rackwright.store.postgres.session import Json, columns
@@ -43,6 +43,12 @@ class HookWork(Work):
         wanted = await self._wanted()
         if any(event.startswith("node_task.") for event in wanted):
             await self.announce(of_moves(moves, wanted))
+
+    async def turned(self) -> list[tuple[int, str, str]]:
+        """See the port."""
+        if WORDS.isdisjoint(await self._wanted()) or not await self.value("lock_turned"):
+            return []
+        return [(row[0], row[1], row[2]) for row in await self.rows("turned")]
 
     async def subscriptions(self, ids: Collection[int] | None = None) -> list[Subscription]:
         """See the port."""
@@ -116,6 +122,7 @@ class HookWork(Work):
     async def forget_messages(self, before: float, limit: int) -> int:
         """See the port."""
         await self.run("forget_subscriptions")
+        await self.run("forget_words")
         statement, _ = limited("forget_messages", limit)
         return len(await self.text_rows(statement, before))
 

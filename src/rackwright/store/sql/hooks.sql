@@ -26,6 +26,27 @@ WHERE CASE split_part(said.event, '.', 1)
 ORDER BY said.position, wanting.id
 RETURNING id;
 
+-- name: lock_turned
+-- One look after the other: each then sees what the one before has noted.
+SELECT pg_try_advisory_xact_lock(hashtextextended('rackwright turned', 0));
+
+-- name: turned
+WITH now AS (
+    SELECT deployment_id, CASE
+               WHEN sum(n) FILTER (WHERE state = -1) > 0 THEN 'error'
+               WHEN sum(n) FILTER (WHERE state <> 0) > 0 OR sum(n) = 0 THEN 'open'
+               ELSE 'active'
+           END AS word
+    FROM rollup_now
+    GROUP BY deployment_id
+), noted AS (
+    INSERT INTO deployment_word AS old (deployment_id, word)
+    SELECT deployment_id, word FROM now ORDER BY deployment_id
+    ON CONFLICT (deployment_id) DO UPDATE SET word = excluded.word WHERE old.word <> excluded.word
+    RETURNING deployment_id, word
+)
+SELECT scope.id, scope.name, noted.word FROM noted JOIN scope ON scope.id = noted.deployment_id ORDER BY scope.id;
+
 -- name: subscriptions
 SELECT id, name, kind, events, deployment_id, tasks, role, target, catalog, salt, created_at
 FROM subscription
@@ -121,6 +142,10 @@ RETURNING id;
 DELETE FROM message
 WHERE id = ANY (ARRAY(SELECT id FROM message WHERE state = 'delivered' AND at < $1 ORDER BY at LIMIT :limit))
 RETURNING id;
+
+-- name: forget_words
+DELETE FROM deployment_word
+WHERE NOT EXISTS (SELECT FROM deployment WHERE deployment.id = deployment_word.deployment_id);
 
 -- name: forget_subscriptions
 -- Of deployments that are gone, once nothing waits for them any more.
