@@ -69,6 +69,8 @@ async def begin(
 
 def zone(name: str) -> datetime.tzinfo:
     """A time zone by its name. Raises InvalidInput."""
+    if name == "UTC":
+        return datetime.UTC
     try:
         return zoneinfo.ZoneInfo(name)
     except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
