@@ -86,6 +86,15 @@ async def test_lock_gives_the_rows_the_barriers_below_and_the_gates(store: AnySt
         assert (await tx.lock([])).rows == {}
 
 
+async def test_lock_takes_the_direct_children_along_when_asked(store: AnyStore) -> None:
+    await diamond(store)
+    async with undone(store) as tx:
+        for id in (1, 4, 999):
+            assert sorted((await tx.lock([id], "children")).rows) == [
+                one for one in await tx.reach([id], "children") if one < 999
+            ]
+
+
 async def test_a_barrier_shows_those_children_that_are_locked_with_it(store: AnyStore) -> None:
     await diamond(store)
     async with undone(store) as tx:

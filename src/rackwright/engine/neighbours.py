@@ -14,11 +14,13 @@ async def lock_below(tx: Transaction, children: Collection[int], descendants: Co
     What is below is looked up before the locks are there. A plan may add edges in between: then what it added is
     locked too, for nobody can change the edges of what is locked.
     """
-    below = {*await tx.reach(children, "children"), *await tx.reach(descendants, "descendants")}
-    near = await tx.lock(below)
+    if not descendants:
+        near = await tx.lock(children, "children")
+        await _catch_up(tx, near, children)
+        return near
+    near = await tx.lock({*await tx.reach(children, "children"), *await tx.reach(descendants, "descendants")})
     await _catch_up(tx, near, children)
-    if descendants:
-        await join_descendants(tx, near, descendants)
+    await join_descendants(tx, near, descendants)
     return near
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Literal
 
 import msgspec
 
@@ -70,9 +71,10 @@ class MoveWork(HookWork, RollupWork, ParkingWork):
             return sorted({*ids, *(child for id in ids if id in rows for child in rows[id].children)})
         return self._descendants(ids)
 
-    async def lock(self, ids: Collection[int]) -> Neighbourhood:
+    async def lock(self, ids: Collection[int], reach: Literal["self", "children"] = "self") -> Neighbourhood:
         """See the port."""
         tables = self.tables
+        ids = await self.reach(ids, reach)
         rows = {id: copied(tables.rows[id]) for id in sorted(set(ids)) if id in tables.rows}
         wanted = {feed for row in rows.values() for feed in row.feeds}
         found: set[int] = set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Literal
 
 from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask, Run, State
 from rackwright.core.ports import Reach
@@ -62,9 +62,10 @@ class MoveWork(HookWork, RollupWork, ParkingWork):
             return sorted(set(ids))
         return [row[0] for row in await self.rows(f"reach_{reach}", list(ids))]
 
-    async def lock(self, ids: Collection[int]) -> Neighbourhood:
+    async def lock(self, ids: Collection[int], reach: Literal["self", "children"] = "self") -> Neighbourhood:
         """See the port."""
-        rows = [records.node_task(row) for row in await self.rows("lock_rows", list(ids))] if ids else []
+        query = "lock_rows" if reach == "self" else "lock_rows_and_children"
+        rows = [records.node_task(row) for row in await self.rows(query, list(ids))] if ids else []
         barriers: dict[int, Barrier] = {}
         feeds = {feed for row in rows for feed in row.feeds}
         if feeds:

@@ -98,6 +98,16 @@ WHERE id = ANY ($1::bigint[])
 ORDER BY id
 FOR UPDATE;
 
+-- name: lock_rows_and_children
+SELECT id, deployment_id, graph, task, scope_id, rack_id, state, waits, priority, critical, attempt, tries, runs,
+       revision, fingerprint, claimed, forced, incarnation, claimed_at, lease_until, not_before, reason,
+       children, feeds, gates
+FROM node_task
+WHERE id = ANY (ARRAY(
+    SELECT unnest($1::bigint[]) UNION ALL SELECT unnest(children) FROM node_task WHERE id = ANY ($1::bigint[])))
+ORDER BY id
+FOR UPDATE;
+
 -- name: lock_barriers
 -- These barriers and all below them. Their children may be very many, and are not read.
 WITH RECURSIVE below (id) AS (
