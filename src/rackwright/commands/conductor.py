@@ -86,8 +86,10 @@ async def _until_order(
     if orders.stop.is_set():
         here.drain()
     stop.set()
-    _, late = await asyncio.wait({working}, timeout=setting.drain)
-    if late:
+    hurrying = asyncio.create_task(orders.hurry.wait())
+    await asyncio.wait({working, hurrying}, timeout=setting.drain, return_when=asyncio.FIRST_COMPLETED)
+    hurrying.cancel()
+    if not working.done():
         log.warning("what is not done yet is undone, for another conductor", drain=setting.drain)
         working.cancel()
         await asyncio.wait({working})

@@ -13,6 +13,7 @@ from pathlib import Path
 from rackwright.cli.output import write_text
 from rackwright.commands.configuration import ADDRESS, DASK, UpSetting
 from rackwright.commands.supervisor import Child, Program
+from rackwright.commands.workers import WORKER
 from rackwright.core.errors import InvalidInput
 from rackwright.engine.serialization.dask.certificates import AUTHORITY, make_certificates, security
 
@@ -44,15 +45,17 @@ class DaskSite:
         """What a process of this machine is told, to find the scheduler."""
         return {"RACKWRIGHT_SCHEDULER": self.address, "RACKWRIGHT_CERTIFICATES": str(self.folder)}
 
-    async def start(self, stages: list[list[Child]]) -> None:
-        """Start the scheduler, and when it is ready the workers. Raises StoreUnavailable when it does not start."""
+    async def start(self, stages: list[list[Child]], dsn: str) -> None:
+        """Start the scheduler, and when it is ready the workers, which tell the database that they are there. Raises
+        StoreUnavailable when the scheduler does not start."""
         where = ("--host", self.host, "--port", str(self.port), "--certificates", str(self.folder))
         scheduler = Child(Program("dask scheduler", ("dask", "scheduler", *where)))
         stages.append([scheduler])
         await scheduler.ready(self._answers, PATIENCE)
         arguments = ("serializer", "--node", socket.gethostname(), "--control", "--workers", "1")
-        names = (f"serializer {number + 1}" for number in range(self.workers))
-        stages.append([Child(Program(name, arguments, self.environment)) for name in names])
+        told = self.environment | {"RACKWRIGHT_DSN": dsn}
+        numbers = [str(number + 1) for number in range(self.workers)]
+        stages.append([Child(Program(f"serializer {n}", arguments, told | {WORKER: n})) for n in numbers])
 
     async def _answers(self) -> bool:
         """Whether the scheduler takes our certificate."""

@@ -90,7 +90,7 @@ async def lead(job: Job, count: int, orders: Orders, notices: Notices, read_coun
                 await _obey(workers, orders, notices, read_count)
         finally:
             notices.stopping()
-            await workers.end()
+            await _ended(workers, orders)
 
 
 async def _obey(workers: Workers, orders: Orders, notices: Notices, read_count: Callable[[], int]) -> None:
@@ -105,6 +105,16 @@ async def _obey(workers: Workers, orders: Orders, notices: Notices, read_count: 
             if await _unless_ended(workers.renew(count), orders):
                 log.info("workers are renewed", job=workers.job.name, count=count)
         notices.ready("workers serve")
+
+
+async def _ended(workers: Workers, orders: Orders) -> None:
+    """End the workers; hand on an order to hurry."""
+    ending, hurrying = asyncio.create_task(workers.end()), asyncio.create_task(orders.hurry.wait())
+    await asyncio.wait({ending, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+    hurrying.cancel()
+    if not ending.done():
+        workers.hurry()
+    await ending
 
 
 async def _unless_ended(work: Coroutine[None, None, bool], orders: Orders) -> bool:

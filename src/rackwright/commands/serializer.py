@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import tempfile
 import uuid
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,14 +17,19 @@ import click
 import msgspec
 import structlog
 
-from rackwright.commands.configuration import DASK, SerializerSetting, own_scheduler, read_setting
+from rackwright.commands.configuration import DASK, SerializerSetting, WorkersType, own_scheduler, read_setting
 from rackwright.commands.logging_setup import configure_logging
+from rackwright.commands.master import presence
 from rackwright.commands.supervisor import Child, Program, end_all
+from rackwright.commands.workers import WORKER
+from rackwright.core.errors import StoreUnavailable
 from rackwright.engine.serialization.dask.admission import NAME, STATUSES, Registration
 from rackwright.engine.serialization.dask.archive import libraries
 from rackwright.engine.serialization.dask.certificates import check_address, security
 from rackwright.engine.serialization.dask.desk import ANSWERS, Desk, open_desk
 from rackwright.engine.serialization.dask.library import NO_PAGES, configure
+from rackwright.engine.telemetry import Telemetry
+from rackwright.store.postgres import PostgresStore
 
 if TYPE_CHECKING:
     from distributed import Worker
@@ -47,7 +53,7 @@ log = structlog.get_logger()
 @click.option("--status", type=click.Choice(STATUSES), help="The status of the node.")
 @click.option("--status-file", type=click.Path(dir_okay=False), help="A file that holds it, read again and again.")
 @click.option("--control", is_flag=True, default=None, help="This is a control host: it is used in any status.")
-@click.option("--workers", type=click.IntRange(min=1), help="How many processes.  [default: 1]")
+@click.option("--workers", type=WorkersType(), help="How many processes; auto: one a processor.  [default: 1]")
 @click.option("--listen", metavar="HOST", help="Where it listens.  [default: where it reaches the scheduler from]")
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="The data folder (RACKWRIGHT_DATA).")
 def serializer(**options: Any) -> None:
@@ -78,10 +84,27 @@ async def _serve(setting: SerializerSetting) -> None:
         open_desk(desk)
         try:
             await asyncio.to_thread(desk.warm)
-            await _work(setting, desk, Path(folder), stop)
+            async with _shown(os.environ.get("RACKWRIGHT_DSN", "")):
+                await _work(setting, desk, Path(folder), stop)
         finally:
             desk.close()
     log.info("serializer ended")
+
+
+@contextlib.asynccontextmanager
+async def _shown(dsn: str) -> AsyncIterator[None]:
+    """Be listed among the processes as long as the block lasts, where the database is told; it works without, too."""
+    async with contextlib.AsyncExitStack() as open_ones:
+        telemetry = Telemetry()
+        try:
+            store = await PostgresStore.open(dsn, pool_size=1, waited=telemetry.waited) if dsn else None
+        except StoreUnavailable as error:
+            log.warning("the serializer is not listed among the processes", why=str(error))
+            store = None
+        if store is not None:
+            open_ones.push_async_callback(store.close)
+            await open_ones.enter_async_context(presence(store.roster, "serializer", telemetry).shown())
+        yield
 
 
 async def _share(setting: SerializerSetting, stop: asyncio.Event) -> None:
@@ -96,7 +119,8 @@ async def _share(setting: SerializerSetting, stop: asyncio.Event) -> None:
     arguments = ["serializer", "--node", setting.node, "--workers", "1", "--data", str(setting.data)]
     arguments += [word for option, value in optional.items() if value for word in (option, value)]
     arguments += ["--control"] if setting.control else []
-    workers = [Child(Program(f"serializer {n + 1}", tuple(arguments))) for n in range(setting.workers)]
+    numbers = [str(number + 1) for number in range(setting.workers)]
+    workers = [Child(Program(f"serializer {n}", tuple(arguments), {WORKER: n})) for n in numbers]
     await stop.wait()
     await end_all(workers)
 

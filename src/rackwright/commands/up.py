@@ -117,7 +117,7 @@ async def _start(setting: UpSetting, dsn: str, token: str, site: DaskSite | None
     write_settings(setting.data, Settings(setting.server, token))
     if site is not None:
         environment |= site.environment
-        await site.start(stages)
+        await site.start(stages, dsn)
     stages.append([Child(_conductor(n + 1, setting.conductors, environment)) for n in range(setting.conductors)])
     stages.append([Child(_rack(setting, name)) for name in setting.racks])
 

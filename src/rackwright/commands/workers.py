@@ -140,6 +140,11 @@ class Workers:
             await asyncio.wait({self._watching})
         await asyncio.gather(*(worker.end() for worker in self._workers.values()))
 
+    def hurry(self) -> None:
+        """Tell all of them, which are told to end already, to end at once."""
+        for worker in self._workers.values():
+            worker.child.tell(signal.SIGTERM)
+
     async def _watch(self) -> None:
         while True:
             for worker in self._workers.values():
