@@ -359,3 +359,31 @@ async def test_asking_why_names_what_holds_a_node_task(hands: Hands) -> None:
     await orders.set_limit(hands.store, 1, deployment="d")
     assert len(await claimed(hands)) == 1
     assert [await why(node) for node in ("n1", "n5")] == [["limit"], ["wave", "limit"]]
+
+
+async def test_racks_that_claim_and_finish_all_the_time_stay_within_every_limit(store: AnyStore) -> None:
+    hands = Hands(store, store.views)
+    await hands.site(16, racks=4)
+    task = "- {id: work, type: noop, roles: [web], strategy: {type: parallel, amount: 3}}"
+    await hands.deployment(task, ROLES, bind={"web": [f"n{i}" for i in range(16)]})
+    await orders.set_limit(hands.store, 4)
+    await orders.set_limit(hands.store, 2, rack="r0")
+    running: dict[str, int] = dict.fromkeys(hands.racks, 0)
+    done = 0
+
+    async def work(rack: str) -> None:
+        nonlocal done
+        while done < 16:
+            given = await hands.claim(rack, capacity=3)
+            running[rack] += len(given)
+            assert running["r0"] <= 2
+            assert sum(running.values()) <= 3
+            await asyncio.sleep(0.01)
+            # Counted down before the end is taken: a claim that comes between may already count on it.
+            running[rack] -= len(given)
+            await hands.give(*map(ok, given), rack=rack)
+            done += len(given)
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(*map(work, hands.racks))
+    assert await states(hands) == {"active": 16}
