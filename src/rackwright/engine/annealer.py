@@ -14,6 +14,7 @@ from rackwright.core.errors import StoreUnavailable, TryAgain
 from rackwright.core.ports import Store
 from rackwright.engine import hooks, jobs, parking, planning, steering, timers
 from rackwright.engine.library import CatalogLibrary
+from rackwright.engine.pace import Pace
 from rackwright.engine.serialization.policy import BY_SIZE, PolicySettings
 
 POLL = 1.0
@@ -30,9 +31,10 @@ async def run(store: Store, library: CatalogLibrary, stop: asyncio.Event, settin
     Any number of conductors may run at once: none holds anything between two transactions, so any of them may be
     killed at any time.
     """
+    waking = Pace(timers.WAKE, least=100, most=20_000)
     passes: list[tuple[asyncio.Event, Callable[[], Awaitable[object]]]] = [
         (asyncio.Event(), lambda: planning.compute_next(store, library, settings)),
-        (asyncio.Event(), lambda: timers.wake(store)),
+        (asyncio.Event(), lambda: waking.take(lambda size: timers.wake(store, size))),
         (asyncio.Event(), lambda: timers.reap(store, time.time())),
         (asyncio.Event(), lambda: timers.fold(store)),
         (asyncio.Event(), lambda: parking.tend(store, library, time.time())),

@@ -14,7 +14,7 @@ from rackwright.engine.transact import transact
 REAP = 500
 """Leases per transaction."""
 WAKE = 2000
-"""Children of a barrier per transaction."""
+"""Children of a barrier per transaction, at first."""
 FOLD = 10_000
 """Changes of roll-ups per transaction."""
 SWEEP = 1000
@@ -35,11 +35,12 @@ async def reap(store: Store, now: float) -> int:
     return await transact(store, work)
 
 
-async def wake(store: Store) -> int:
-    """Wake the next children of one open barrier; gives how many were looked at, 0 when no barrier has any left."""
+async def wake(store: Store, limit: int = WAKE) -> int:
+    """Wake the next children of one open barrier, at most ``limit``; gives how many were looked at, 0 when no barrier
+    has any left."""
 
     async def work(tx: Transaction) -> int:
-        found = await tx.wakeable(WAKE)
+        found = await tx.wakeable(limit)
         if found is None:
             return 0
         barrier, ids = found
