@@ -65,6 +65,12 @@ HOT = {
     "wave_gone": "scope_gone",
     "limits": "node_task_ready",
     "view_events": "event_oldest_order",
+    "view_going": "node_task_ready",
+    "view_reasons": "node_task_on",
+    "view_nodes_failed": "node_task_failed node_task_stopper",
+    "view_nodes_running": "one_running node_task_running node_task_lease",
+    "answered": "node_task_pkey",
+    "overdue": "node_task_pkey",
     "log_pieces": "log_piece_oldest_pkey",
 }
 """Each hot query, and an index that it must use (any of these; none for what only inserts)."""

@@ -1,4 +1,5 @@
--- Parked attempts. The sentinel in incarnation is node_task.PARKED.
+-- Parked attempts. The sentinel in incarnation is node_task.PARKED. Node tasks are asked one by one: a join would be
+-- planned to read all that run.
 
 -- name: park
 INSERT INTO parked (node_task, attempt, scope_id, deadline, awaits, result)
@@ -9,38 +10,39 @@ ON CONFLICT (node_task) DO UPDATE SET
 
 -- name: parked
 SELECT parked.node_task, parked.attempt, parked.scope_id, parked.deadline, parked.awaits, parked.result
-FROM parked JOIN node_task ON node_task.id = parked.node_task
+FROM parked
 WHERE parked.node_task = ANY ($1::bigint[])
-  AND node_task.state = 2 AND node_task.attempt = parked.attempt AND node_task.incarnation = 'parked'
+  AND (SELECT state = 2 AND node_task.attempt = parked.attempt AND incarnation = 'parked'
+       FROM node_task WHERE node_task.id = parked.node_task)
 ORDER BY parked.node_task;
 
 -- name: overdue
 SELECT parked.node_task, parked.attempt, parked.scope_id, parked.deadline, parked.awaits, parked.result
-FROM parked JOIN node_task ON node_task.id = parked.node_task
+FROM parked
 WHERE parked.deadline <= $1
-  AND node_task.state = 2 AND node_task.attempt = parked.attempt AND node_task.incarnation = 'parked'
+  AND (SELECT state = 2 AND node_task.attempt = parked.attempt AND incarnation = 'parked'
+       FROM node_task WHERE node_task.id = parked.node_task)
 ORDER BY parked.node_task
 LIMIT :limit;
 
 -- name: answered
 SELECT parked.node_task, parked.attempt, parked.scope_id, parked.deadline, parked.awaits, parked.result
-FROM parked JOIN node_task ON node_task.id = parked.node_task
+FROM parked
 WHERE parked.awaits <> '{}'
   AND NOT EXISTS (
       SELECT FROM jsonb_each(parked.awaits) AS awaited
       LEFT JOIN fact ON fact.scope_id = parked.scope_id AND fact.path = awaited.key
       WHERE fact.value IS NULL OR awaited.value <> 'null' AND fact.value <> awaited.value)
-  AND node_task.state = 2 AND node_task.attempt = parked.attempt AND node_task.incarnation = 'parked'
+  AND (SELECT state = 2 AND node_task.attempt = parked.attempt AND incarnation = 'parked'
+       FROM node_task WHERE node_task.id = parked.node_task)
 ORDER BY parked.node_task
 LIMIT :limit;
 
 -- name: clear_parked
 WITH cleared AS (
     DELETE FROM parked
-    WHERE NOT EXISTS (
-        SELECT FROM node_task
-        WHERE node_task.id = parked.node_task AND node_task.state = 2 AND node_task.attempt = parked.attempt
-          AND node_task.incarnation = 'parked')
+    WHERE (SELECT state = 2 AND node_task.attempt = parked.attempt AND incarnation = 'parked'
+           FROM node_task WHERE node_task.id = parked.node_task) IS NOT TRUE
     RETURNING node_task
 )
 SELECT count(*) FROM cleared;

@@ -144,7 +144,7 @@ WITH failed AS (
         UNION
         SELECT unnest(ARRAY[held.rack_id, $1])
         UNION
-        SELECT scope_id FROM node_task_place WHERE held.rack_id = 0 AND deployment_id = $1
+        SELECT scope_id FROM member WHERE held.rack_id = 0 AND deployment_id = $1
     ) AS at
     CROSS JOIN LATERAL (SELECT place.id FROM node_task_place AS place WHERE place.scope_id = at.id OFFSET 0) AS there
     CROSS JOIN LATERAL (
