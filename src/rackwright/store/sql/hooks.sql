@@ -67,26 +67,33 @@ RETURNING id;
 DELETE FROM subscription WHERE id = ANY ($1::bigint[]);
 
 -- name: due
--- Of every object only the first message that waits can be delivered.
+-- Of every object only the first message that waits can be delivered. That one is looked up for each message in turn:
+-- asked as "no earlier one exists", all that waits would be read first.
 SELECT subscription.id
 FROM subscription
-WHERE EXISTS (
+CROSS JOIN LATERAL (
     SELECT FROM message
-    WHERE subscription_id = subscription.id AND state = 'waiting' AND not_before <= $1 AND NOT EXISTS (
-        SELECT FROM message AS earlier
-        WHERE earlier.subscription_id = message.subscription_id AND earlier.state = 'waiting'
-          AND earlier.object = message.object AND earlier.id < message.id
+    WHERE subscription_id = subscription.id AND state = 'waiting' AND not_before <= $1 AND id = (
+        SELECT first.id FROM message AS first
+        WHERE first.subscription_id = message.subscription_id AND first.state = 'waiting'
+          AND first.object = message.object
+        ORDER BY first.id
+        LIMIT 1
     )
-)
-ORDER BY id;
+    ORDER BY subscription_id, id
+    LIMIT 1
+) AS found
+ORDER BY subscription.id;
 
 -- name: take_messages
 WITH first AS (
     SELECT id FROM message
-    WHERE subscription_id = $1 AND state = 'waiting' AND not_before <= $2 AND NOT EXISTS (
-        SELECT FROM message AS earlier
-        WHERE earlier.subscription_id = message.subscription_id AND earlier.state = 'waiting'
-          AND earlier.object = message.object AND earlier.id < message.id
+    WHERE subscription_id = $1 AND state = 'waiting' AND not_before <= $2 AND id = (
+        SELECT first.id FROM message AS first
+        WHERE first.subscription_id = message.subscription_id AND first.state = 'waiting'
+          AND first.object = message.object
+        ORDER BY first.id
+        LIMIT 1
     )
     ORDER BY id
     LIMIT :limit
