@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rackwright.core.messages import Claim, ClaimRequest, Result, Results, Verdicts
+from rackwright.core.node_task import NodeTask
 from rackwright.core.ports import PlanRecord, Store
 from rackwright.core.views import Views
 from rackwright.engine import claims, deployments, intake, machines, planning, timers
@@ -102,10 +103,14 @@ class Hands:
                 return self.ran[before:]
         raise AssertionError("it never comes to rest")
 
-    async def states(self, name: str = "d") -> dict[tuple[str, str], str]:
-        """States by (scope, task)."""
+    async def rows(self, name: str = "d") -> dict[tuple[str, str], NodeTask]:
+        """Node tasks by (scope, task)."""
         async with self.store.transaction() as tx:
             deployment = (await tx.named("deployment", [name]))[name]
             near = await tx.lock(await tx.find(deployment.id, None, None))
             scopes = await tx.scopes({row.scope for row in near.rows.values()})
-            return {(scopes[row.scope].name, row.task): row.state.word for row in near.rows.values()}
+            return {(scopes[row.scope].name, row.task): row for row in near.rows.values()}
+
+    async def states(self, name: str = "d") -> dict[tuple[str, str], str]:
+        """States by (scope, task)."""
+        return {place: row.state.word for place, row in (await self.rows(name)).items()}

@@ -14,7 +14,7 @@ from rackwright.engine import claims, rollout, timers
 from rackwright.engine.changes import Changes
 from rackwright.store.postgres import PostgresStore
 from tests.integration.conftest import AnyStore
-from tests.integration.hands import Hands, ok
+from tests.integration.hands import Hands, failed, ok
 from tests.integration.recount import faults
 
 ROLES = "- {name: web}\n"
@@ -159,3 +159,15 @@ async def test_a_cycle_is_refused_with_its_path(hands: Hands) -> None:
         await hands.deployment(ring, ROLES, bind={"web": ["n0"]})
     told = " ".join([str(refused.value), *getattr(refused.value, "faults", ())])
     assert "a -> b" in told or "b -> a" in told, told
+
+
+async def test_the_slow_check_retries_nothing(hands: Hands) -> None:
+    """What has failed stays in error, and what waits for its next try keeps waiting."""
+    tasks = CHAIN + "- {id: s, type: noop, roles: [web], retry: {attempts: 3, delay: 600}}\n"
+    await hands.deployment(tasks, ROLES, bind={"web": ["n0"]})
+    await hands.run(failed)
+    before = await hands.rows()
+    assert before["n0", "a"].state is State.ERROR
+    assert (before["n0", "s"].tries, before["n0", "s"].not_before > time.time() + 100) == (1, True)
+    assert await timers.sweep(hands.store, hands.library, 0) == (max(row.id for row in before.values()), 0)
+    assert await hands.rows() == before

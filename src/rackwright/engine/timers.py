@@ -4,6 +4,7 @@ everything."""
 from __future__ import annotations
 
 from rackwright.core import annealing
+from rackwright.core.node_task import State
 from rackwright.core.ports import Event, Store, Transaction
 from rackwright.engine.claims import give_back
 from rackwright.engine.library import CatalogLibrary
@@ -79,7 +80,9 @@ async def sweep(store: Store, library: CatalogLibrary, after: int) -> tuple[int,
         for row in rows:
             annealing.settle(near, row)
         revision = max((row.revision for row in rows), default=0) + 1
-        events = await refresh(tx, library, near, rows, {}, revision)
+        # To look is no reason to try again what has failed, or to try it earlier.
+        ran = [row for row in rows if row.state in (State.ACTIVE, State.TRANSITION)]
+        events = await refresh(tx, library, near, ran, {}, revision)
         mended = len(near.touched)
         await tx.save(near)
         await tx.record(events)
