@@ -19,6 +19,8 @@ from rackwright.engine.serialization.policy import BY_SIZE, PolicySettings
 
 POLL = 1.0
 """Seconds between two looks when no news comes; news may be lost, looks are not."""
+PLANS = 4
+"""Plans that one conductor computes at once: while one waits for the database, or for other processes, others go on."""
 SWEEP_EVERY = 30.0
 """Seconds between two slices of the slow check."""
 
@@ -33,7 +35,7 @@ async def run(store: Store, library: CatalogLibrary, stop: asyncio.Event, settin
     """
     waking = Pace(timers.WAKE, least=100, most=20_000)
     passes: list[tuple[asyncio.Event, Callable[[], Awaitable[object]]]] = [
-        (asyncio.Event(), lambda: planning.compute_next(store, library, settings)),
+        *((asyncio.Event(), lambda: planning.compute_next(store, library, settings)) for _ in range(PLANS)),
         (asyncio.Event(), lambda: waking.take(lambda size: timers.wake(store, size))),
         (asyncio.Event(), lambda: timers.reap(store, time.time())),
         (asyncio.Event(), lambda: timers.fold(store)),
