@@ -113,6 +113,20 @@ async def test_work_is_claimed_carried_out_and_reported_with_its_log(api: FakeAp
     assert (began["service"], began["rack"]) == ("rack", "r1")
 
 
+async def test_what_is_parked_is_reported_and_forgotten(api: FakeApi, rack: RackProcess) -> None:
+    await rack.start("--capacity", "1")
+    said = '{"parked": {"until": 600, "reason": "waits", "until_fact": {"observed.os": "x"}}, "a.b": 1}'
+    await api.give(script(1, f"echo '{said}' > $RACKWRIGHT_OUTPUT", writes=("a.b",)), claim(2))
+    await api.until(lambda: len(api.results) == 2)
+    first = next(result for result in api.results if result.id == 1)
+    assert (first.outcome, first.reason, first.until) == ("parked", "waits", 600)
+    assert first.until_fact == {"observed.os": "x"}
+    assert first.facts == {"a.b": 1}
+    rack.send(signal.SIGTERM)
+    assert await rack.ended() == 0
+    assert os.listdir(rack.data / "work") == os.listdir(rack.data / "results") == []
+
+
 async def test_a_log_is_streamed_while_the_task_runs(api: FakeApi, rack: RackProcess) -> None:
     await rack.start()
     await api.give(script(1, "echo one; sleep 60"))
