@@ -73,13 +73,15 @@ def test_moves_are_only_looked_at_for_states_that_somebody_wants() -> None:
         Moved(1, 2, "deploy", "install", 3, 4, State.TODO, State.TRANSITION),
         Moved(1, 2, "deploy", "install", 3, 4, State.TRANSITION, State.ACTIVE),
     ]
-    (said,) = of_moves(moved, {"node_task.active", "node.created"})
+    (said,) = of_moves(moved, {"node_task.active": frozenset({2}), "node.created": None})
     assert (said.event, said.object, said.data) == (
         "node_task.active",
         "node_task/1",
         {"graph": "deploy", "was": "transition"},
     )
-    assert of_moves(moved, set()) == []
+    assert of_moves(moved, {}) == []
+    assert of_moves(moved, {"node_task.active": frozenset({3})}) == []
+    assert len(of_moves(moved, {"node_task.active": None, "node_task.transition": None})) == 2
 
 
 @pytest.mark.parametrize(

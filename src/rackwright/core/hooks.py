@@ -7,7 +7,7 @@ of one object in order.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -43,6 +43,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 3600.0
 """Seconds before the second try, doubled from try to try, and the most that it grows to."""
 MOST_TRIES = 14
 """So many tries, spread over some three and a half hours; then the message is parked until a person has it retried."""
+
+Wants = Mapping[str, frozenset[int] | None]
+"""The events that anybody wants, each with the deployments that it is wanted of; None: of all."""
 
 MessageState = Literal["waiting", "delivered", "parked"]
 
@@ -153,9 +156,9 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     delivery: Delivery
 
 
-def of_moves(moves: Iterable[Moved], wanted: Collection[str]) -> list[Happening]:
+def of_moves(moves: Iterable[Moved], wants: Wants) -> list[Happening]:
     """What changes of state tell, as far as anybody wants it."""
-    states = {state for state in State if f"node_task.{state.word}" in wanted}
+    states = {state: wants[f"node_task.{state.word}"] for state in State if f"node_task.{state.word}" in wants}
     return [
         Happening(
             event=f"node_task.{move.to.word}",
@@ -167,7 +170,7 @@ def of_moves(moves: Iterable[Moved], wanted: Collection[str]) -> list[Happening]
             data={"graph": move.graph, "was": move.was.word},
         )
         for move in moves
-        if move.to in states
+        if move.to in states and ((within := states[move.to]) is None or move.deployment in within)
     ]
 
 

@@ -35,8 +35,8 @@ class HookWork(Work):
 
     async def announce_moves(self, moves: Iterable[Moved]) -> None:
         """See the port."""
-        wanted = {event for wanting in self.tables.subscriptions.values() for event in wanting.events}
-        await self.announce(of_moves(moves, wanted))
+        events = [event for wanting in self.tables.subscriptions.values() for event in wanting.events]
+        await self.announce(of_moves(moves, dict.fromkeys(events)))
 
     async def turned(self) -> list[tuple[int, str, str]]:
         """See the port."""

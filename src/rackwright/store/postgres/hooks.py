@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import asyncpg
 
-from rackwright.core.hooks import WORDS, Delivery, Happening, Message, Settled, Subscription, of_moves
+from rackwright.core.hooks import WORDS, Delivery, Happening, Message, Settled, Subscription, Wants, of_moves
 from rackwright.core.node_task import Moved
 from rackwright.store.postgres.queries import limited
 from rackwright.store.postgres.session import Json, columns
@@ -33,7 +33,7 @@ class HookWork(Work):
         rows = [
             (said.event, said.object, said.deployment, said.scope, said.rack, said.task, Json(said.data))
             for said in happenings
-            if said.event in wanted
+            if said.event in wanted and ((within := wanted[said.event]) is None or said.deployment in within)
         ]
         if rows and await self.row("announce", time.time(), *columns(rows, 7)) is not None:
             self.tell("hook", "")
@@ -131,10 +131,10 @@ class HookWork(Work):
         if self._subscribed:
             self.wanted.forget()
 
-    async def _wanted(self) -> frozenset[str]:
+    async def _wanted(self) -> Wants:
         """What a subscription of this very transaction wants is known to nobody else yet."""
         if self._subscribed or self.wanted.old:
-            self.wanted.learn(row[0] for row in await self.rows("wanted_events"))
+            self.wanted.learn((row[0], row[1]) for row in await self.rows("wanted_events"))
         return self.wanted.events
 
 

@@ -1,7 +1,7 @@
 -- Subscriptions and the messages that wait for them.
 
 -- name: wanted_events
-SELECT DISTINCT unnest(events) FROM subscription;
+SELECT DISTINCT unnest(events), deployment_id FROM subscription;
 
 -- name: announce
 -- One message for each subscription that wants one of these, in their order.
