@@ -66,6 +66,7 @@ HOT = {
     "limits": "node_task_ready",
     "view_events": "event_oldest_order",
     "view_going": "node_task_ready",
+    "view_queues": "node_task_lease",
     "view_reasons": "node_task_on",
     "view_nodes_failed": "node_task_failed node_task_stopper",
     "view_nodes_running": "one_running node_task_running node_task_lease",
