@@ -29,3 +29,12 @@ def test_the_list_is_a_table_for_people(site: Site) -> None:
     head, *lines = site.run("service", "list").stdout.splitlines()
     assert head.split() == ["KIND", "NAME", "HOST", "PID", "VERSION", "STATE", "STARTED", "SEEN", "LAG"]
     assert any(line.split()[:2] == ["rack", "r1"] for line in lines)
+
+
+def test_a_reload_of_the_site_reaches_api_and_conductor(site: Site) -> None:
+    before = services(site)
+    os.kill(site.machine.pid, signal.SIGHUP)
+    eventually(lambda: "settings and catalogs are read anew" in site.machine.log.read_text(), "the conductor reloads")
+    eventually(lambda: '"catalogs are read anew' in site.machine.log.read_text(), "the api reloads")
+    after = services(site)
+    assert {name: after[name]["pid"] for name in before} == {name: item["pid"] for name, item in before.items()}
