@@ -41,7 +41,8 @@ COLOURS = {
     "active": "green", "ready": "green", "applied": "green", "ok": "green", "running": "green",
     "error": "red", "failed": "red", "lost": "red",
     "transition": "cyan", "annealing": "cyan",
-    "proposed": "yellow", "blocked": "yellow", "stopped": "yellow", "held": "yellow", "retried": "yellow", "draining": "yellow",
+    "proposed": "yellow", "blocked": "yellow", "stopped": "yellow", "held": "yellow", "retried": "yellow",
+    "draining": "yellow",
 }  # fmt: skip
 """Colours of the words for states; the word itself always stands there too."""
 
