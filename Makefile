@@ -6,9 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 PYTEST_ARGS ?=
+SECONDS ?= 600
+SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench docs wheel lock clean
+.PHONY: help setup demo test chaos check bench docs wheel lock clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -31,6 +33,9 @@ demo: setup ## From nothing to a running cluster: deploy, change, survive kill -
 
 test: setup ## Run the unit, integration and acceptance tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+chaos: setup ## Kill, cut and fill everything at random while it works (SECONDS=600 SEED=1)
+	CHAOS_SECONDS=$(SECONDS) CHAOS_SEED=$(SEED) $(BIN)/python -m pytest -m '' tests/acceptance/test_chaos.py tests/integration/test_many_actors.py $(PYTEST_ARGS)
 
 check: setup ## Check the law of the house, the types and the style
 	$(BIN)/lint-imports
