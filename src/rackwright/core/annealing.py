@@ -190,7 +190,9 @@ def settle(near: Neighbourhood, row: NodeTask) -> None:
 
 def activatable(near: Neighbourhood, row: NodeTask) -> bool:
     """True when no direct parent and no gate holds the row back. Gates must be in the neighbourhood."""
-    return row.waits == 0 and all(near.barriers[gate].open for gate in row.gates if gate in near.barriers)
+    if row.waits or not row.gates:
+        return row.waits == 0
+    return all(near.barriers[gate].open for gate in row.gates if gate in near.barriers)
 
 
 def _conclude(near: Neighbourhood, row: NodeTask, task: Task, ended: Ended, now: float) -> str:

@@ -30,7 +30,7 @@ from rackwright.core.waves import Seen
 Reach = Literal["self", "children", "descendants"]
 
 
-class Scope(msgspec.Struct, frozen=True, kw_only=True):
+class Scope(msgspec.Struct, frozen=True, gc=False):
     """A node, a rack or a deployment: what facts hang on."""
 
     id: int

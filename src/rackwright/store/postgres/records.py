@@ -91,10 +91,7 @@ def barrier_row(found: Barrier) -> tuple[Any, ...]:
 
 def scope(row: asyncpg.Record) -> Scope:
     """A row of ``scopes``."""
-    return Scope(
-        id=row[0], kind=row[1], name=row[2], rack=row[3], alive=row[4], available=row[5], labels=row[6] or {},
-        created_at=row[7], last_seen=row[8],
-    )  # fmt: skip
+    return Scope(row[0], row[1], row[2], row[3], row[4], row[5], row[6] or {}, row[7], row[8])
 
 
 def deployment(row: asyncpg.Record) -> Deployment:
