@@ -77,7 +77,18 @@ HOT = {
 """Each hot query, and an index that it must use (any of these; none for what only inserts)."""
 PLANNER = 18
 """Major version of the embedded server, whose plans are guarded."""
-BIG = ("node_task", "node_task_place", "fact", "barrier", "event", "log_piece", "scope", "member", "recorded_reads", "read_value")
+BIG = (
+    "node_task",
+    "node_task_place",
+    "fact",
+    "barrier",
+    "event",
+    "log_piece",
+    "scope",
+    "member",
+    "recorded_reads",
+    "read_value",
+)
 ROW = re.compile(r"Index (?:Only )?Scan(?: Backward)? using (\w+)|Bitmap Index Scan on (\w+)")
 
 
@@ -177,7 +188,9 @@ async def test_a_claim_reads_no_further_than_it_needs(connection: asyncpg.Connec
     rack = await connection.fetchval("SELECT id FROM scope WHERE kind = 'rack' AND name = 'r1'")
     ready = await connection.fetchval("SELECT count(*) FROM node_task WHERE rack_id = $1 AND state = 1", rack)
     await connection.execute("PREPARE claimed AS " + QUERIES["claimable"].replace(":limit", "16"))
-    plan = await connection.fetch(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE claimed({rack}, 1e9, '{{}}', '{{}}', '{{}}')")
+    plan = await connection.fetch(
+        f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE claimed({rack}, 1e9, '{{}}', '{{}}', '{{}}')"
+    )
     (scan,) = [
         node for node in nodes_of(json.loads(plan[0][0])[0]["Plan"]) if node.get("Index Name") == "node_task_ready"
     ]
