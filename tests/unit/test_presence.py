@@ -82,6 +82,14 @@ def test_metrics_of_two_processes_of_one_name_do_not_get_into_each_others_way(wo
     assert any('process="api 1 (77)"' in line for line in samples)
 
 
+def test_metrics_count_the_node_tasks_of_the_fleet(world: World) -> None:
+    world.site()
+    world.apply(bind={"web": ["n1", "n2"]})
+    lines = world.ask("GET", "/metrics").text.splitlines()
+    assert 'rackwright_node_tasks{state="todo"} 2.0' in lines
+    assert 'rackwright_node_tasks{state="blocked"} 2.0' in lines
+
+
 def test_metrics_never_name_a_node_or_a_path(world: World) -> None:
     world.site()
     world.ask("GET", "/api/v1/nodes/n1")

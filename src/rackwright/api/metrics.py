@@ -22,8 +22,13 @@ async def metrics(call: Call) -> Response:
     """Every process's own numbers, at most a beat old, and what only the database knows. Any api gives the same."""
     roster = call.services.presence.roster
     services, samples, queues = await roster.services(), await roster.samples(), await roster.queues()
+    tasks = _gauge(
+        "rackwright_node_tasks",
+        "Node tasks of the whole fleet by state.",
+        [({"state": state}, float(count)) for state, count in (await call.services.views.fleet()).items()],
+    )
     registry = CollectorRegistry()
-    registry.register(_Collected([*_whole(services, queues), *_merged(samples)]))
+    registry.register(_Collected([tasks, *_whole(services, queues), *_merged(samples)]))
     return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
