@@ -16,8 +16,9 @@ from rackwright.engine.serialization import Snapshot, State, serialize
 from rackwright.engine.serialization.messages import Chunk
 from rackwright.engine.serialization.work import answer, shared_with
 
+_numbers = st.integers(-3, 3) | st.floats(allow_nan=False, allow_infinity=False, width=16) | st.just(-0.0)
 _data = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 3) | st.floats(allow_nan=False, allow_infinity=False, width=16) | st.just(-0.0) | st.sampled_from("abc"),
+    st.none() | st.booleans() | _numbers | st.sampled_from("abc"),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("xyz"), inner, max_size=3),
     max_leaves=8,
 )
