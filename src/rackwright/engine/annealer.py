@@ -12,7 +12,7 @@ import structlog
 
 from rackwright.core.errors import StoreUnavailable, TryAgain
 from rackwright.core.ports import Store
-from rackwright.engine import hooks, jobs, parking, planning, steering, timers
+from rackwright.engine import deadlocks, hooks, jobs, parking, planning, steering, timers
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.pace import Pace
 from rackwright.engine.serialization.policy import BY_SIZE, PolicySettings
@@ -84,13 +84,16 @@ async def _repeat(stop: asyncio.Event, news: asyncio.Event, work: Callable[[], A
 
 
 async def _sweep(store: Store, library: CatalogLibrary, stop: asyncio.Event) -> None:
-    after = 0
+    after, node = 0, 0
 
     async def slice_() -> None:
-        nonlocal after
+        nonlocal after, node
         after, mended = await timers.sweep(store, library, after)
         if mended:
             log.warning("the slow check found node tasks out of place", mended=mended)
+        node, rings = await deadlocks.look(store, library, node)
+        if rings:
+            log.warning("node tasks of several deployments wait for each other", rings=rings)
 
     while not stop.is_set():
         with suppress(TimeoutError):

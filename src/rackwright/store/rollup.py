@@ -61,6 +61,8 @@ def reason(state: int, task: str, scope: str, why: str, waits: int, *, alive: bo
             why = f"{scope} is held back"
         elif state == State.PROPOSED:
             why = "waits to be committed"
+        elif state == State.TODO:
+            why = "a critical error stops the node"
         elif waits:
             why = f"waits for {waits} other node task{'s' if waits > 1 else ''}"
         else:

@@ -287,7 +287,12 @@ def _silent(tables: Tables, rows: Sequence[NodeTask]) -> list[str]:
 
 def _reasons(tables: Tables, rows: Sequence[NodeTask]) -> list[str]:
     order = [State.ERROR, State.PROPOSED, State.BLOCKED, State.TODO]
-    held = [row for row in rows if row.state in order[:3] or (row.state is State.TODO and _gone(tables, row))]
+    stopped = {row.scope for row in tables.rows.values() if row.state is State.ERROR and row.critical}
+    held = [
+        row
+        for row in rows
+        if row.state in order[:3] or (row.state is State.TODO and (row.scope in stopped or _gone(tables, row)))
+    ]
     silent = _silent(tables, rows)
     held.sort(key=lambda row: (order.index(row.state), row.reason == "", row.id))
     return silent + [

@@ -129,7 +129,8 @@ LIMIT 20;
 
 -- name: view_reasons
 -- Twenty of what does not go on, each kind by its own way: errors by their index, what is proposed or blocked in the
--- racks that have such, what is in todo on scopes that are gone or held back. Nothing reads all of a deployment.
+-- racks that have such, what is in todo on scopes that are gone, held back or stopped by a critical error. Nothing reads
+-- all of a deployment.
 WITH failed AS (
     SELECT id FROM node_task WHERE deployment_id = $1 AND state = -1 LIMIT 20
 ), waiting AS (
@@ -156,7 +157,8 @@ WITH failed AS (
     LIMIT 20
 ), gone AS (
     SELECT row.id
-    FROM (SELECT id FROM scope WHERE NOT alive UNION SELECT id FROM scope WHERE NOT available) AS at
+    FROM (SELECT id FROM scope WHERE NOT alive UNION SELECT id FROM scope WHERE NOT available
+          UNION SELECT scope_id FROM node_task WHERE state = -1 AND critical) AS at
     CROSS JOIN LATERAL (SELECT place.id FROM node_task_place AS place WHERE place.scope_id = at.id OFFSET 0) AS there
     CROSS JOIN LATERAL (
         SELECT node_task.id FROM node_task
