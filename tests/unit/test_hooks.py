@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rackwright.core import signing
+from rackwright.core.catalog import Catalog, Graph, Role, Task
 from rackwright.core.errors import InvalidInput
 from rackwright.core.hooks import (
     EVENTS,
@@ -22,6 +23,7 @@ from rackwright.core.hooks import (
     of_moves,
     settle,
 )
+from rackwright.core.lint.texts import files
 from rackwright.core.node_task import Moved, State
 
 KEY = b"k" * signing.KEY_LENGTH
@@ -131,3 +133,15 @@ def test_a_secret_comes_of_key_and_salt_and_a_wrong_key_is_noticed() -> None:
     assert signing.fits(KEY, salt)
     assert not signing.fits(b"x" * 32, salt)
     assert KEY not in salt
+
+
+def test_lint_names_a_hook_whose_script_is_not_there() -> None:
+    task = Task(id="install", type="noop", hooks={"on_active": "scripts/here.sh"})
+    role = Role(name="web", hooks={"on_error": "scripts/gone.sh"})
+    catalog = Catalog(
+        name="c", roles={"web": role}, graphs={"deploy": Graph(type="deploy", tasks=(task,))},
+        files={"scripts/here.sh": "#!/bin/sh"},
+    )  # fmt: skip
+    assert [finding.message for finding in files(catalog)] == [
+        "role web: on_error: the catalog has no file scripts/gone.sh"
+    ]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from rackwright.core import legacy_expression
-from rackwright.core.catalog import Catalog, Position, Task
+from rackwright.core.catalog import Catalog, Position, Role, Task
 from rackwright.core.errors import InvalidInput
 from rackwright.core.files import named_files
 from rackwright.core.lint.finding import Finding, did_you_mean
@@ -75,10 +75,22 @@ def schemas(catalog: Catalog, check: CheckSchema) -> Iterator[Finding]:
 
 
 def files(catalog: Catalog) -> Iterator[Finding]:
-    """Give every file that a task with a jig names and the catalog does not hold."""
+    """Give every file that a task with a jig, or a hook, names and the catalog does not hold."""
+    for role in catalog.roles.values():
+        yield from _missing_hooks(f"role {role.name}", role, catalog)
     for graph in catalog.graphs.values():
+        for task in graph.tasks:
+            yield from _missing_hooks(f"task {task.id}", task, catalog)
         for task in (task for task in graph.tasks if task.jig):
             yield from _missing(task, catalog)
+
+
+def _missing_hooks(name: str, owner: Role | Task, catalog: Catalog) -> Iterator[Finding]:
+    for key, file in owner.hooks.items():
+        if file not in catalog.files:
+            message = f"{name}: {key}: the catalog has no file {file}"
+            mend = did_you_mean(file, catalog.files) or "add the file"
+            yield Finding("error", "missing-file", owner.place(f"hooks.{key}"), message, mend)
 
 
 def _missing(task: Task, catalog: Catalog) -> Iterator[Finding]:
