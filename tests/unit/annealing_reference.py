@@ -21,6 +21,8 @@ LEGAL: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "finish badly, tolerated": {"transition": ("active",)},
     "finish on old inputs": {"transition": (*GOES_ON, "proposed")},
     "finish on a dead node": {"transition": GOES_ON},
+    "finish a rehearsal": {"transition": ("proposed",)},
+    "park": {"transition": ("transition",)},
     "lose": {"transition": GOES_ON},
     "change": {
         "proposed": ("proposed",), "blocked": ("blocked",), "todo": ("todo",), "transition": ("transition",),
@@ -29,6 +31,7 @@ LEGAL: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "change nothing": {state: (state,) for state in STATES if state != "error"} | {"error": GOES_ON},
     "deactivate": {"blocked": ("blocked",), "todo": ("todo",), "transition": GOES_ON, "active": GOES_ON,
                    "error": GOES_ON},
+    "(deactivate what is parked)": {"transition": ("transition",)},
     "(a parent goes active)": {"blocked": ("todo",)},
     "(a parent leaves active)": {"todo": ("blocked",)},
     "(an error above)": {"active": ("blocked",), "todo": ("blocked",), "error": ("blocked",)},
@@ -80,6 +83,8 @@ class Reference:
         self.claimed = dict.fromkeys(parents, -1)
         self.stale = dict.fromkeys(parents, False)
         self.tries = dict.fromkeys(parents, 0)
+        self.parked: set[str] = set()
+        self.rehearsed: set[str] = set()
 
     def word(self, name: str) -> str:
         """The state as people read it."""
@@ -108,8 +113,12 @@ class Reference:
         self.state[name] = WANTED
         self.tries[name] = 0
 
-    def claim(self, name: str) -> None:
-        """It runs on what is there now."""
+    def claim(self, name: str, noop: bool) -> None:
+        """It runs, or is rehearsed, on what is there now."""
+        self.parked.discard(name)
+        self.rehearsed.discard(name)
+        if noop:
+            self.rehearsed.add(name)
         self.state[name] = "transition"
         self.claimed[name] = self.version[name]
         self.stale[name] = False
@@ -117,6 +126,8 @@ class Reference:
     def kind(self, name: str, good: bool, alive: bool) -> str:
         """Which of the ends of an attempt this is."""
         nature = self.natures[name]
+        if name in self.rehearsed:
+            return "finish a rehearsal"
         if self.stale[name]:
             return "finish on old inputs"
         if not alive:
@@ -130,7 +141,7 @@ class Reference:
     def finish(self, name: str, good: bool, alive: bool) -> None:
         """An attempt ends."""
         kind = self.kind(name, good, alive)
-        if kind == "finish on old inputs" and good and self.natures[name].destructive:
+        if kind == "finish a rehearsal" or (kind == "finish on old inputs" and good and self.natures[name].destructive):
             self.state[name] = "proposed"
         elif kind in ("finish on old inputs", "finish on a dead node"):
             self.want(name)

@@ -102,13 +102,13 @@ class Fleet(RuleBasedStateMachine):
             return "(an error above)"
         return "(a parent goes active)" if (was, to) == ("blocked", "todo") else "(a parent leaves active)"
 
-    def start(self, row: NodeTask) -> None:
-        seen = self.seen(row.task)
+    def start(self, row: NodeTask, noop: bool = False) -> None:
+        core = partial(annealing.claim, self.near, row, fingerprint=self.seen(row.task), incarnation="i")
         self.move(
             "claim",
             row,
-            lambda: annealing.claim(self.near, row, fingerprint=seen, incarnation="i", now=NOW, until=NOW + 30),
-            lambda: self.reference.claim(row.task),
+            lambda: core(now=NOW, until=NOW + 30, noop=noop),
+            lambda: self.reference.claim(row.task, noop),
         )
         self.claimed_revision[row.task] = row.revision
 
@@ -167,6 +167,19 @@ class Fleet(RuleBasedStateMachine):
             if row.state is State.TODO:
                 self.start(row)
             self.end(row, False)
+
+    @rule(data=st.data())
+    def rehearse(self, data: Any) -> None:
+        row = self.pick(data, State.TODO)
+        if row is not None:
+            self.start(row, noop=True)
+
+    @rule(data=st.data())
+    def park(self, data: Any) -> None:
+        row = self.pick(data, State.TRANSITION)
+        if row is not None:
+            core = partial(annealing.park, self.near, row, attempt=row.attempt, until=NOW + 90, reason="reboots")
+            self.move("park", row, core, lambda: self.reference.parked.add(row.task))
 
     @rule(data=st.data())
     def lose(self, data: Any) -> None:
@@ -267,6 +280,8 @@ class Fleet(RuleBasedStateMachine):
             partial(self.propose, chance),
             partial(self.commit, chance),
             partial(self.fail, chance),
+            partial(self.park, chance),
+            partial(self.rehearse, chance),
             partial(self.finish, chance, False, chance.random() < 0.5),
             partial(self.change, chance, chance.random() < 0.5),
             partial(self.retry, chance),
@@ -295,7 +310,10 @@ class Fleet(RuleBasedStateMachine):
 
     def gone(self, row: NodeTask) -> None:
         core = partial(annealing.deactivate, self.near, row, "gone", NOW)
-        self.move("deactivate", row, core, lambda: self.reference.want(row.task))
+        if row.state is State.TRANSITION and row.task in self.reference.parked:
+            self.move("(deactivate what is parked)", row, core, lambda: None)
+        else:
+            self.move("deactivate", row, core, lambda: self.reference.want(row.task))
 
     def alter(self, row: NodeTask, really: bool) -> None:
         self.revision += 1
@@ -331,6 +349,7 @@ class Fleet(RuleBasedStateMachine):
             "retry": lambda: annealing.retry(self.near, row),
             "claim": lambda: annealing.claim(self.near, row, fingerprint=b"", incarnation="i", now=NOW, until=NOW),
             "finish": lambda: annealing.finish(self.near, row, self.tasks[row.task], ended, NOW),
+            "park": lambda: annealing.park(self.near, row, attempt=row.attempt, until=NOW, reason=""),
             "lose": lambda: annealing.lose(self.near, row, "gone", NOW),
             "deactivate": lambda: annealing.deactivate(self.near, row, "gone", NOW),
         }
