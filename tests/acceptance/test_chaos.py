@@ -1,5 +1,7 @@
 """Everything dies at random while work goes on: conductor, racks, api and PostgreSQL by kill -9, the wire of a rack cut
-or stalled, the disk of its logs full. The seed and the seconds are those of CHAOS_SEED and CHAOS_SECONDS."""
+or stalled, the disk of its logs full, and a hook hangs all the time.
+
+The seed and the seconds are those of CHAOS_SEED and CHAOS_SECONDS."""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import asyncio
 import os
 import random
 import signal
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -55,6 +58,8 @@ class Chaos:
         token.write_text(site.client.post("/racks", {"name": "r3"})["token"])
         self.far = FarRack("r3", f"http://127.0.0.1:{self.wire.port}", token, folder / "data", folder / "rack.log")
         self.far.start()
+        # Takes connections and never says a word: a hook that hangs all the time.
+        self.deaf = socket.create_server(("127.0.0.1", 0))
 
     def kill(self, pid: int | None) -> None:
         if pid is not None:
@@ -108,6 +113,7 @@ class Chaos:
         self.wire.flow()
         self.far.end()
         self.wire.end()
+        self.deaf.close()
 
 
 @pytest.fixture
@@ -151,6 +157,8 @@ def test_whatever_dies_every_node_task_becomes_active_exactly_once(chaos: Chaos)
     body = [{"name": f"x{n + 1}", "rack": f"r{n % 3 + 1}", "address": f"127.250.9.{n + 1}"} for n in range(NODES)]
     assert [item["error"] for item in site.client.post("/nodes", body)["items"]] == [""] * NODES
     site.run("catalog", "add", str(CATALOGS / "chaos"))
+    deaf = f"http://127.0.0.1:{chaos.deaf.getsockname()[1]}/"
+    site.client.post("/hooks", {"name": "deaf", "url": deaf, "events": ["node_task.*"]})
     until, rounds = time.monotonic() + SECONDS, 0
     while rounds == 0 or time.monotonic() < until:
         rounds += 1
