@@ -58,7 +58,8 @@ class World:
             catalogs=self.library,
             news=self.news,
             presence=self.presence,
-            lease=30.0, webhook_key=b"k" * 32,
+            lease=30.0,
+            webhook_key=b"k" * 32,
         )
         self.app = build(self.services)
         self._inner = httpx.ASGITransport(self.app, raise_app_exceptions=False)

@@ -184,8 +184,8 @@ class Transaction(HookErrands, JobErrands, RollupErrands, ParkingErrands, Protoc
         Reads without locking."""
 
     async def lock(self, ids: Collection[int], reach: Literal["self", "children"] = "self") -> Neighbourhood:
-        """Lock these node tasks, or these and their direct children, in the order of their ids, then the barriers that they feed with all barriers below
-        those; the barriers that gate them are read only. Ids that are gone are left out. Of a barrier's children, who
+        """Lock these node tasks, or these and their direct children, in the order of their ids, then the barriers that
+        they feed with all barriers below those; the barriers that gate them are read only. Ids that are gone are left out. Of a barrier's children, who
         may be very many, only those are given that are among these node tasks."""
 
     async def save(self, near: Neighbourhood) -> None:

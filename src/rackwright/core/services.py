@@ -107,8 +107,8 @@ class Roster(Protocol):
         """What the processes that are neither lost nor ended have measured."""
 
     async def queues(self) -> list[Queue]:
-        """What waits: plans to be computed, node tasks that may run, barriers to be woken, leases to be reaped, messages
-        of hooks to be delivered, jobs to be done."""
+        """What waits: plans to be computed, node tasks that may run, barriers to be woken, leases to be reaped,
+        messages of hooks to be delivered, jobs to be done."""
 
 
 def service_state(kind: str, state: str, age: float) -> str:
