@@ -11,13 +11,14 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import msgspec
 import pytest
 
 from rackwright.core.errors import RackwrightError
 from rackwright.core.facts import PEOPLE, FactWrite
 from rackwright.core.messages import Claim, Heartbeat, Result
 from rackwright.core.node_task import Barrier, NodeTask, State
-from rackwright.engine import claims, deployments, intake, machines, planning, timers
+from rackwright.engine import claims, deployments, intake, machines, parking, planning, timers
 from rackwright.store.postgres import PostgresStore
 from tests.integration.hands import Hands, failed, ok
 from tests.integration.recount import counters, faults
@@ -26,6 +27,7 @@ SECONDS = max(6.0, float(os.environ.get("CHAOS_SECONDS", "0")) / 8)
 """Of each run; longer by `make chaos`."""
 NODES = 6
 LEASE = 0.4
+PARKED = 0.2
 ROLES = """
 - name: web
   attributes: {properties: {port: {type: integer, default: 80}, colour: {type: string, default: red}}}
@@ -56,6 +58,9 @@ class Actors:
     def jig(self, claim: Claim, chance: random.Random, fails: float) -> Result:
         if chance.random() < fails:
             return failed(claim)
+        if fails and chance.random() < 0.1:
+            waits = Result(id=claim.id, attempt=claim.attempt, revision=claim.revision, outcome="parked", until=PARKED)
+            return msgspec.structs.replace(waits, until_fact={"never.there": 1} if chance.random() < 0.5 else {})
         if claim.task == "render":
             return ok(claim, **{"web.config": {"listen": claim.inputs["port"]}})
         return (
@@ -86,7 +91,11 @@ class Actors:
         results = [self.jig(claim, chance, 0.15) for claim in held]
         for batch in (results, results) if chance.random() < 0.2 else (results,):
             verdicts = await self.hands.give(*batch, rack=rack, incarnation=incarnation)
-            self.acknowledged += [(verdict.id, verdict.attempt) for verdict in verdicts.items if verdict.taken]
+            self.acknowledged += [
+                (verdict.id, verdict.attempt)
+                for verdict in verdicts.items
+                if verdict.taken and verdict.reason != "parked"
+            ]
 
     async def conductor(self, chance: random.Random) -> None:
         """One of the conductor's passes."""
@@ -96,6 +105,7 @@ class Actors:
             lambda: timers.wake(store),
             lambda: timers.reap(store, time.time()),
             lambda: timers.fold(store),
+            lambda: parking.tend(store, library, time.time()),
             lambda: timers.sweep(store, library, 0),
         ]
         await chance.choice(passes)()
@@ -199,10 +209,14 @@ async def come_to_rest(hands: Hands, actors: Actors) -> None:
     while await planning.compute_next(hands.store, hands.library):
         pass
     await timers.reap(hands.store, time.time() + 3600)
+    await asyncio.sleep(2 * PARKED)
+    while await parking.tend(hands.store, hands.library, time.time()):
+        pass
     for _ in range(10):
         await deployments.retry(hands.store, "d")
         await deployments.commit(hands.store, "d")
         await asyncio.sleep(0.02)
         await hands.run(lambda claim: actors.jig(claim, chance, 0.0))
-    assert set((await hands.states()).values()) == {"active"}, f"seed {actors.seed}"
+    left = {place: row for place, row in (await hands.rows()).items() if row.state is not State.ACTIVE}
+    assert not left, f"seed {actors.seed}: {left}"
     await timers.fold(hands.store)
