@@ -185,8 +185,8 @@ class Transaction(HookErrands, JobErrands, RollupErrands, ParkingErrands, Protoc
 
     async def lock(self, ids: Collection[int], reach: Literal["self", "children"] = "self") -> Neighbourhood:
         """Lock these node tasks, or these and their direct children, in the order of their ids, then the barriers that
-        they feed with all barriers below those; the barriers that gate them are read only. Ids that are gone are left out. Of a barrier's children, who
-        may be very many, only those are given that are among these node tasks."""
+        they feed with all barriers below those; the barriers that gate them are read only. Ids that are gone are left
+        out. Of a barrier's children, who may be very many, only those are given that are among these node tasks."""
 
     async def save(self, near: Neighbourhood) -> None:
         """Write every touched row and barrier and the runs, each kind in one statement; wake the racks that have new
