@@ -1,0 +1,73 @@
+"""What a machine boots. It follows from facts; nobody sets it.
+
+``kind`` is what the boot server answers: the discovery system, an installer, the rescue system, the machine's own disk,
+or a system that runs from memory. ``request`` is the identity of what was asked for (a hash): the machine repeats it
+when it reports, so that an old report is never taken for a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+Kind = Literal["discovery", "install", "rescue", "local", "memory"]
+
+
+class Bootenv(msgspec.Struct, frozen=True, kw_only=True):
+    """One boot environment of one machine."""
+
+    kind: Kind = "discovery"
+    request: str = ""
+    """Empty: nothing in particular was asked for."""
+    image: str = ""
+    """Name or digest of the image (see ``images``) whose kernel and ramdisk are booted; empty: the rack's discovery
+    image."""
+    method: str = ""
+    """For ``install``: ``preseed``, ``autoinstall`` or ``kickstart`` (images are written by the discovery system)."""
+    arguments: str = ""
+    """Further kernel arguments."""
+    data: dict[str, Any] = {}
+    """What the answers to the machine are made of: hostname, ssh_keys, user_data, network, storage, ..."""
+
+
+READS = ("machine.activity", "os.plan", "os.written", "observed.os", "observed.installed")
+"""The facts of a node from which its boot environment follows."""
+
+
+def derive(facts: Mapping[str, Any]) -> Bootenv:
+    """The boot environment of a node; ``facts`` are those of ``READS`` that are there, by path.
+
+    An activity that needs a system of its own comes first. Then a plan of an operating system: its installer until it
+    has been written or has said that it is done, its disk from then on. A machine of which nothing is known but that it
+    has a system keeps it. All others boot the discovery system.
+    """
+    activity = facts.get("machine.activity") or {}
+    if activity.get("env"):
+        return Bootenv(kind=activity["env"], request=str(activity.get("id", "")))
+    plan = facts.get("os.plan") or {}
+    if plan:
+        return _of_plan(plan, facts)
+    if facts.get("observed.os"):
+        return Bootenv(kind="local")
+    return Bootenv()
+
+
+def _of_plan(plan: Mapping[str, Any], facts: Mapping[str, Any]) -> Bootenv:
+    request, method = str(plan["request"]), plan.get("method", "image")
+    reports = [facts.get(path) or {} for path in ("observed.os", "observed.installed", "os.written")]
+    if method == "memory":
+        kind: Kind = "memory"
+    elif any(report.get("request") == request for report in reports):
+        return Bootenv(kind="local", request=request)
+    else:
+        kind = "install"
+    return Bootenv(
+        kind=kind,
+        request=request,
+        image=plan.get("boot_image", ""),
+        method=method,
+        arguments=plan.get("arguments", ""),
+        data=plan.get("data", {}),
+    )

@@ -1,0 +1,85 @@
+"""What a rack serves to its machines: the part of the facts that DHCP, DNS and boot are answered from.
+
+The region keeps one ``ServedNode`` for each node of a rack and one ``ServedRack`` for the rack. Whenever one of them
+differs it gets the next generation number. A rack holds a replica of its own and catches up by a ``Delta``: all that
+has a newer generation than the one it asks from.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from rackwright.core.bootenv import Bootenv
+
+
+class ServedNode(msgspec.Struct, frozen=True, kw_only=True):
+    """One machine as its rack sees it. It is found by any of ``macs`` (lower case, colons)."""
+
+    id: int
+    name: str
+    macs: tuple[str, ...] = ()
+    address: str | None = None
+    """Its static address; None: DHCP gives one of the dynamic range."""
+    hostname: str = ""
+    """Empty: the node's name."""
+    allocation: str = "new"
+    """See ``lifecycle``."""
+    bootenv: Bootenv = Bootenv()
+    power: dict[str, Any] | None = None
+    """How it is switched (see ``power.PowerSetting``); None: nobody can."""
+    epoch: int = 0
+    """Raised to make every token that the machine was given void."""
+
+
+class Network(msgspec.Struct, frozen=True, kw_only=True):
+    """The provisioning network of a rack."""
+
+    cidr: str
+    """Like 10.77.0.0/24."""
+    address: str
+    """The rack's own address in it: next server, boot URLs."""
+    interface: str = ""
+    """Name of the rack's interface; empty: the one that has the address."""
+    gateway: str | None = None
+    dns: tuple[str, ...] = ()
+    domain: str = ""
+    dynamic: tuple[str, str] | None = None
+    """First and last address for machines without one of their own."""
+    static: tuple[str, str] | None = None
+    """First and last address that nodes are given when they are accepted."""
+    relayed: bool = False
+    """True: it is reached through a DHCP relay (giaddr) and not on an interface of the rack."""
+    proxy: bool = False
+    """True: another server gives the addresses here; the rack adds the boot information only (proxyDHCP)."""
+
+
+class ServedRack(msgspec.Struct, frozen=True, kw_only=True):
+    """The rack's own part."""
+
+    name: str
+    networks: tuple[Network, ...] = ()
+    settings: dict[str, Any] = {}
+    """The rack's facts below ``desired.rack``."""
+
+
+class Delta(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replica at generation ``after`` lacks to be at ``generation``. With ``full`` it replaces all of it."""
+
+    after: int
+    generation: int
+    full: bool = False
+    rack: ServedRack | None = None
+    """None: unchanged."""
+    nodes: tuple[ServedNode, ...] = ()
+    gone: tuple[int, ...] = ()
+    """Ids of nodes that are no longer this rack's."""
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True):
+    """A rack's word that everything up to ``generation`` is answered by DHCP, DNS and boot."""
+
+    generation: int
+    seconds: float = 0.0
+    """From the arrival of the delta until it was answered."""
