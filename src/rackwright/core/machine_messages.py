@@ -55,8 +55,8 @@ class AgentTask(msgspec.Struct, frozen=True, kw_only=True):
     id: int
     attempt: int
     action: str
-    """Name of the agent's action: ``inventory``, ``burnin``, ``write-image``, ``erase``, ``bmc``, ``reboot``, ``script``,
-    ..."""
+    """Name of the agent's action: ``inventory``, ``burnin``, ``write-image``, ``erase``, ``bmc``, ``reboot``,
+    ``script``, ..."""
     parameters: dict[str, Any] = {}
     files: dict[str, str] = {}
     timeout: float = 600.0
