@@ -40,8 +40,9 @@ class PowerDriver(Protocol):
     async def state(self) -> PowerState:
         """Whether the machine is on, as the BMC says."""
 
-    async def act(self, action: Action) -> None:
-        """Switch. It may return before the machine has followed: ask ``state``."""
+    async def act(self, action: Action) -> str:
+        """Switch, and give ''; it may return before the machine has followed: ask ``state``. Where only a person can
+        do it, do nothing and give what the person is to do."""
 
     async def set_boot_device(self, device: Device, *, once: bool, uefi: bool) -> None:
         """What it boots next (``once``) or always; ``none`` takes that back."""
