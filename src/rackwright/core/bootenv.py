@@ -60,7 +60,7 @@ def _of_plan(plan: Mapping[str, Any], facts: Mapping[str, Any]) -> Bootenv:
     if method == "memory":
         kind: Kind = "memory"
     elif any(report.get("request") == request for report in reports):
-        return Bootenv(kind="local", request=request)
+        return Bootenv(kind="local", request=request, data=plan.get("data", {}))
     else:
         kind = "install"
     return Bootenv(
