@@ -1,8 +1,8 @@
-"""What the hooks and jobs ask of a transaction of the store: part of the port (see ``ports``)."""
+"""What hooks, jobs and secrets ask of a transaction of the store: part of the port (see ``ports``)."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from rackwright.core.hooks import Delivery, Happening, Message, Settled, Subscription
@@ -86,3 +86,16 @@ class JobErrands(Protocol):
 
     async def forget_jobs(self, before: float) -> int:
         """Drop jobs that ended before then; gives how many."""
+
+
+class SealedErrands(Protocol):
+    """Secrets of scopes, sealed: the store cannot read them."""
+
+    async def put_sealed(self, name: str, secrets: Mapping[int, bytes]) -> None:
+        """Keep the secret of this name of each scope, in place of the one that it had."""
+
+    async def drop_sealed(self, name: str, scopes: Collection[int]) -> None:
+        """Forget the secret of this name of these scopes."""
+
+    async def sealed(self, name: str, scopes: Collection[int]) -> dict[int, bytes]:
+        """The secrets of this name, by scope; scopes that have none are left out."""

@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from rackwright.core.audit import NOBODY, Asked, Change
-from rackwright.core.errands import HookErrands, JobErrands
+from rackwright.core.errands import HookErrands, JobErrands, SealedErrands
 from rackwright.core.facts import Fact, FactWrite
 from rackwright.core.limits import Limit, Running
 from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask, Run
@@ -126,7 +126,7 @@ class PlanRecord(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: float | None = None
 
 
-class Transaction(HookErrands, JobErrands, RollupErrands, ParkingErrands, Protocol):
+class Transaction(HookErrands, JobErrands, RollupErrands, ParkingErrands, SealedErrands, Protocol):
     """One unit of work: all of it is kept, or nothing."""
 
     async def put_facts(self, writes: Sequence[FactWrite]) -> list[Fact]:

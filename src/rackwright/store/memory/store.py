@@ -16,6 +16,7 @@ from rackwright.store.memory.jobs import JobWork
 from rackwright.store.memory.plans import PlanWork
 from rackwright.store.memory.reads import ReadWork
 from rackwright.store.memory.roster import MemoryRoster
+from rackwright.store.memory.sealed import SealedWork
 from rackwright.store.memory.steering import SteeringWork
 from rackwright.store.memory.tables import Tables
 from rackwright.store.memory.views import MemoryViews
@@ -23,7 +24,7 @@ from rackwright.store.news import Board
 
 
 class MemoryTransaction(
-    FactWork, HistoryWork, ReadWork, ClaimWork, GraphWork, DeploymentWork, PlanWork, SteeringWork, JobWork
+    FactWork, HistoryWork, ReadWork, ClaimWork, GraphWork, DeploymentWork, PlanWork, SteeringWork, JobWork, SealedWork
 ):
     """The port's Transaction on a working copy."""
 

@@ -27,6 +27,7 @@ class Tables(msgspec.Struct):
     revision: int = 0
     scopes: dict[int, Scope] = {}
     secrets: dict[int, bytes] = {}
+    sealed: dict[tuple[int, str], bytes] = {}
     facts: dict[int, dict[str, Fact]] = {}
     """By scope and path."""
     deployments: dict[int, Deployment] = {}

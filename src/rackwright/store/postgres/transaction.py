@@ -18,6 +18,7 @@ from rackwright.store.postgres.moves import MoveWork
 from rackwright.store.postgres.plans import PlanWork
 from rackwright.store.postgres.reads import ReadWork
 from rackwright.store.postgres.scopes import ScopeWork
+from rackwright.store.postgres.sealed import SealedWork
 from rackwright.store.postgres.session import Connection
 from rackwright.store.postgres.steering import SteeringWork
 from rackwright.store.postgres.wanted import Wanted
@@ -35,6 +36,7 @@ class PostgresTransaction(
     PlanWork,
     SteeringWork,
     JobWork,
+    SealedWork,
 ):
     """The port's Transaction on one connection."""
 
