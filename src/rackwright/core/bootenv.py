@@ -45,7 +45,8 @@ def derive(facts: Mapping[str, Any]) -> Bootenv:
     """
     activity = facts.get("machine.activity") or {}
     if activity.get("env"):
-        return Bootenv(kind=activity["env"], request=str(activity.get("id", "")))
+        given = activity.get("parameters") or {}
+        return Bootenv(kind=activity["env"], request=str(activity.get("id", "")), data=given)
     plan = facts.get("os.plan") or {}
     if plan:
         return _of_plan(plan, facts)
