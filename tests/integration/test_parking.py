@@ -108,6 +108,21 @@ async def test_it_ends_by_the_facts_that_it_awaits_once_all_are_there(hands: Han
     assert await reboot(hands) == "active"
 
 
+async def test_it_may_await_a_place_inside_a_fact(hands: Hands) -> None:
+    await park(hands, until_fact={"observed.booted.request": "b", "observed.booted.system": None})
+    async with hands.store.transaction() as tx:
+        node = (await tx.named("node", ["n0"]))["n0"].id
+    reports: list[tuple[Any, int]] = [
+        ("b", 0), ({"request": "a", "system": "discovery"}, 0), ({"request": "b"}, 0),
+        ({"request": "b", "system": "discovery", "boot_id": "1"}, 1),
+    ]  # fmt: skip
+    for report, ended in reports:
+        write = FactWrite(node, "observed.booted", report, WORLD)
+        await intake.put_facts(hands.store, hands.library, [write])
+        assert await parking.tend(hands.store, hands.library, time.time()) == ended
+    assert await reboot(hands) == "active"
+
+
 async def test_at_its_deadline_it_has_failed_and_its_retry_rule_counts(store: AnyStore) -> None:
     hands = Hands(store, store.views)
     await hands.site(nodes=1)

@@ -61,18 +61,22 @@ def touches(read: str, path: str) -> bool:
 def lookup(leaves: Mapping[str, Any], path: str) -> tuple[bool, Any]:
     """Find ``path`` among facts by path: the fact itself, a tree of the facts below it, or a place inside a fact
     above it. Gives (found, value)."""
-    if path in leaves:
-        return True, leaves[path]
     prefix = path + "."
     below = {key[len(prefix) :]: value for key, value in leaves.items() if key.startswith(prefix)}
-    if below:
+    if below and path not in leaves:
         return True, nest(below.items())
-    head, _, rest = path.rpartition(".")
+    return place_in(leaves, path)
+
+
+def place_in(leaves: Mapping[str, Any], path: str) -> tuple[bool, Any]:
+    """Find ``path`` as one fact, or as a place inside the nearest fact above it. Gives (found, value)."""
+    if path in leaves:
+        return True, leaves[path]
+    head = path.rpartition(".")[0]
     while head:
         if head in leaves:
             return _walk(leaves[head], path[len(head) + 1 :])
-        head, _, rest = head.rpartition(".")
-    del rest
+        head = head.rpartition(".")[0]
     return False, None
 
 

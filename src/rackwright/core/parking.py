@@ -26,7 +26,7 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True):
     deadline: float
     """Seconds since the epoch."""
     awaits: dict[str, Any] = {}
-    """Facts of its scope, by path, that end the wait when all are there; null: with any value."""
+    """Facts of its scope, or places inside them, that end the wait when all are there; null: with any value."""
     result: Result
 
     def ended(self, *, failed: str | None = None) -> Result:

@@ -12,7 +12,8 @@ from rackwright.core.facts import check_writer, touches
 from rackwright.core.lint.finding import Finding, did_you_mean, silent_in_the_original
 from rackwright.core.task_graph import TaskGraph, task_graph
 
-_NOT_OF_TASKS = ("desired", "observed")
+_NOT_OF_TASKS = ("desired", "observed", "machine", "images")
+"""First words of facts that people, the world, the life cycle of machines and the import of images write."""
 _ALWAYS_DESIRED = ("desired.address",)
 """Facts that people set on nodes without any role declaring them."""
 

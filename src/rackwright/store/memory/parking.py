@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from rackwright.core.facts import place_in
 from rackwright.core.parking import Parked
 from rackwright.store.memory.work import Work
 
@@ -40,7 +41,9 @@ class ParkingWork(Work):
         return [one for row, one in kept if row is not None and row.parked and row.attempt == one.attempt]
 
     def _there(self, one: Parked) -> bool:
-        facts = self.tables.facts.get(one.scope, {})
-        return all(
-            path in facts and (value is None or facts[path].value == value) for path, value in one.awaits.items()
-        )
+        leaves = {path: fact.value for path, fact in self.tables.facts.get(one.scope, {}).items()}
+        for path, value in one.awaits.items():
+            found, there = place_in(leaves, path)
+            if not found or (value is not None and there != value):
+                return False
+        return True

@@ -1,5 +1,5 @@
 -- Parked attempts. The sentinel in incarnation is node_task.PARKED. Node tasks are asked one by one: a join would be
--- planned to read all that run.
+-- planned to read all that run. An awaited path may lead into a fact: the longest fact on its way is looked into.
 
 -- name: park
 INSERT INTO parked (node_task, attempt, scope_id, deadline, awaits, result)
@@ -31,8 +31,13 @@ FROM parked
 WHERE parked.awaits <> '{}'
   AND NOT EXISTS (
       SELECT FROM jsonb_each(parked.awaits) AS awaited
-      LEFT JOIN fact ON fact.scope_id = parked.scope_id AND fact.path = awaited.key
-      WHERE fact.value IS NULL OR awaited.value <> 'null' AND fact.value <> awaited.value)
+      LEFT JOIN LATERAL (
+          SELECT fact.value #> string_to_array(substr(awaited.key, length(fact.path) + 2), '.') AS value
+          FROM fact
+          WHERE fact.scope_id = parked.scope_id AND starts_with(awaited.key || '.', fact.path || '.')
+          ORDER BY length(fact.path) DESC
+          LIMIT 1) AS found ON true
+      WHERE found.value IS NULL OR awaited.value <> 'null' AND found.value <> awaited.value)
   AND (SELECT state = 2 AND node_task.attempt = parked.attempt AND incarnation = 'parked'
        FROM node_task WHERE node_task.id = parked.node_task)
 ORDER BY parked.node_task
