@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rackwright.commands.webhook_key import webhook_key
+from rackwright.commands.keys import webhook_key
 from rackwright.core.hooks import Happening, Subscription
 from rackwright.core.jobs import JobRecord
 from rackwright.engine import hooks, jobs, machines
@@ -121,7 +121,7 @@ async def test_a_job_for_later_is_done_when_its_time_has_come_and_one_that_canno
 
 
 async def test_processes_that_make_the_key_of_webhooks_at_once_agree_on_it(tmp_path: Path) -> None:
-    program = "import sys, pathlib; from rackwright.commands.webhook_key import webhook_key; "
+    program = "import sys, pathlib; from rackwright.commands.keys import webhook_key; "
     program += "print(webhook_key(pathlib.Path(sys.argv[1]), {}).hex())"
     processes = [
         await asyncio.create_subprocess_exec(

@@ -11,6 +11,7 @@ from rackwright.core.ports import Store
 from rackwright.core.views import Views
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.presence import Presence
+from rackwright.engine.sealing import Seal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,3 +29,5 @@ class Services:
     clock: Callable[[], float] = time.time
     webhook_key: bytes | None = None
     """From which the secrets of webhooks are derived; None: webhooks cannot be added here."""
+    seal: Seal | None = None
+    """Seals passwords; None: none can be set here."""

@@ -24,12 +24,13 @@ from rackwright.commands import credentials
 from rackwright.commands.collector import spare_what_stays
 from rackwright.commands.configuration import ApiSetting, WorkersType, read_setting
 from rackwright.commands.database import database, opened_store
+from rackwright.commands.keys import sealing_key, webhook_key
 from rackwright.commands.logging_setup import configure_logging
 from rackwright.commands.master import Orders, lead, living, presence, take_orders
 from rackwright.commands.notices import Notices
-from rackwright.commands.webhook_key import webhook_key
 from rackwright.commands.workers import Job
 from rackwright.engine.library import CatalogLibrary
+from rackwright.engine.sealing import Seal
 from rackwright.engine.telemetry import Telemetry
 from rackwright.store.postgres import PostgresStore
 
@@ -82,9 +83,14 @@ async def _alone(setting: ApiSetting, admit: bool, listening: socket.socket, ord
             await _admit(setting, store, _url(listening))
         here = presence(store.roster, "api", telemetry)
         news, catalogs = News(store), CatalogLibrary()
-        key = webhook_key(setting.data, os.environ)
         services = Services(
-            store=store, views=store.views, catalogs=catalogs, news=news, presence=here, webhook_key=key
+            store=store,
+            views=store.views,
+            catalogs=catalogs,
+            news=news,
+            presence=here,
+            webhook_key=webhook_key(setting.data, os.environ),
+            seal=Seal(sealing_key(setting.data, os.environ)),
         )
 
         def started() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from rackwright.commands.webhook_key import webhook_key
+from rackwright.commands.keys import webhook_key
 from rackwright.core.hooks import Courier, Kind, events_of
 from rackwright.drivers.hook.function import FunctionCourier, find_functions
 from rackwright.drivers.hook.script import ScriptCourier

@@ -59,3 +59,35 @@ class PowerDriver(Protocol):
 
 
 PowerFactory = Callable[[PowerSetting], PowerDriver]
+
+
+class NodePower(msgspec.Struct, frozen=True):
+    """How one node is switched, as its rack is told: with the password."""
+
+    node: str
+    setting: PowerSetting
+
+
+class NodePowers(msgspec.Struct, frozen=True):
+    """The answer to a rack that asks for its nodes' settings; nodes that nobody can switch are left out."""
+
+    items: list[NodePower] = []
+
+
+class Switches(Protocol):
+    """The power switches of a rack's machines, by the names of nodes. All raise as drivers do."""
+
+    async def state(self, node: str) -> PowerState:
+        """See ``PowerDriver``; what was found is told to the region too."""
+
+    async def act(self, node: str, action: Action) -> str:
+        """See ``PowerDriver``."""
+
+    async def set_boot_device(self, node: str, device: Device, *, once: bool, uefi: bool) -> None:
+        """See ``PowerDriver``."""
+
+    async def describe(self, node: str) -> dict[str, Any]:
+        """See ``PowerDriver``."""
+
+    async def set_bios(self, node: str, settings: dict[str, Any]) -> None:
+        """See ``PowerDriver``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -22,6 +22,7 @@ from rackwright.core.messages import (
     Results,
     Verdicts,
 )
+from rackwright.core.power import NodePower, NodePowers
 
 first_pause = 0.2
 """Seconds before the second try; each further pause is up to twice as long."""
@@ -79,6 +80,10 @@ class RackClient:
         """Give pieces of logs."""
         await self._post("logs", chunks, msgspec.Struct)
 
+    async def power(self, nodes: Sequence[str]) -> list[NodePower]:
+        """Ask how these nodes are switched; those that nobody can switch are left out."""
+        return (await self._post("power", _Nodes(list(nodes)), NodePowers)).items
+
     async def _post(self, verb: str, body: msgspec.Struct, answer: type[_Answer], extra: float = 0.0) -> _Answer:
         url = f"{self._base}/{verb}"
         try:
@@ -103,6 +108,10 @@ class RackClient:
         if status in refusals and url.endswith(("/results", "/logs")):
             raise InvalidInput(said, where=url)
         raise Retryable(said, where=url, after=_retry_after(response))
+
+
+class _Nodes(msgspec.Struct):
+    nodes: list[str]
 
 
 _Value = TypeVar("_Value")

@@ -1,4 +1,4 @@
-"""The key from which the secrets of webhooks are derived: one for an installation, never in the database."""
+"""The keys of an installation, never in the database: for signing webhooks, and for sealing secrets."""
 
 from __future__ import annotations
 
@@ -13,16 +13,23 @@ from pathlib import Path
 from rackwright.core.errors import InvalidInput
 from rackwright.core.signing import KEY_LENGTH
 
-FILE = "webhook.key"
-VARIABLE = "RACKWRIGHT_WEBHOOK_KEY"
-
 
 def webhook_key(data: Path, environment: Mapping[str, str]) -> bytes:
-    """The key: of the variable, else of the file in the data folder, which is made where there is none. Raises
+    """The key from which the secrets of webhooks are derived (RACKWRIGHT_WEBHOOK_KEY, or webhook.key in the data
+    folder). Raises InvalidInput when it is damaged or cannot be read."""
+    return _key(data / "webhook.key", "RACKWRIGHT_WEBHOOK_KEY", environment)
+
+
+def sealing_key(data: Path, environment: Mapping[str, str]) -> bytes:
+    """The key with which passwords are sealed (RACKWRIGHT_SEALING_KEY, or sealing.key in the data folder). Raises
     InvalidInput when it is damaged or cannot be read."""
-    said, where = environment.get(VARIABLE, ""), VARIABLE
+    return _key(data / "sealing.key", "RACKWRIGHT_SEALING_KEY", environment)
+
+
+def _key(file: Path, variable: str, environment: Mapping[str, str]) -> bytes:
+    """The key of the variable, else of the file, which is made where there is none."""
+    said, where = environment.get(variable, ""), variable
     if not said:
-        file = data / FILE
         where = str(file)
         try:
             said = _kept(file)
@@ -34,7 +41,7 @@ def webhook_key(data: Path, environment: Mapping[str, str]) -> bytes:
         key = b""
     if len(key) != KEY_LENGTH:
         raise InvalidInput(
-            "this is no key for webhooks", where=where, mend=f"give {KEY_LENGTH} bytes in base64, the same on all hosts"
+            "this is no key", where=where, mend=f"give {KEY_LENGTH} bytes in base64, the same on all hosts"
         )
     return key
 

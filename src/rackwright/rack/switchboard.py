@@ -1,0 +1,144 @@
+"""The power switches of a rack's machines: a queue for each BMC, a budget for all, and a look at each in turn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Protocol, TypeVar
+
+import structlog
+
+from rackwright.core.errors import DriverError, Permanent
+from rackwright.core.power import Action, Device, NodePower, PowerDriver, PowerFactory, PowerState
+from rackwright.core.served import ServedNode
+
+ROUND = 120.0
+"""Seconds in which every machine's state is asked for once."""
+TURN = 1.0
+"""Seconds between two slices of such a round."""
+BUDGET = 64
+"""Conversations with BMCs at the same time."""
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+
+class Known(Protocol):
+    """The machines that this rack serves."""
+
+    def named(self, name: str) -> ServedNode | None:
+        """A machine by its name."""
+
+    def nodes(self) -> Iterable[ServedNode]:
+        """All of them, by id."""
+
+
+class _Line:
+    """One machine's line: the driver, and what it was made from. BMCs take one conversation at a time."""
+
+    def __init__(self, driver: PowerDriver, made_from: Any) -> None:
+        self.driver = driver
+        self.made_from = made_from
+        self.free = asyncio.Lock()
+
+
+class Switchboard:
+    """See ``core.power.Switches``. ``ask`` tells how nodes are switched, with passwords, which are held in memory only;
+    ``tell`` takes what is observed of a node."""
+
+    def __init__(
+        self,
+        known: Known,
+        ask: Callable[[Sequence[str]], Awaitable[list[NodePower]]],
+        tell: Callable[[str, dict[str, Any]], None],
+        drivers: Mapping[str, PowerFactory],
+    ) -> None:
+        self._known = known
+        self._ask = ask
+        self._tell = tell
+        self._drivers = dict(drivers)
+        self._lines: dict[str, _Line] = {}
+        self._budget = asyncio.Semaphore(BUDGET)
+        self._seen: dict[str, PowerState] = {}
+
+    async def state(self, node: str) -> PowerState:
+        """See the port."""
+        state = await self._speak(node, lambda driver: driver.state())
+        if self._seen.get(node) != state:
+            self._seen[node] = state
+            self._tell(node, {"observed.power": state})
+        return state
+
+    async def act(self, node: str, action: Action) -> str:
+        """See the port."""
+        return await self._speak(node, lambda driver: driver.act(action))
+
+    async def set_boot_device(self, node: str, device: Device, *, once: bool, uefi: bool) -> None:
+        """See the port."""
+        await self._speak(node, lambda driver: driver.set_boot_device(device, once=once, uefi=uefi))
+
+    async def describe(self, node: str) -> dict[str, Any]:
+        """See the port."""
+        return await self._speak(node, lambda driver: driver.describe())
+
+    async def set_bios(self, node: str, settings: dict[str, Any]) -> None:
+        """See the port."""
+        await self._speak(node, lambda driver: driver.set_bios(settings))
+
+    async def watch(self) -> None:
+        """Ask every machine for its state, a slice at a time, for ever; what changed is told. A BMC that is silent
+        makes its machine's state ``unknown``."""
+        while True:
+            names = [node.name for node in self._known.nodes() if node.power is not None]
+            slices = max(1, int(ROUND / TURN))
+            size = -(-len(names) // slices)
+            for first in range(0, max(len(names), 1), max(size, 1)):
+                await asyncio.gather(*(self._look(name) for name in names[first : first + size]))
+                await asyncio.sleep(TURN)
+            await asyncio.sleep(max(0.0, ROUND - TURN * min(slices, max(len(names), 1))))
+
+    async def close(self) -> None:
+        """Let go of all sessions."""
+        for line in self._lines.values():
+            with suppress(Exception):
+                await line.driver.close()
+        self._lines.clear()
+
+    async def _look(self, node: str) -> None:
+        try:
+            await self.state(node)
+        except DriverError as error:
+            if self._seen.get(node) != "unknown":
+                self._seen[node] = "unknown"
+                self._tell(node, {"observed.power": "unknown"})
+                log.warning("the state of a machine's power is not known", node=node, reason=str(error))
+        except Exception:
+            log.exception("a power driver broke", node=node)
+
+    async def _speak(self, node: str, work: Callable[[PowerDriver], Awaitable[T]]) -> T:
+        line = await self._line(node)
+        async with self._budget, line.free:
+            return await work(line.driver)
+
+    async def _line(self, node: str) -> _Line:
+        """The line to a node's BMC, made anew when its setting has changed."""
+        served = self._known.named(node)
+        if served is None or served.power is None:
+            raise Permanent(
+                f"nobody knows how {node} is switched", where=node, mend=f"say it with `rackwright node bmc {node}`"
+            )
+        line = self._lines.get(node)
+        if line is None or line.made_from != served.power:
+            found = [one.setting for one in await self._ask([node]) if one.node == node]
+            if not found:
+                raise Permanent(f"the region knows no power setting of {node}", where=node)
+            factory = self._drivers.get(found[0].driver)
+            if factory is None:
+                names = ", ".join(sorted(self._drivers)) or "none"
+                raise Permanent(f"there is no power driver {found[0].driver!r} here (there are: {names})", where=node)
+            if line is not None:
+                await line.driver.close()
+            line = self._lines[node] = _Line(factory(found[0]), served.power)
+        return line
