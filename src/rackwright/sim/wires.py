@@ -1,0 +1,79 @@
+"""The wires of a lab: a network namespace with a switch, a cable to each machine, and a network for the BMCs.
+
+Nothing of it touches the host's own network. Deleting the namespace deletes all that is in it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Interface
+
+from rackwright.core.errors import Permanent
+from rackwright.sim.qemu import found
+
+SWITCH = "provision"
+"""The bridge that the rack and all machines are on."""
+BMC_NETWORK = "bmc"
+"""The interface with the addresses of the BMCs."""
+SPARE = "spare"
+"""A cable with both ends in place: it gives the switch a carrier before any machine is on. Kea opens no interface
+without one."""
+
+NEEDED: dict[str, str] = {"ip": "iproute2"}
+
+
+def namespaces() -> list[str]:
+    """The names of all network namespaces of this host."""
+    said = _run([found("ip"), "netns", "list"])
+    return [line.split()[0] for line in said.splitlines() if line.strip()]
+
+
+def lay(namespace: str, rack: IPv4Interface, bmcs: IPv4Interface, taps: Iterable[str]) -> None:
+    """Make the namespace: the switch with the rack's address, a tap for each machine, and the BMCs' network. Raises
+    Permanent with what the kernel said."""
+    ip = found("ip")
+    _run([ip, "netns", "add", namespace])
+    steps = [
+        "link set lo up",
+        f"link add {SWITCH} type bridge forward_delay 0 stp_state 0 mcast_snooping 0",
+        f"link add {SPARE} type veth peer name {SPARE}0",
+        f"link set {SPARE} master {SWITCH} up",
+        f"link set {SPARE}0 up",
+        *(step for tap in taps for step in (f"tuntap add {tap} mode tap", f"link set {tap} master {SWITCH} up")),
+        f"link set {SWITCH} up",
+        f"address add {rack} brd + dev {SWITCH}",
+        f"link add {BMC_NETWORK} type dummy",
+        f"link set {BMC_NETWORK} up",
+        f"address add {bmcs} brd + dev {BMC_NETWORK}",
+    ]
+    subprocess_input = "\n".join(steps) + "\n"
+    _run([ip, "-n", namespace, "-batch", "-"], subprocess_input)
+
+
+def add_addresses(namespace: str, interface: str, addresses: Iterable[IPv4Interface]) -> None:
+    """Give an interface of the namespace more addresses."""
+    lines = "".join(f"address add {address} dev {interface}\n" for address in addresses)
+    _run([found("ip"), "-n", namespace, "-batch", "-"], lines)
+
+
+def inside(namespace: str, words: Sequence[str]) -> list[str]:
+    """The words that run a command in the namespace."""
+    return [found("ip"), "netns", "exec", namespace, *words]
+
+
+def tear(namespace: str) -> None:
+    """Delete the namespace with all that is in it; nothing when there is none."""
+    if namespace in namespaces():
+        _run([found("ip"), "netns", "delete", namespace])
+
+
+def _run(words: list[str], given: str = "") -> str:
+    done = subprocess.run(words, input=given, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Permanent(
+            f"`{' '.join(words[1:])}` failed: {done.stderr.strip()}",
+            where="network namespaces",
+            mend="this needs root and a kernel with network namespaces, bridges and taps",
+        )
+    return done.stdout
