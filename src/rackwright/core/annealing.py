@@ -14,7 +14,8 @@ and no closed gate; a row that is wanted is ``todo`` when it is activatable and 
 | park       | transition, same attempt  | transition, held by nobody                                                 |
 | lose       | transition                | todo or blocked                                                            |
 | change     | active, error             | todo or blocked; proposed when destructive and run before                  |
-| deactivate | any but proposed          | todo or blocked; what is parked stays: it may wait for this very node      |
+| deactivate | any but proposed          | todo or blocked; what is parked stays: it may wait for this very node;     |
+|            |                           | what is offline stays: it needs no living node                             |
 
 What a move does to others: leaving ``active`` adds one to what each child and barrier waits for, entering it takes one
 away; a child in todo that waits again goes back to blocked, an active child stays (it runs again only when what it
@@ -162,9 +163,9 @@ def change(near: Neighbourhood, row: NodeTask, task: Task, *, fingerprint: bytes
 
 def deactivate(near: Neighbourhood, row: NodeTask, reason: str, now: float) -> None:
     """The node is gone: nothing on it is active any more, and what ran there is lost. What is parked there goes on: a
-    machine that restarts is gone for a while."""
+    machine that restarts is gone for a while. What needs no living node goes on as well."""
     _check("deactivate", row)
-    if row.parked:
+    if row.parked or row.offline:
         return
     if row.state is State.TRANSITION:
         lose(near, row, reason, now)
@@ -208,7 +209,7 @@ def _conclude(near: Neighbourhood, row: NodeTask, task: Task, ended: Ended, now:
         else:
             _want(near, row, row.reason)
         return "superseded"
-    if not ended.alive:
+    if not ended.alive and not row.offline:
         _want(near, row, "the node is not alive")
         return "lost"
     if not good and _tries_left(row, task, ended.outcome):

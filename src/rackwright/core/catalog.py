@@ -16,6 +16,8 @@ type_names = (
 ScopeKind = Literal["node", "rack", "deployment"]
 """What a task works on, and whose facts a reference means."""
 
+BootKind = Literal["", "discovery", "rescue", "local"]
+
 Selector = str | tuple[str, ...]
 """Where a task runs or whom a relation means: a name, '*', '/regex/', or a tuple of names and regexes."""
 
@@ -108,6 +110,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     retry: Retry = Retry()
     destructive: bool = False
     critical: bool = False
+    offline: bool = False
+    """It may run while its node is not alive: it is about the machine and not about what runs on it."""
     hooks: dict[str, str] = {}
     """Scripts of the catalog that are told of its node tasks, by hook (``on_active``, ...; see ``hooks.HOOKS``)."""
     extra: dict[str, Any] = {}
@@ -182,6 +186,9 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
     node_filter: str = ""
     """A YAQL expression over the node; empty: every member."""
     outcome: dict[Literal["success", "error", "stop"], dict[str, Any]] = {}
+    bootenv: BootKind = ""
+    """As an activity of machines (see ``lifecycle``): what they boot while it goes on. Empty: what follows from their
+    other facts."""
     source: Position = Position()
     """Where its node filter stands."""
 

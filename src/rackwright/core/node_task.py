@@ -73,6 +73,8 @@ class NodeTask(msgspec.Struct, gc=False):
     children: tuple[int, ...] = ()
     feeds: tuple[int, ...] = ()
     gates: tuple[int, ...] = ()
+    offline: bool = False
+    """It may run, and stays active, while its node is not alive."""
 
     @property
     def parked(self) -> bool:

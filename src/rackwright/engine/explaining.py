@@ -155,7 +155,7 @@ async def _parents(tx: Transaction, row: NodeTask, closed: list[int]) -> list[Ob
 def _of_the_place(row: NodeTask, at: Situation, now: float) -> Iterable[Obstacle]:
     if at.deployment.stopped:
         yield Obstacle("stopped", f"the deployment {at.deployment.name} is stopped")
-    if not at.scope.alive:
+    if not at.scope.alive and not row.offline:
         yield Obstacle("node", f"{at.scope.name} is not alive")
     if not at.scope.available:
         yield Obstacle("node", f"{at.scope.name} is held back")

@@ -66,7 +66,7 @@ def reconcile(
             shape.kept.append(row)
         if row.state is not State.TRANSITION:
             row.rack = rack
-        row.priority, row.critical = vertex.priority, vertex.task.critical
+        row.priority, row.critical, row.offline = vertex.priority, vertex.task.critical, vertex.task.offline
         near.rows[row.id] = row
         ids.append(row.id)
     shape.removed = list(existing.values())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 
-from rackwright.core.catalog import Position
+from rackwright.core.catalog import BootKind, Position
 from rackwright.core.lint.finding import Finding
 from rackwright.engine.catalogs.fields import Fields, shown
 from rackwright.engine.catalogs.yaml_text import Document
@@ -22,6 +22,7 @@ class Metadata(msgspec.Struct, frozen=True):
 
     node_filter: str = ""
     outcome: dict[_Outcome, dict[str, Any]] = {}
+    bootenv: BootKind = ""
     source: Position = Position()
 
 
@@ -40,4 +41,5 @@ def metadata_of(document: Document, findings: list[Finding]) -> Metadata:
         if said is not None:
             attributes = fields.inner(f"on_{name}", said).mapping("node_attributes")
             outcome[name] = attributes or {}
-    return Metadata(node_filter, outcome, fields.place("node_filter"))
+    bootenv = cast("BootKind", fields.choice("bootenv", ("discovery", "rescue", "local")))
+    return Metadata(node_filter, outcome, bootenv, fields.place("node_filter"))

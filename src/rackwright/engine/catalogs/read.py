@@ -232,7 +232,14 @@ def _graphs(name: str, documents: Mapping[str, Document], findings: list[Finding
     kinds = sorted({*tasks, *metadata}, key=lambda kind: (kind != _DEPLOY, kind))
     made = {kind: (tuple(tasks.get(kind, ())), metadata.get(kind, graphs.Metadata())) for kind in kinds}
     return {
-        kind: Graph(type=kind, tasks=own, node_filter=said.node_filter, outcome=said.outcome, source=said.source)
+        kind: Graph(
+            type=kind,
+            tasks=own,
+            node_filter=said.node_filter,
+            outcome=said.outcome,
+            bootenv=said.bootenv,
+            source=said.source,
+        )
         for kind, (own, said) in made.items()
     }
 

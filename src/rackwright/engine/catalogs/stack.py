@@ -41,6 +41,7 @@ def _merge(lower: Graph, upper: Graph) -> Graph:
         tasks=_tasks(lower.tasks, upper.tasks),
         node_filter=upper.node_filter or lower.node_filter,
         outcome={**lower.outcome, **upper.outcome},
+        bootenv=upper.bootenv or lower.bootenv,
         source=upper.source if upper.node_filter else lower.source,
     )
 

@@ -66,6 +66,7 @@ def _task(entry: Entry, number: int, findings: list[Finding]) -> Task | None:
         retry=_retry(fields),
         destructive=fields.flag("destructive", default=False),
         critical=fields.flag("critical", default=False),
+        offline=fields.flag("offline", default=False),
         hooks=hooks(fields),
         extra=fields.left(),
         source=entry.place,

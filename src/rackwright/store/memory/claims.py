@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from rackwright.core.node_task import NodeTask, State
+from rackwright.core.seats import Holder
 from rackwright.store.memory.tables import copied
 from rackwright.store.memory.work import Work
 
@@ -52,12 +53,19 @@ class ClaimWork(Work):
             self.tables.rows[id] = msgspec.structs.replace(self.tables.rows[id], lease_until=until)
         return [pair for pair in pairs if pair not in mine]
 
-    async def seen(self, rack: int, now: float) -> bool:
+    async def seen(self, rack: int, now: float) -> tuple[bool, Holder | None]:
         """See the port."""
         scope = self.tables.scopes.get(rack)
         if scope is not None:
             self.tables.scopes[rack] = msgspec.structs.replace(scope, last_seen=max(scope.last_seen or now, now))
-        return bool(self.tables.limits)
+        return bool(self.tables.limits), self.tables.holders.get(rack)
+
+    async def seat(self, rack: int, holder: Holder | None) -> None:
+        """See the port."""
+        if holder is None:
+            self.tables.holders.pop(rack, None)
+        else:
+            self.tables.holders[rack] = holder
 
     def _may_run(self, row: NodeTask, full: Collection[tuple[int, str]]) -> bool:
         scope = self.tables.scopes.get(row.scope)
@@ -66,7 +74,10 @@ class ClaimWork(Work):
             return False
         if (row.deployment, "") in full or (row.deployment, row.task) in full or self._held(row):
             return False
-        return scope.alive and scope.available and not deployment.stopped
+        machine = self.tables.machines.get(row.scope)
+        if machine is not None and machine.phase == "held" and machine.deployment == row.deployment:
+            return False
+        return (scope.alive or row.offline) and scope.available and not deployment.stopped
 
     def _held(self, row: NodeTask) -> bool:
         steering = self.tables.steering.get(row.deployment)

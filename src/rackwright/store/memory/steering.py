@@ -91,7 +91,7 @@ class SteeringWork(Work):
                 for row in rows
                 if row.state in (State.TODO, State.BLOCKED)
                 and waves.get(row.scope) == wave
-                and not tables.scopes[row.scope].alive
+                and not (tables.scopes[row.scope].alive or row.offline)
             }
         return Seen(busy, len(failed))
 
@@ -100,7 +100,7 @@ class SteeringWork(Work):
             return row.state is State.TRANSITION
         scope = self.tables.scopes[row.scope]
         stopped = any(other.critical for other in self.tables.rows_of(scope=row.scope, state=State.ERROR))
-        return opened and scope.alive and scope.available and not stopped
+        return opened and (scope.alive or row.offline) and scope.available and not stopped
 
     def _known(self, scope: int) -> None:
         if scope != SITE and scope not in self.tables.scopes:

@@ -11,11 +11,14 @@ from rackwright.core.audit import ChangeView
 from rackwright.core.facts import Fact
 from rackwright.core.hooks import Delivery, Message, Subscription
 from rackwright.core.jobs import JobRecord
+from rackwright.core.lifecycle import Machine
 from rackwright.core.node_task import Barrier, NodeTask, Run
 from rackwright.core.parking import Parked
 from rackwright.core.ports import Deployment, Event, Membership, PlanRecord, Scope
 from rackwright.core.retention import Span
 from rackwright.core.rollup import Place
+from rackwright.core.seats import Holder
+from rackwright.core.serving import Serving
 from rackwright.core.steering import Steering
 
 
@@ -58,8 +61,20 @@ class Tables(msgspec.Struct):
     limits: dict[tuple[int, str], int] = {}
     """By scope (0: the site) and task."""
     rollup: dict[Place, int] = {}
+    holders: dict[int, Holder] = {}
+    """By rack: the process that works for it."""
     parked: dict[int, Parked] = {}
     """By node task."""
+    machines: dict[int, Machine] = {}
+    """By node."""
+    serving: dict[int, Serving] = {}
+    """By rack."""
+    served: dict[tuple[int, int], tuple[int, bytes | None]] = {}
+    """By rack and scope: generation and document."""
+    served_steps: frozenset[tuple[int, int]] = frozenset()
+    """Rack and generation."""
+    served_whole: frozenset[int] = frozenset()
+    """Racks of which all documents have been made."""
     steering: dict[int, Steering] = {}
     waves: dict[int, dict[int, int]] = {}
     """By deployment and node."""

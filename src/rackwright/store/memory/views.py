@@ -261,7 +261,7 @@ def _deployment(tables: Tables, deployment: Deployment) -> DeploymentView:
 
 def _gone(tables: Tables, row: NodeTask) -> bool:
     scope = tables.scopes[row.scope]
-    return not (scope.alive and scope.available)
+    return not ((scope.alive or row.offline) and scope.available)
 
 
 def _going(tables: Tables, deployment: int, rows: Sequence[NodeTask]) -> bool:
@@ -295,11 +295,12 @@ def _reasons(tables: Tables, rows: Sequence[NodeTask]) -> list[str]:
     ]
     silent = _silent(tables, rows)
     held.sort(key=lambda row: (order.index(row.state), row.reason == "", row.id))
-    return silent + [
-        reason(row.state, row.task, scope.name, row.reason, row.waits, alive=scope.alive, available=scope.available)
-        for row in held[: REASONS - len(silent)]
-        for scope in [tables.scopes[row.scope]]
-    ]
+    return silent + [_reason(tables.scopes[row.scope], row) for row in held[: REASONS - len(silent)]]
+
+
+def _reason(scope: Scope, row: NodeTask) -> str:
+    alive = scope.alive or row.offline
+    return reason(row.state, row.task, scope.name, row.reason, row.waits, alive=alive, available=scope.available)
 
 
 def _task(tables: Tables, row: NodeTask) -> TaskView:

@@ -43,7 +43,7 @@ class GraphWork(Work):
             rows = [records.reshaped(row) for row in sorted(update, key=lambda row: row.id)]
             ids = [row.id for row in update]
             await self.run("add_counts_of", ids, -1)
-            await self.run("reshape_rows", *columns(rows, 21))
+            await self.run("reshape_rows", *columns(rows, 22))
             await self.run("add_counts_of", ids, 1)
         if insert:
             for first in range(0, len(insert), PIECE):

@@ -16,7 +16,7 @@ STATES = {int(state): state for state in State}
 NODE_TASK = (
     "id", "deployment_id", "graph", "task", "scope_id", "rack_id", "state", "waits", "priority", "critical", "attempt",
     "tries", "runs", "revision", "fingerprint", "claimed", "forced", "incarnation", "claimed_at", "lease_until",
-    "not_before", "reason", "children", "feeds", "gates",
+    "not_before", "reason", "children", "feeds", "gates", "offline",
 )  # fmt: skip
 BARRIER = ("id", "deployment_id", "graph", "name", "waits", "released", "width", "children", "feeds")
 
@@ -26,7 +26,7 @@ def node_task(row: asyncpg.Record) -> NodeTask:
     return NodeTask(
         row[0], row[1], row[3], row[4], row[5], row[2], STATES[row[6]], row[7], row[8], row[9], row[10], row[11],
         row[12], row[13], row[14], row[15], row[16], row[17], row[18], row[19], row[20], row[21], tuple(row[22]),
-        tuple(row[23]), tuple(row[24]),
+        tuple(row[23]), tuple(row[24]), row[25],
     )  # fmt: skip
 
 
@@ -36,7 +36,7 @@ def node_task_row(row: NodeTask) -> tuple[Any, ...]:
         row.id, row.deployment, row.graph, row.task, row.scope, row.rack, row.state, row.waits, row.priority,
         row.critical, row.attempt, row.tries, row.runs, row.revision, row.fingerprint, row.claimed, row.forced,
         row.incarnation, row.claimed_at, row.lease_until, row.not_before, plain(row.reason), row.children, row.feeds,
-        row.gates,
+        row.gates, row.offline,
     )  # fmt: skip
 
 
@@ -55,6 +55,7 @@ def reshaped(row: NodeTask) -> tuple[Any, ...]:
         row.id, row.rack, row.state, row.waits, row.priority, row.critical, row.attempt, row.tries, row.runs,
         row.revision, row.fingerprint, row.claimed, row.forced, row.incarnation, row.claimed_at, row.lease_until,
         row.not_before, plain(row.reason), _array(row.children), _array(row.feeds), _array(row.gates),
+        row.offline,
     )  # fmt: skip
 
 

@@ -21,7 +21,11 @@ WITH ready AS MATERIALIZED (
           WHEN (SELECT true FROM node_task AS stopper
                 WHERE stopper.scope_id = node_task.scope_id AND stopper.state = -1 AND stopper.critical
                 LIMIT 1) THEN false
-          ELSE (SELECT alive AND available FROM scope WHERE scope.id = node_task.scope_id)
+          ELSE (SELECT (alive OR node_task.offline) AND available FROM scope WHERE scope.id = node_task.scope_id)
+              AND NOT EXISTS (
+                  SELECT FROM machine
+                  WHERE machine.scope_id = node_task.scope_id AND phase = 'held'
+                    AND machine.deployment_id = node_task.deployment_id)
               AND (SELECT NOT stopped FROM deployment WHERE deployment.id = node_task.deployment_id)
               AND NOT EXISTS (
                   SELECT FROM steering
@@ -39,7 +43,7 @@ WITH ready AS MATERIALIZED (
 )
 SELECT node_task.id, deployment_id, graph, task, scope_id, rack_id, state, waits, priority, critical, attempt, tries,
        runs, revision, fingerprint, claimed, forced, incarnation, claimed_at, lease_until, not_before, reason,
-       children, feeds, gates, (SELECT count(*) FROM ready)
+       children, feeds, gates, offline, (SELECT count(*) FROM ready)
 FROM first JOIN node_task ON node_task.id = first.id
 WHERE node_task.state = 1
 ORDER BY node_task.priority DESC, node_task.id
@@ -68,4 +72,9 @@ WITH mine AS MATERIALIZED (
 UPDATE node_task SET lease_until = $5 FROM mine WHERE node_task.id = mine.id RETURNING node_task.id, node_task.attempt;
 
 -- name: seen
-UPDATE scope SET last_seen = greatest(last_seen, $2) WHERE id = $1 RETURNING EXISTS (SELECT FROM work_limit);
+-- The rack's row is locked from here on: claims of one rack come one after the other.
+UPDATE scope SET last_seen = greatest(last_seen, $2) WHERE id = $1
+RETURNING EXISTS (SELECT FROM work_limit), holder, seat, held_until;
+
+-- name: seat
+UPDATE scope SET holder = $2, seat = $3, held_until = $4 WHERE id = $1;

@@ -28,7 +28,7 @@ ORDER BY id;
 -- name: standing_on
 SELECT id, deployment_id, graph, task, scope_id, rack_id, state, waits, priority, critical, attempt, tries, runs,
        revision, fingerprint, claimed, forced, incarnation, claimed_at, lease_until, not_before, reason,
-       children, feeds, gates
+       children, feeds, gates, offline
 FROM node_task
 WHERE id = ANY (ARRAY(SELECT place.id FROM node_task_place AS place WHERE place.scope_id = $1))
 ORDER BY id;
@@ -38,7 +38,7 @@ ORDER BY id;
 SELECT parent.id, parent.deployment_id, parent.graph, parent.task, parent.scope_id, parent.rack_id, parent.state,
        parent.waits, parent.priority, parent.critical, parent.attempt, parent.tries, parent.runs, parent.revision,
        parent.fingerprint, parent.claimed, parent.forced, parent.incarnation, parent.claimed_at, parent.lease_until,
-       parent.not_before, parent.reason, parent.children, parent.feeds, parent.gates
+       parent.not_before, parent.reason, parent.children, parent.feeds, parent.gates, parent.offline
 FROM node_task AS child JOIN node_task AS parent USING (deployment_id, graph)
 WHERE child.id = $1 AND parent.state <> 0 AND ($1 = ANY (parent.children) OR parent.feeds && $2::bigint[])
 ORDER BY parent.id
@@ -92,7 +92,7 @@ SELECT id FROM below WHERE NOT is_barrier ORDER BY id;
 -- name: lock_rows
 SELECT id, deployment_id, graph, task, scope_id, rack_id, state, waits, priority, critical, attempt, tries, runs,
        revision, fingerprint, claimed, forced, incarnation, claimed_at, lease_until, not_before, reason,
-       children, feeds, gates
+       children, feeds, gates, offline
 FROM node_task
 WHERE id = ANY ($1::bigint[])
 ORDER BY id
@@ -101,7 +101,7 @@ FOR UPDATE;
 -- name: lock_rows_and_children
 SELECT id, deployment_id, graph, task, scope_id, rack_id, state, waits, priority, critical, attempt, tries, runs,
        revision, fingerprint, claimed, forced, incarnation, claimed_at, lease_until, not_before, reason,
-       children, feeds, gates
+       children, feeds, gates, offline
 FROM node_task
 WHERE id = ANY (ARRAY(
     SELECT unnest($1::bigint[]) UNION ALL SELECT unnest(children) FROM node_task WHERE id = ANY ($1::bigint[])))

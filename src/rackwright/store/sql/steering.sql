@@ -67,7 +67,8 @@ SELECT EXISTS (SELECT FROM node_task WHERE state = 2 AND rack_id IS NOT NULL AND
         SELECT FROM node_task
         JOIN scope ON scope.id = node_task.scope_id
         LEFT JOIN member ON member.deployment_id = $1 AND member.scope_id = node_task.scope_id
-        WHERE node_task.deployment_id = $1 AND node_task.state = 1 AND scope.alive AND scope.available
+        WHERE node_task.deployment_id = $1 AND node_task.state = 1 AND (scope.alive OR node_task.offline)
+          AND scope.available
           AND (member.wave IS NULL OR member.wave <= $2)
           AND NOT EXISTS (
               SELECT FROM node_task AS stopper
@@ -89,7 +90,7 @@ CROSS JOIN LATERAL (
 WHERE NOT scope.alive AND placed.wave = $2
   AND (SELECT true FROM node_task_place AS place
        WHERE place.scope_id = scope.id AND place.deployment_id = $1
-         AND (SELECT state FROM node_task WHERE node_task.id = place.id) IN (1, 3) LIMIT 1)
+         AND (SELECT state FROM node_task WHERE node_task.id = place.id AND NOT offline) IN (1, 3) LIMIT 1)
   AND (SELECT true FROM node_task
        WHERE node_task.scope_id = scope.id AND node_task.deployment_id = $1 AND state = -1 LIMIT 1) IS NULL;
 

@@ -105,13 +105,13 @@ WHERE EXISTS (
         WHERE rollup_now.deployment_id = asked.id AND state = 1 GROUP BY rack_id HAVING sum(n) > 0
     ) AS busy
     CROSS JOIN LATERAL (
-        SELECT scope_id FROM node_task
+        SELECT scope_id, offline FROM node_task
         WHERE node_task.rack_id = busy.rack_id AND state = 1 AND deployment_id = asked.id
         UNION ALL
-        SELECT scope_id FROM node_task
+        SELECT scope_id, offline FROM node_task
         WHERE busy.rack_id = 0 AND node_task.rack_id IS NULL AND state = 1 AND deployment_id = asked.id
     ) AS ready
-    WHERE (SELECT alive AND available FROM scope WHERE scope.id = ready.scope_id)
+    WHERE (SELECT (alive OR ready.offline) AND available FROM scope WHERE scope.id = ready.scope_id)
       AND NOT EXISTS (
           SELECT FROM node_task AS stopper
           WHERE stopper.scope_id = ready.scope_id AND stopper.state = -1 AND stopper.critical)
@@ -157,18 +157,19 @@ WITH failed AS (
     LIMIT 20
 ), gone AS (
     SELECT row.id
-    FROM (SELECT id FROM scope WHERE NOT alive UNION SELECT id FROM scope WHERE NOT available
-          UNION SELECT scope_id FROM node_task WHERE state = -1 AND critical) AS at
+    FROM (SELECT id, true AS dead FROM scope WHERE NOT alive AND available
+          UNION SELECT id, false FROM scope WHERE NOT available
+          UNION SELECT scope_id, false FROM node_task WHERE state = -1 AND critical) AS at
     CROSS JOIN LATERAL (SELECT place.id FROM node_task_place AS place WHERE place.scope_id = at.id OFFSET 0) AS there
     CROSS JOIN LATERAL (
         SELECT node_task.id FROM node_task
-        WHERE node_task.id = there.id AND deployment_id = $1 AND state = 1
+        WHERE node_task.id = there.id AND deployment_id = $1 AND state = 1 AND NOT (at.dead AND offline)
         OFFSET 0
     ) AS row
     LIMIT 20
 )
-SELECT node_task.state, node_task.task, scope.name AS scope, node_task.reason, node_task.waits, scope.alive,
-       scope.available
+SELECT node_task.state, node_task.task, scope.name AS scope, node_task.reason, node_task.waits,
+       scope.alive OR node_task.offline AS alive, scope.available
 FROM (TABLE failed UNION ALL TABLE waiting UNION ALL TABLE gone) AS found
 JOIN node_task USING (id) JOIN scope ON scope.id = node_task.scope_id
 ORDER BY array_position(ARRAY[-1, 4, 3, 1]::smallint[], node_task.state), node_task.reason = '', node_task.id
