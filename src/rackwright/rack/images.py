@@ -12,8 +12,8 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from typing import BinaryIO, Protocol
 
 import msgspec
@@ -222,12 +222,13 @@ def _size(path: str) -> int:
         return 0
 
 
-def _opened(path: str, offset: int) -> BinaryIO:
+@contextmanager
+def _opened(path: str, offset: int) -> Iterator[BinaryIO]:
     """The file, to go on at ``offset``; what it has beyond is dropped."""
-    file = open(path, "r+b" if offset else "wb")
-    file.truncate(offset)
-    file.seek(offset)
-    return file
+    with open(path, "r+b" if offset else "wb") as file:
+        file.truncate(offset)
+        file.seek(offset)
+        yield file
 
 
 def _is_sound(path: str, sha256: str) -> bool:
