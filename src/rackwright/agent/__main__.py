@@ -1,0 +1,48 @@
+"""``python3 -m rackwright.agent``, or the agent's archive: run the agent of this machine until it is ended."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+
+from rackwright.agent import inventory, lldp, nics, reading, settings
+from rackwright.agent.loop import Agent
+
+
+def main() -> int:
+    """Find the settings, then live. Without a door to go to: 2."""
+    words = argparse.ArgumentParser(prog="rackwright-agent", description=__doc__)
+    words.add_argument("--settings", default=settings.FILE, help="file of an installed system")
+    words.add_argument("--folder", default="/run/rackwright-agent", help="where attempts are kept")
+    given = words.parse_args()
+    found = settings.of_file(given.settings) or settings.of_command_line(reading.whole("/proc/cmdline"))
+    if found is None:
+        _tell(f"no door is named, neither in {given.settings} nor on the kernel's command line (rackwright.door=URL)")
+        return 2
+    heard: dict[str, dict[str, object]] = {}
+    agent = Agent(found, given.folder, look=lambda: inventory.take(neighbours=heard), tell=_tell)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: agent.stop())
+    if found.system != "installed":
+        nics.raise_all()
+    threading.Thread(target=_hear, args=(agent, heard), daemon=True).start()
+    agent.run()
+    return 0
+
+
+def _hear(agent: Agent, heard: dict[str, dict[str, object]]) -> None:
+    """Neighbours speak rarely: they are told when they have been heard, nothing waits for them."""
+    heard |= lldp.listen(nics.names())
+    if heard:
+        agent.see({"inventory.nics": nics.inventory(neighbours=heard)})
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"rackwright-agent: {text}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
