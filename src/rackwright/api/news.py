@@ -12,7 +12,7 @@ import structlog
 from rackwright.core.errors import StoreUnavailable
 from rackwright.core.ports import Store
 
-CHANNELS = ("work", "plan", "event")
+CHANNELS = ("work", "plan", "event", "served")
 _PAUSE = 1.0
 """Seconds before the store is asked again after it went away."""
 

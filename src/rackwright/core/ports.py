@@ -5,7 +5,7 @@ the epoch, UTC. Every method may raise StoreUnavailable.
 
 Locks are taken in one order everywhere, so that no two transactions wait for each other in a ring:
 facts by (scope, path), then limits by (scope, task), then node tasks by id, then barriers by id, then the steering of a
-deployment.
+deployment, then what racks serve by rack.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask, Run
 from rackwright.core.parking import ParkingErrands
 from rackwright.core.retention import Arrangement, Part, Series
 from rackwright.core.rollup import RollupErrands
+from rackwright.core.serving import ServedErrands
 from rackwright.core.steering import Steering
 from rackwright.core.waves import Seen
 
@@ -126,7 +127,7 @@ class PlanRecord(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: float | None = None
 
 
-class Transaction(HookErrands, JobErrands, RollupErrands, ParkingErrands, SealedErrands, Protocol):
+class Transaction(HookErrands, JobErrands, RollupErrands, ParkingErrands, SealedErrands, ServedErrands, Protocol):
     """One unit of work: all of it is kept, or nothing."""
 
     async def put_facts(self, writes: Sequence[FactWrite]) -> list[Fact]:
@@ -373,5 +374,5 @@ class Store(Protocol):
         as asked for by ``asked``."""
 
     def listen(self, *channels: str) -> AbstractAsyncContextManager[AsyncIterator[tuple[str, str]]]:
-        """News as (channel, payload): ``work`` with a rack's id, ``plan``, ``barrier``, ``event``. News may be lost
-        while the connection is; it never carries what a query would not also find."""
+        """News as (channel, payload): ``work`` or ``served`` with a rack's id, ``plan``, ``barrier``, ``event``. News
+        may be lost while the connection is; it never carries what a query would not also find."""

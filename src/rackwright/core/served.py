@@ -83,3 +83,6 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     generation: int
     seconds: float = 0.0
     """From the arrival of the delta until it was answered."""
+    report: dict[str, Any] = {}
+    """What the rack sees of its networks: ``dhcp`` (the name of the server that answers), ``foreign`` (addresses of
+    DHCP servers that are not ours), ``trouble`` (why not everything is answered)."""

@@ -12,6 +12,7 @@ from rackwright.core.audit import Asked, Change
 from rackwright.core.errors import Conflict, InvalidInput, RackwrightError, StoreUnavailable, TryAgain
 from rackwright.core.ports import Event, PlanRecord, Store, Transaction
 from rackwright.engine.changes import Changes
+from rackwright.engine.documents import keep_in_step
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.machines import scope_named
 from rackwright.engine.rollout import roll_out
@@ -78,6 +79,7 @@ async def compute_next(store: Store, library: CatalogLibrary, settings: PolicySe
                 told = _applied(ended, await _name(tx, plan))
                 await tx.record([told])
                 await tx.note([_changed(ended, told)], Asked(plan.created_by))
+                await keep_in_step(tx)
             else:
                 await tx.rollback()
     except (TryAgain, StoreUnavailable):

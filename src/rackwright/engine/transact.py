@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from rackwright.core.errors import TryAgain
 from rackwright.core.ports import Store, Transaction
+from rackwright.engine.documents import keep_in_step
 
 T = TypeVar("T")
 
@@ -16,12 +17,14 @@ REPEATS = 20
 
 
 async def transact(store: Store, work: Callable[[Transaction], Awaitable[T]]) -> T:
-    """Run ``work`` in a transaction and give what it gives; repeat it when the store says that it got in the way of
-    another (TryAgain), at most REPEATS times."""
+    """Run ``work`` in a transaction and give what it gives; what racks serve follows in the same one. It is repeated
+    when the store says that it got in the way of another (TryAgain), at most REPEATS times."""
     for repeat in range(REPEATS):
         try:
             async with store.transaction() as tx:
-                return await work(tx)
+                done = await work(tx)
+                await keep_in_step(tx)
+                return done
         except TryAgain:
             if repeat == REPEATS - 1:
                 raise

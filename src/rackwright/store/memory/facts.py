@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from rackwright.core.facts import Fact, FactWrite, touches
+from rackwright.core.serving import concerns
 from rackwright.store.batches import ADDRESS, addresses, one_per_fact, readdressed, two_nodes, two_writers
 from rackwright.store.memory.work import Work
 from rackwright.store.refusals import unknown
@@ -20,7 +21,9 @@ class FactWork(Work):
         self._check_addresses(batch)
         for write in batch:
             self._check_writer(write)
-        return [fact for write in batch if (fact := self._put(write)) is not None]
+        changed = [fact for write in batch if (fact := self._put(write)) is not None]
+        self.mark_served(fact.scope for fact in changed if concerns(fact.path))
+        return changed
 
     async def facts(self, scopes: Collection[int], paths: Collection[str]) -> list[Fact]:
         """See the port."""

@@ -40,6 +40,7 @@ class ScopeWork(RollupWork):
         tables.scopes[id] = msgspec.structs.replace(scope, id=id, created_at=time.time(), last_seen=None)
         if secret is not None:
             tables.secrets[id] = secret
+        self.mark_served([id])
         return id
 
     async def add_nodes(self, nodes: Sequence[Scope]) -> list[int]:
@@ -88,6 +89,8 @@ class ScopeWork(RollupWork):
         tables.waves.pop(scope, None)
         tables.sealed = {key: data for key, data in tables.sealed.items() if key[0] != scope}
         tables.limits = {key: amount for key, amount in tables.limits.items() if key[0] != scope}
+        tables.serving.pop(scope, None)
+        self.mark_served([scope])
 
     def _standing_in(self, scope: int) -> Scope | None:
         tables = self.tables

@@ -17,6 +17,7 @@ from rackwright.store.memory.plans import PlanWork
 from rackwright.store.memory.reads import ReadWork
 from rackwright.store.memory.roster import MemoryRoster
 from rackwright.store.memory.sealed import SealedWork
+from rackwright.store.memory.served import ServedWork
 from rackwright.store.memory.steering import SteeringWork
 from rackwright.store.memory.tables import Tables
 from rackwright.store.memory.views import MemoryViews
@@ -24,7 +25,17 @@ from rackwright.store.news import Board
 
 
 class MemoryTransaction(
-    FactWork, HistoryWork, ReadWork, ClaimWork, GraphWork, DeploymentWork, PlanWork, SteeringWork, JobWork, SealedWork
+    FactWork,
+    HistoryWork,
+    ReadWork,
+    ClaimWork,
+    GraphWork,
+    DeploymentWork,
+    PlanWork,
+    SteeringWork,
+    JobWork,
+    SealedWork,
+    ServedWork,
 ):
     """The port's Transaction on a working copy."""
 

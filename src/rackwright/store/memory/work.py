@@ -14,6 +14,7 @@ class Work:
         self._tables = tables
         self._over = False
         self.news: dict[tuple[str, str], None] = {}
+        self._to_serve: set[int] = set()
 
     @property
     def tables(self) -> Tables:
@@ -39,3 +40,7 @@ class Work:
     def tell_racks(self, racks: Iterable[int | None]) -> None:
         """Wake racks that have new work."""
         self.tell("work", *(rack for rack in racks if rack is not None))
+
+    def mark_served(self, scopes: Iterable[int]) -> None:
+        """See the port."""
+        self._to_serve.update(scopes)

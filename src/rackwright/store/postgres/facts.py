@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from rackwright.core.facts import Fact, FactWrite
+from rackwright.core.serving import concerns
 from rackwright.store.batches import addresses, one_per_fact, readdressed, two_nodes, two_writers
 from rackwright.store.postgres.session import Json, columns
 from rackwright.store.postgres.work import Work
@@ -29,6 +30,7 @@ class FactWork(Work):
             await self._check_writers(batch)
         by_key = {(write.scope, write.path): write for write in batch}
         revisions = {(scope, path): revision for scope, path, revision in changed}
+        self.mark_served(scope for scope, path in revisions if concerns(path))
         return [
             Fact(scope, path, by_key[scope, path].value, revisions[scope, path], by_key[scope, path].writer)
             for scope, path in sorted(revisions)

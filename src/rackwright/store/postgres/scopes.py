@@ -34,6 +34,7 @@ class ScopeWork(Work):
         )
         if id is None:
             raise name_taken(scope.kind, scope.name)
+        self.mark_served([int(id)])
         return int(id)
 
     async def add_nodes(self, nodes: Sequence[Scope]) -> list[int]:
@@ -43,6 +44,7 @@ class ScopeWork(Work):
         taken = next((node.name for node in nodes if node.name not in ids), None) or repeated(nodes)
         if taken is not None:
             raise name_taken("node", taken)
+        self.mark_served(ids.values())
         return [ids[node.name] for node in nodes]
 
     async def set_alive(self, scope: int, *, alive: bool | None = None, available: bool | None = None) -> None:
@@ -71,3 +73,4 @@ class ScopeWork(Work):
         await self.run("remove_rows", scope)
         await self.run("remove_facts", scope)
         await self.run("remove_scope", scope)
+        self.mark_served([scope])

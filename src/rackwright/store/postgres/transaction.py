@@ -19,6 +19,7 @@ from rackwright.store.postgres.plans import PlanWork
 from rackwright.store.postgres.reads import ReadWork
 from rackwright.store.postgres.scopes import ScopeWork
 from rackwright.store.postgres.sealed import SealedWork
+from rackwright.store.postgres.served import ServedWork
 from rackwright.store.postgres.session import Connection
 from rackwright.store.postgres.steering import SteeringWork
 from rackwright.store.postgres.wanted import Wanted
@@ -36,6 +37,7 @@ class PostgresTransaction(
     PlanWork,
     SteeringWork,
     JobWork,
+    ServedWork,
     SealedWork,
 ):
     """The port's Transaction on one connection."""

@@ -13,6 +13,7 @@ class Work(Session):
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self._news: dict[tuple[str, str], None] = {}
+        self._to_serve: set[int] = set()
 
     def tell(self, channel: str, *payloads: object) -> None:
         """Send news when the transaction commits."""
@@ -22,6 +23,10 @@ class Work(Session):
     def tell_racks(self, racks: Iterable[int | None]) -> None:
         """Wake racks that have new work."""
         self.tell("work", *(rack for rack in racks if rack is not None))
+
+    def mark_served(self, scopes: Iterable[int]) -> None:
+        """See the port."""
+        self._to_serve.update(scopes)
 
     async def send_news(self) -> None:
         """Hand the news to PostgreSQL, which delivers them after the commit and only then."""

@@ -1,0 +1,155 @@
+"""From the facts of a node or a rack to what its rack serves: pure, and the same for whoever asks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from rackwright.core.bootenv import READS as BOOTENV_READS
+from rackwright.core.bootenv import derive
+from rackwright.core.facts import lookup
+from rackwright.core.served import Network, ServedNode, ServedRack
+
+MACS = ("desired.macs", "observed.macs")
+"""Facts with lists of Ethernet addresses: those that people gave, and those that the machine reported."""
+
+NODE_READS = (
+    *BOOTENV_READS,
+    *MACS,
+    "desired.address",
+    "desired.hostname",
+    "desired.os.hostname",
+    "desired.power",
+    "machine.epoch",
+)
+"""The facts of a node from which its ``ServedNode`` follows."""
+
+RACK_READS = ("desired.rack",)
+"""The facts of a rack from which its ``ServedRack`` follows."""
+
+_HEADS = tuple(dict.fromkeys((*NODE_READS, *RACK_READS)))
+_ABOVE = frozenset(path[:end] for path in _HEADS for end, letter in enumerate(path) if letter == ".")
+
+DAY = 86_400_000_000
+"""A day in generations: they are microseconds since the epoch, or one more than the one before where that is later."""
+
+
+def concerns(path: str) -> bool:
+    """Whether a change of the fact at this path may change what is served. It may say yes where nothing changes."""
+    return path.startswith(_HEADS) or path in _ABOVE
+
+
+class ServedPlace(msgspec.Struct, frozen=True):
+    """One document that a rack is to serve: of a node, or of the rack itself. None: it is no longer there."""
+
+    rack: int
+    scope: int
+    document: bytes | None
+
+
+class Serving(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a rack is with what it is to serve. Times are seconds."""
+
+    generation: int
+    """The newest."""
+    applied: int = -1
+    """The newest that the rack has said to answer from; -1: none yet."""
+    effect: float | None = None
+    """From the commit of the newest change that is answered until it was."""
+    report: Mapping[str, Any] = {}
+    """What the rack last said of its networks: see ``Applied.report``."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What a rack's replica lacks: documents by scope, with the generation at which they stand. ``full``: all that
+    there is, because nobody knows any more what came since."""
+
+    generation: int
+    full: bool
+    documents: Sequence[tuple[int, bytes | None]]
+
+
+class ServedErrands(Protocol):
+    """The part of the store's port that is about what racks serve. The counter of a rack is its row in the store, and
+    is locked last of all, racks in the order of their ids: so its generations are committed in order."""
+
+    def to_serve(self) -> Collection[int]:
+        """Scopes of which this transaction may have changed what is served; they are told once."""
+
+    def mark_served(self, scopes: Iterable[int]) -> None:
+        """Let ``to_serve`` tell these too."""
+
+    async def lock_serving(self, scopes: Collection[int]) -> list[tuple[int, int]]:
+        """Lock the counters of the racks that serve, or now have to serve, one of these scopes. Gives (rack, scope)
+        pairs, of the places where they are served and of those where they stand now; racks that never asked for
+        anything are left out."""
+
+    async def serve(self, places: Sequence[ServedPlace]) -> None:
+        """Keep the documents that differ, under a new generation of their rack, and wake the rack. The counters are
+        locked already."""
+
+    async def ask_to_serve(self, rack: int) -> bool:
+        """The rack wants to be served: from now on its counter is there. True once every transaction that did not yet
+        know of that has ended, so that all documents can be made."""
+
+    async def lock_rack(self, rack: int) -> tuple[bool, list[int]]:
+        """Lock a rack's counter; gives whether all documents have been made, and the nodes that stand in it."""
+
+    async def made_all(self, rack: int) -> None:
+        """All documents of the rack have been made."""
+
+    async def step(self, rack: int, after: int) -> Step | None:
+        """What lies between this generation and now; None when nothing does."""
+
+    async def note_applied(self, rack: int, generation: int, report: Mapping[str, Any]) -> None:
+        """The rack answers from this generation. What no replica can ask for any more is dropped."""
+
+    async def serving(self, racks: Collection[int] | None) -> dict[int, Serving]:
+        """How far racks are, by id; None: all. Racks that never asked are left out."""
+
+    async def allocations(self, scopes: Collection[int]) -> dict[int, str]:
+        """The allocation of machines by scope; nodes that are none are left out."""
+
+
+def project_node(id: int, name: str, facts: Mapping[str, Any], allocation: str = "new") -> ServedNode:
+    """What a rack serves to a node with these facts (by path; see NODE_READS)."""
+    seen = {path: value for path in NODE_READS if (value := lookup(facts, path)[1]) is not None}
+    power = seen.get("desired.power")
+    epoch = seen.get("machine.epoch")
+    return ServedNode(
+        id=id,
+        name=name,
+        macs=_macs([seen.get(path) for path in MACS]),
+        address=seen.get("desired.address"),
+        hostname=str(seen.get("desired.hostname") or seen.get("desired.os.hostname") or ""),
+        allocation=allocation,
+        bootenv=derive(seen),
+        power=power if isinstance(power, dict) else None,
+        epoch=epoch if isinstance(epoch, int) else 0,
+    )
+
+
+def project_rack(name: str, facts: Mapping[str, Any]) -> tuple[ServedRack, str]:
+    """What a rack with these facts (by path; see RACK_READS) serves of its own, and what is wrong with its networks:
+    those are then left out."""
+    _, settings = lookup(facts, "desired.rack")
+    if not isinstance(settings, dict):
+        return ServedRack(name=name), ""
+    rest = {key: value for key, value in settings.items() if key != "networks"}
+    try:
+        networks = msgspec.convert(settings.get("networks") or [], tuple[Network, ...])
+    except msgspec.ValidationError as error:
+        return ServedRack(name=name, settings=rest), str(error)
+    return ServedRack(name=name, networks=networks, settings=rest), ""
+
+
+def document(served: ServedNode | ServedRack) -> bytes:
+    """The one form in which it is kept and compared."""
+    return msgspec.json.encode(served, order="deterministic")
+
+
+def _macs(lists: Iterable[Any]) -> tuple[str, ...]:
+    given = [mac for macs in lists if isinstance(macs, list) for mac in macs if isinstance(mac, str)]
+    return tuple(dict.fromkeys(mac.lower().replace("-", ":") for mac in given))

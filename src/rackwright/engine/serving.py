@@ -1,0 +1,94 @@
+"""What racks ask for of what they are to serve, and what they say that they have done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from rackwright.core.errors import Conflict
+from rackwright.core.ports import Event, Scope, Store, Transaction
+from rackwright.core.served import Applied, Delta, ServedNode, ServedRack
+from rackwright.core.serving import Step
+from rackwright.engine.documents import documents
+from rackwright.engine.transact import transact
+
+AT_ONCE = 5000
+"""Nodes whose documents are made at the same time."""
+
+PAUSE = 0.05
+"""Seconds between two looks whether transactions that are under way have ended."""
+
+
+async def begin(store: Store, rack: int) -> None:
+    """See to it that everything that this rack serves is there and kept in step from now on. The first time it makes
+    all documents, once those transactions have ended that did not know of it."""
+    while not await transact(store, lambda tx: tx.ask_to_serve(rack)):
+        await asyncio.sleep(PAUSE)
+    await transact(store, lambda tx: _make_all(tx, rack))
+
+
+async def delta(store: Store, rack: int, after: int) -> Delta | None:
+    """What a replica of this rack at generation ``after`` lacks; None: nothing."""
+
+    async def work(tx: Transaction) -> Step | None:
+        return await tx.step(rack, after)
+
+    step = await transact(store, work)
+    return None if step is None else _delta(step, rack, after)
+
+
+async def applied(store: Store, rack: int, said: Applied) -> None:
+    """Take a rack's word of what it answers from. Raises Conflict for a generation that it was never given."""
+
+    async def work(tx: Transaction) -> None:
+        known = (await tx.serving([rack])).get(rack)
+        if known is None or said.generation > known.generation:
+            what = f"the rack says that it answers from generation {said.generation}, which does not exist"
+            raise Conflict(what, mend="ask for everything anew, with after=-1")
+        await tx.record(_told(await tx.scopes([rack]), known.report, said.report))
+        await tx.note_applied(rack, said.generation, said.report)
+
+    await transact(store, work)
+
+
+async def _make_all(tx: Transaction, rack: int) -> None:
+    complete, nodes = await tx.lock_rack(rack)
+    if complete:
+        return
+    for start in range(0, len(nodes) + 1, AT_ONCE):
+        part = nodes[start : start + AT_ONCE]
+        scopes = [rack, *part] if start == 0 else part
+        await tx.serve(await documents(tx, [(rack, scope) for scope in scopes]))
+    await tx.made_all(rack)
+
+
+def _told(scopes: Mapping[int, Scope], before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Event]:
+    """Foreign DHCP servers that a rack has seen, each once."""
+    known = set(before.get("foreign", ()))
+    return [
+        Event(
+            kind="dhcp.foreign",
+            text=f"another DHCP server answers on the rack's network: {server}; machines may boot from it",
+            scope=scope.name,
+            data={"server": server},
+        )
+        for scope in scopes.values()
+        for server in now.get("foreign", ())
+        if server not in known
+    ]
+
+
+def _delta(step: Step, rack: int, after: int) -> Delta:
+    nodes = [document for scope, document in step.documents if scope != rack and document is not None]
+    own = next((document for scope, document in step.documents if scope == rack and document is not None), None)
+    return Delta(
+        after=after,
+        generation=step.generation,
+        full=step.full,
+        rack=None if own is None else msgspec.json.decode(own, type=ServedRack),
+        nodes=tuple(msgspec.json.decode(document, type=ServedNode) for document in nodes),
+        gone=() if step.full else tuple(scope for scope, document in step.documents if document is None),
+    )
