@@ -26,10 +26,11 @@ class Desk(Protocol):
     """Hands tasks to the agents of machines."""
 
     async def carry_out(self, to: Recipient, task: AgentTask, log: str) -> Ended:
-        """Hand over a task and give its result, however long that takes; what the agent says is written to the file
-        ``log``. An agent that is not there yet is waited for. When this is cancelled the agent is told to end the task.
+        """Hand over a task and give its result; what the agent says is written to the file ``log``. An agent that is
+        not there yet is waited for. When this is cancelled the agent is told to end the task.
 
-        Raises ``Retryable`` when the agent that had the task is gone: the machine restarted, or is silent.
+        Raises ``Retryable`` when no agent comes for it in ``task.timeout`` seconds, or when the one that had it is
+        gone: the machine restarted, or is silent. Raises ``Permanent`` when the agent is not done in that time.
         """
 
 

@@ -20,7 +20,7 @@ import msgspec
 import structlog
 
 from rackwright.core.desk import RESTARTS, Recipient
-from rackwright.core.errors import Retryable
+from rackwright.core.errors import DriverError, Permanent, Retryable
 from rackwright.core.jig import folder_name
 from rackwright.core.machine_messages import AgentTask, Ended, Poll, Register, Said, Work
 
@@ -181,11 +181,15 @@ class AgentDesk:
             errand.ended.set_exception(Retryable(f"{who} while it worked on this", where=errand.to.node))
 
     async def _watched(self, place: Place, errand: Errand) -> Ended:
-        """Wait for the end; an agent that took the task and then says nothing is given up."""
+        """Wait for the end, as long as there is hope for it."""
+        deadline = time.monotonic() + errand.task.timeout
         while True:
-            done, _ = await asyncio.wait({errand.ended}, timeout=silence / 3)
+            left = deadline - time.monotonic()
+            done, _ = await asyncio.wait({errand.ended}, timeout=max(min(left, silence / 3), 0))
             if done:
                 return errand.ended.result()
+            if time.monotonic() >= deadline:
+                raise _too_late(place, errand)
             quiet = time.monotonic() - place.heard
             if errand.handed is not None and quiet > silence and errand.task.action not in RESTARTS:
                 what = f"the agent took this and has said nothing for {quiet:.0f} s: the machine hangs or lost power"
@@ -219,6 +223,19 @@ def _fits(to: Recipient, session: Session) -> bool:
     """Whether the agent of this session may have what is meant for ``to``."""
     system = not to.systems or session.system in to.systems
     return system and (not to.request or session.request == to.request)
+
+
+def _too_late(place: Place, errand: Errand) -> DriverError:
+    """Why a task was not done in its time."""
+    task, to, session = errand.task, errand.to, place.session
+    if errand.handed is not None:
+        what = f"the agent has not done `{task.action}` within {task.timeout:g} s and is told to end it"
+        return Permanent(what, where=to.node, mend="raise `timeout` of the task if it needs longer")
+    wanted = " or ".join(to.systems) or "any system"
+    wanted += f" for request {to.request!r}" if to.request else ""
+    there = f"one in {session.system or 'an unknown system'} for {session.request!r}" if session.boot_id else "none"
+    what = f"no agent in {wanted} came for `{task.action}` within {task.timeout:g} s; the last that was seen: {there}"
+    return Retryable(what, where=to.node, mend="look at the machine's console")
 
 
 def _append(path: str, before: int, said: Said) -> None:

@@ -1,0 +1,58 @@
+"""The jig ``boot``: waits until the rack answers a machine with what its task wants it to boot.
+
+Parameters: ``request`` (the boot environment's), and ``kind`` where only one will do. It writes the fact
+``served.boot``. A task that restarts the machine comes after it, so that no machine boots what was true before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from rackwright.core.bootenv import Kind
+from rackwright.core.desk import BootService
+from rackwright.core.errors import Retryable
+from rackwright.core.jig import Outcome, Work
+from rackwright.drivers.jig.surroundings import parameters_as
+
+FACT = "served.boot"
+
+
+class BootParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What must be served."""
+
+    request: str
+    kind: Kind | None = None
+
+
+class BootJig:
+    """One rack's: ``service`` answers what its machines boot."""
+
+    def __init__(self, service: BootService) -> None:
+        self.service = service
+
+    async def open(self) -> None:
+        """Nothing is ever left behind."""
+
+    async def run(self, work: Work) -> Outcome:
+        """Wait for it."""
+        wanted = parameters_as(BootParameters, work)
+        claim = work.claim
+        try:
+            async with asyncio.timeout(claim.timeout):
+                now = await self.service.served(claim.scope, wanted.request, wanted.kind)
+        except TimeoutError:
+            what = f"rack {work.rack} has not been told within {claim.timeout:g} s to boot {wanted.request!r} there"
+            raise Retryable(what, where=claim.scope, mend="has a newer request replaced it?") from None
+        return Outcome(facts={FACT: msgspec.to_builtins(now)})
+
+    def kept(self) -> list[int]:
+        """Nothing is kept."""
+        return []
+
+    async def drop(self, ids: list[int]) -> None:
+        """There is nothing to stop."""
+
+    async def close(self, grace: float) -> None:
+        """Nothing is kept."""
