@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-from qemu.qmp import QMPClient, QMPError
+from qemu.qmp import EventListener, QMPClient, QMPError
 
 from rackwright.core.errors import Permanent, Retryable
 from rackwright.sim import qemu
@@ -26,6 +26,8 @@ CONNECT_PATIENCE = 30.0
 """Seconds for QEMU to open its control socket."""
 QUIT_PATIENCE = 10.0
 """Seconds for QEMU to end when it is asked to."""
+SETTLE = 2.0
+"""Seconds in which resets belong together: SeaBIOS resets a machine once more when it was reset while it ran."""
 LOOK = 0.02
 
 DEFAULT_ORDER: tuple[Device, ...] = ("network", "disk")
@@ -51,6 +53,8 @@ class Machine:
         self._tell = tell
         self._always: Device = DEFAULT_ORDER[0]
         self._once: Device | None = None
+        self._choices = 0
+        """How often a device was chosen."""
         self._process: Process | None = None
         self._control: QMPClient | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -83,6 +87,7 @@ class Machine:
 
     async def boot_from(self, device: Device | None, *, once: bool) -> None:
         """Set what the next start (``once``), or each start, tries first. None takes a choice for one start back."""
+        self._choices += 1
         if device is None or once:
             self._once = device
         else:
@@ -158,8 +163,6 @@ class Machine:
     async def _live(self, process: Process, control: QMPClient) -> None:
         """Follow the machine until its process has ended."""
         with control.listener("RESET") as resets:
-            if self._once:
-                await self._used_up()
             following = asyncio.create_task(self._follow(resets))
             await process.wait()
             following.cancel()
@@ -169,17 +172,22 @@ class Machine:
         self._say("off")
 
     async def _follow(self, resets: EventListener) -> None:
+        await self._settle(resets)
         async for _ in resets:
             self._began()
-            await self._used_up()
+            await self._settle(resets)
 
     def _began(self) -> None:
         self.starts += 1
         self._say("start", self.next_device[0])
 
-    async def _used_up(self) -> None:
-        """The firmware has begun with the order that was set: the one for later starts comes into its place."""
-        if self._once:
+    async def _settle(self, resets: EventListener) -> None:
+        """The firmware has begun with the order that was set: the one for later starts comes into its place, unless
+        somebody has chosen anew meanwhile."""
+        choices = self._choices
+        await asyncio.sleep(SETTLE)
+        resets.clear()
+        if self._once and choices == self._choices:
             self._once = None
             await self._set_order(self._order())
 

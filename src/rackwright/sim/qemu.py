@@ -16,8 +16,8 @@ from rackwright.sim.shape import Device, Shape
 QEMU = "qemu-system-x86_64"
 UEFI_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 UEFI_VARIABLES = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
-NETWORK_ROM = Path("/usr/lib/ipxe/qemu/pxe-virtio.rom")
-"""iPXE as the network card's boot ROM, for BIOS."""
+NETWORK_ROM = Path("/usr/lib/ipxe/qemu/efi-virtio.rom")
+"""iPXE as the network card's boot ROM, for BIOS. QEMU takes it by itself, and only then fits it to the card."""
 
 NEEDED: dict[str, str] = {
     QEMU: "qemu-system-x86",
@@ -60,7 +60,7 @@ def command(shape: Shape, folder: Path, order: tuple[Device, ...]) -> list[str]:
     is in ``folder``. The machine is killed when its starter dies."""
     return [
         *(found("setpriv"), "--pdeathsig", "KILL", "--", found(QEMU)),
-        *("-name", shape.name, "-machine", "q35", "-accel", "tcg", "-m", str(shape.memory), "-smp", "1"),
+        *("-name", shape.name, "-machine", "q35,graphics=off", "-accel", "tcg", "-m", str(shape.memory), "-smp", "1"),
         *("-nodefaults", "-no-user-config", "-display", "none", "-boot", "menu=off,strict=on"),
         *("-uuid", str(shape.uuid), "-smbios", _identity(shape)),
         *("-qmp", f"unix:{folder / 'qmp'},server=on,wait=off"),
@@ -99,12 +99,12 @@ def _disk(shape: Shape, folder: Path, order: tuple[Device, ...]) -> list[str]:
 
 def _nics(shape: Shape, order: tuple[Device, ...]) -> list[str]:
     # UEFI brings a driver and PXE of its own; with a ROM too, each would offer the same card.
-    rom = NETWORK_ROM if shape.firmware == "bios" else ""
+    rom = "" if shape.firmware == "bios" else ",romfile="
     words = []
     for nic in range(shape.nics):
         index = f",bootindex={boot_index('network', order)}" if nic == 0 else ""
         words += ["-netdev", f"tap,id=net{nic},ifname={shape.tap(nic)},script=no,downscript=no"]
-        words += ["-device", f"virtio-net-pci,id=nic{nic},netdev=net{nic},mac={shape.mac(nic)},romfile={rom}{index}"]
+        words += ["-device", f"virtio-net-pci,id=nic{nic},netdev=net{nic},mac={shape.mac(nic)}{rom}{index}"]
     return words
 
 

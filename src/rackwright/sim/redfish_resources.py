@@ -159,7 +159,13 @@ def session(number: str, user: str) -> Json:
 def update_service() -> Json:
     """Which firmware there is; none can be written."""
     named = _named(f"{ROOT}/UpdateService", "#UpdateService.v1_8_0.UpdateService", "UpdateService", "Firmware")
-    return {**named, "ServiceEnabled": False, "FirmwareInventory": link(f"{ROOT}/UpdateService/FirmwareInventory")}
+    update = {"target": f"{ROOT}/UpdateService/Actions/UpdateService.SimpleUpdate"}
+    return {
+        **named,
+        "ServiceEnabled": False,
+        "FirmwareInventory": link(f"{ROOT}/UpdateService/FirmwareInventory"),
+        "Actions": {"#UpdateService.SimpleUpdate": update},
+    }
 
 
 def firmware(name: str, version: str) -> Json:

@@ -15,7 +15,7 @@ from rackwright.sim.qemu import found
 SWITCH = "provision"
 """The bridge that the rack and all machines are on."""
 BMC_NETWORK = "bmc"
-"""The interface with the addresses of the BMCs."""
+"""The interface with the addresses of the BMCs: a bridge that nothing is on (not every kernel has dummy links)."""
 SPARE = "spare"
 """A cable with both ends in place: it gives the switch a carrier before any machine is on. Kea opens no interface
 without one."""
@@ -43,12 +43,12 @@ def lay(namespace: str, rack: IPv4Interface, bmcs: IPv4Interface, taps: Iterable
         *(step for tap in taps for step in (f"tuntap add {tap} mode tap", f"link set {tap} master {SWITCH} up")),
         f"link set {SWITCH} up",
         f"address add {rack} brd + dev {SWITCH}",
-        f"link add {BMC_NETWORK} type dummy",
+        f"link add {BMC_NETWORK} type bridge",
         f"link set {BMC_NETWORK} up",
         f"address add {bmcs} brd + dev {BMC_NETWORK}",
     ]
-    subprocess_input = "\n".join(steps) + "\n"
-    _run([ip, "-n", namespace, "-batch", "-"], subprocess_input)
+    lines = "\n".join(steps) + "\n"
+    _run([ip, "-n", namespace, "-batch", "-"], lines)
 
 
 def add_addresses(namespace: str, interface: str, addresses: Iterable[IPv4Interface]) -> None:
