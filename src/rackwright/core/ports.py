@@ -20,6 +20,7 @@ from rackwright.core.audit import NOBODY, Asked, Change
 from rackwright.core.errands import HookErrands, JobErrands, SealedErrands
 from rackwright.core.facts import Fact, FactWrite
 from rackwright.core.limits import Limit, Running
+from rackwright.core.machines import MachineErrands
 from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask, Run
 from rackwright.core.parking import ParkingErrands
 from rackwright.core.retention import Arrangement, Part, Series
@@ -127,7 +128,9 @@ class PlanRecord(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: float | None = None
 
 
-class Transaction(HookErrands, JobErrands, RollupErrands, ParkingErrands, SealedErrands, ServedErrands, Protocol):
+class Transaction(
+    HookErrands, JobErrands, RollupErrands, ParkingErrands, SealedErrands, ServedErrands, MachineErrands, Protocol
+):
     """One unit of work: all of it is kept, or nothing."""
 
     async def put_facts(self, writes: Sequence[FactWrite]) -> list[Fact]:

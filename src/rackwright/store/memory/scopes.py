@@ -86,6 +86,7 @@ class ScopeWork(RollupWork):
             table.pop(scope, None)
         tables.members.pop(scope, None)
         tables.steering.pop(scope, None)
+        tables.machines.pop(scope, None)
         tables.waves.pop(scope, None)
         tables.sealed = {key: data for key, data in tables.sealed.items() if key[0] != scope}
         tables.limits = {key: amount for key, amount in tables.limits.items() if key[0] != scope}

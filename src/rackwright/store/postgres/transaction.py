@@ -14,6 +14,7 @@ from rackwright.store.postgres.facts import FactWork
 from rackwright.store.postgres.graphs import GraphWork
 from rackwright.store.postgres.history import HistoryWork
 from rackwright.store.postgres.jobs import JobWork
+from rackwright.store.postgres.machines import MachineWork
 from rackwright.store.postgres.moves import MoveWork
 from rackwright.store.postgres.plans import PlanWork
 from rackwright.store.postgres.reads import ReadWork
@@ -38,6 +39,7 @@ class PostgresTransaction(
     SteeringWork,
     JobWork,
     ServedWork,
+    MachineWork,
     SealedWork,
 ):
     """The port's Transaction on one connection."""
