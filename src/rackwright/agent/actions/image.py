@@ -178,11 +178,20 @@ def _finish_root(job: Job, disk: Disk, root: int) -> None:
             elif grow:
                 job.say("its file system is not ext4: it is left to the installed system to grow it\n")
             for seed in job.parameters.get("seed") or ():
-                job.say(f"seeded {rootfs.plant(folder, seed)}\n")
+                job.say(f"seeded {rootfs.plant(folder, _filled(job, seed))}\n")
     except (partitions.Unfit, rootfs.Stuck) as error:
         raise Failed(f"{disk.path}, partition {root}: {error}") from None
     except OSError as error:
         raise Failed(f"{disk.path}, partition {root}: {error.strerror or error}") from None
+
+
+def _filled(job: Job, seed: dict[str, Any]) -> dict[str, Any]:
+    """A first file with the places ``${DOOR}``, ``${TOKEN}`` and ``${REQUEST}`` in it filled: by these the installed
+    system finds its rack, and no fact holds the token."""
+    content = str(seed.get("content", ""))
+    for name, value in (("DOOR", job.door.url), ("TOKEN", job.door.token), ("REQUEST", job.text("request"))):
+        content = content.replace(f"${{{name}}}", value)
+    return {**seed, "content": content}
 
 
 def _settled(act: Callable[[], None], tries: int = 20) -> None:

@@ -1,7 +1,8 @@
 """The jig ``boot``: waits until the rack answers a machine with what its task wants it to boot.
 
-Parameters: ``request`` (the boot environment's), and ``kind`` where only one will do. It writes the fact
-``served.boot``. A task that restarts the machine comes after it, so that no machine boots what was true before.
+Parameters: ``request`` (the boot environment's), and ``kind`` where only one will do. What is served is given as the
+fact that the task declares, if it declares one: a fact has one writer, and a graph may wait more than once. A task that
+restarts the machine comes after it, so that no machine boots what was true before.
 """
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ from rackwright.core.desk import BootService
 from rackwright.core.errors import Retryable
 from rackwright.core.jig import Outcome, Work
 from rackwright.drivers.jig.surroundings import parameters_as
-
-FACT = "served.boot"
 
 
 class BootParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,7 +44,7 @@ class BootJig:
         except TimeoutError:
             what = f"rack {work.rack} has not been told within {claim.timeout:g} s to boot {wanted.request!r} there"
             raise Retryable(what, where=claim.scope, mend="has a newer request replaced it?") from None
-        return Outcome(facts={FACT: msgspec.to_builtins(now)})
+        return Outcome(facts={path: msgspec.to_builtins(now) for path in claim.writes[:1]})
 
     def kept(self) -> list[int]:
         """Nothing is kept."""
