@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from starlette.responses import Response
 
@@ -10,13 +12,22 @@ from rackwright.api.bodies import nothing, reply
 from rackwright.api.call import PREFIX, Call, route
 from rackwright.api.names import split, unknown
 from rackwright.api.pages import whole
-from rackwright.engine import machines
+from rackwright.core.errors import InvalidInput
+from rackwright.core.facts import PEOPLE, FactWrite
+from rackwright.engine import intake, machines
+from rackwright.engine.transact import transact
 
 
 class NewRack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A rack to be known."""
 
     name: str
+
+
+class RackChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is wished of a rack: its ``desired.*`` facts by path, null deletes; what is left out stays."""
+
+    facts: dict[str, Any]
 
 
 class RacksQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,6 +64,18 @@ async def add_rack(call: Call) -> Response:
     return reply({"name": rack.name, "token": token}, 201, location)
 
 
+async def change_rack(call: Call) -> Response:
+    """Change what is wished of a rack: its networks, its discovery image, whether it accepts unknown machines."""
+    services, name, change = call.services, call.path["name"], await call.body(RackChange)
+    strange = sorted(path for path in change.facts if not path.startswith("desired."))
+    if strange:
+        raise InvalidInput(f"{strange[0]} is not for people to set", where="/facts", mend="set facts below `desired`")
+    rack = await transact(services.store, lambda tx: machines.scope_named(tx, "rack", name))
+    writes = [FactWrite(rack.id, path, value, PEOPLE) for path, value in change.facts.items()]
+    await intake.put_facts(call.store, services.catalogs, writes)
+    return await get_rack(call)
+
+
 async def delete_rack(call: Call) -> Response:
     """Forget a rack; refused while nodes stand in it."""
     await machines.remove(call.store, "rack", call.path["name"])
@@ -64,5 +87,6 @@ routes = [
     route("GET", f"{PREFIX}/racks", list_racks, "read"),
     route("POST", f"{PREFIX}/racks", add_rack, "admin"),
     route("GET", f"{PREFIX}/racks/{{name}}", get_rack, "read"),
+    route("PATCH", f"{PREFIX}/racks/{{name}}", change_rack, "admin"),
     route("DELETE", f"{PREFIX}/racks/{{name}}", delete_rack, "admin"),
 ]

@@ -33,6 +33,7 @@ COMMANDS = {
     "job": Lazy("rackwright.cli.job:job", "Ask for work now or later; retry or cancel it."),
     "up": Lazy("rackwright.commands.up:up", "Run api, conductor and racks on this machine."),
     "demo": Lazy("rackwright.commands.demo:demo", "From nothing to a running cluster, and through its troubles."),
+    "lab": Lazy("rackwright.commands.lab:lab", "Machines without hardware, on this host."),
     "serialize": Lazy(
         "rackwright.commands.serialize:serialize_command", "Evaluate a catalog for nodes, without a server."
     ),
