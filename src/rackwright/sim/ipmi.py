@@ -38,22 +38,23 @@ class IpmiBmc(pyghmi_bmc.Bmc):
     def __init__(self, bmc: Bmc, address: str, port: int = PORT) -> None:
         self._bmc = bmc
         self._flags = 0
+        self._closed = False
         self._loop = asyncio.get_running_loop()
         super().__init__(_Passwords(bmc), port=port, bmcuuid=bmc.machine.shape.uuid, address=address)
         _listen()
 
     def close(self) -> None:
-        """Answer no more."""
-        self.serversocket.close()
+        """Answer no more. The socket stays open to the process's end: pyghmi's listener cannot let go of one."""
+        self._closed = True
 
     def sessionless_data(self, data: Any, sockaddr: Any) -> None:
         """Packets before a session is there; none is answered while the BMC is gone."""
-        if not self._bmc.faults.gone:
+        if not (self._bmc.faults.gone or self._closed):
             super().sessionless_data(data, sockaddr)
 
     def handle_raw_request(self, request: Any, session: Any) -> None:
         """A request of a session."""
-        if self._bmc.faults.gone:
+        if self._bmc.faults.gone or self._closed:
             return
         if self._bmc.faults.slow:
             answer = super().handle_raw_request

@@ -198,9 +198,10 @@ class Machine:
     async def _set_order(self, order: tuple[Device, ...]) -> None:
         """Change the order of a machine that is on; it counts from the next start."""
         # Two devices may not have the same place at any time: they are taken out of the order first.
-        for name in qemu.DEVICE_IDS.values():
+        devices = qemu.devices(self.shape)
+        for name in devices.values():
             await self._ask("qom-set", path=f"/machine/peripheral/{name}", property="bootindex", value=-1)
-        for device, name in qemu.DEVICE_IDS.items():
+        for device, name in devices.items():
             place = qemu.boot_index(device, order)
             await self._ask("qom-set", path=f"/machine/peripheral/{name}", property="bootindex", value=place)
 

@@ -30,9 +30,6 @@ NEEDED: dict[str, str] = {
 
 PLACES = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")
 
-DEVICE_IDS: dict[Device, str] = {"network": "nic0", "disk": "disk0"}
-"""QEMU's names for what can be booted."""
-
 
 def missing(needed: Mapping[str, str]) -> dict[str, str]:
     """What of ``needed`` is not on this host, with its package."""
@@ -72,6 +69,11 @@ def command(shape: Shape, folder: Path, order: tuple[Device, ...]) -> list[str]:
         *_disk(shape, folder, order),
         *_nics(shape, order),
     ]  # fmt: skip
+
+
+def devices(shape: Shape) -> dict[Device, str]:
+    """QEMU's names for what the machine can boot."""
+    return {"network": "nic0", "disk": "disk0"} if shape.nics else {"disk": "disk0"}
 
 
 def boot_index(device: Device, order: tuple[Device, ...]) -> int:
