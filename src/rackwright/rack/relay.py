@@ -11,6 +11,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import msgspec
@@ -21,7 +22,10 @@ from rackwright.rack.client import patiently
 from rackwright.rack.region import Observation
 
 rhythm = 1.0
-"""Seconds from one batch to the next."""
+"""Seconds for which heartbeats are gathered."""
+
+gather_time = 0.02
+"""Seconds for which facts are gathered: machines come in swarms, and somebody waits for their facts."""
 
 batch_items = 500
 """Machines in one request."""
@@ -110,8 +114,8 @@ class Relay:
         self.hearing = hearing
         self.spool = ReportSpool(os.path.join(folder, "told.sqlite"))
         self._seen: dict[str, float] = {}
-        self._came = asyncio.Event()
-        self._came.set()
+        self._came, self._pressing = asyncio.Event(), asyncio.Event()
+        self._press()  # for what a former process left
 
     def close(self) -> None:
         """Let go of the files; what was not sent stays for the next start."""
@@ -120,12 +124,13 @@ class Relay:
     async def report(self, node: str, facts: dict[str, Any], *, alive: bool | None = None) -> None:
         """Tell the region facts of a node; returns when they are safe. Raises ``Retryable`` when they are not."""
         await self.spool.keep(Observation(node=node, facts=facts, alive=alive))
-        self.seen(node)
+        self._seen[node] = time.monotonic()
+        self._press()
 
     async def note(self, node: str, facts: dict[str, Any]) -> None:
         """Tell the region facts of a node that it did not say itself: it was not heard of by this."""
         await self.spool.keep(Observation(node=node, facts=facts))
-        self._came.set()
+        self._press()
 
     def seen(self, node: str) -> None:
         """Tell the region that a node was heard of."""
@@ -136,10 +141,17 @@ class Relay:
         """Send for ever."""
         while True:
             await self._came.wait()
-            await asyncio.sleep(rhythm)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._pressing.wait(), rhythm)
+                await asyncio.sleep(gather_time)
             self._came.clear()
+            self._pressing.clear()
             while await self._send_one():
                 pass
+
+    def _press(self) -> None:
+        self._came.set()
+        self._pressing.set()
 
     async def _send_one(self) -> bool:
         """Send one batch; gives False when all was sent."""

@@ -94,8 +94,9 @@ async def home(request: Request) -> Response:
 
 async def installed(request: Request) -> Response:
     """An installer is done: the machine boots its own disk from now on."""
+    here, node = inside(request), _node(request)
     said = await read(request, Installed, BODY_LIMIT)
-    await is_installed(inside(request), _node(request), said.request)
+    await is_installed(here, node, said.request)
     return reply({})
 
 

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rackwright.core.errors import Permanent, Retryable
+from rackwright.core.jig import Outcome, Work
+from rackwright.core.messages import Claim
+from rackwright.drivers.jig.agent import AgentJig
+from rackwright.drivers.jig.boot import BootJig
+from rackwright.rack.door.service import DoorBoot
+from tests.integration.door_world import Agent, World, world
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path) as found:
+        yield found
+
+
+def work(folder: Path, timeout: float = 10.0, **parameters: Any) -> Work:
+    claim = Claim(
+        id=5, attempt=1, revision=1, deployment="metal", task="t", scope="n1", jig="agent", parameters=parameters, writes=("served.boot",),
+        files={"scripts/a.sh": "echo a"}, timeout=timeout,
+    )  # fmt: skip
+    return Work(claim=claim, rack="r1", folder=str(folder), state=str(folder), log=str(folder / "log"))
+
+
+async def carried_out(here: World, folder: Path, ending: dict[str, Any], **parameters: Any) -> tuple[Any, Outcome]:
+    running = asyncio.create_task(AgentJig(here.desk).run(work(folder, **parameters)))
+    agent = Agent(here, 1, request="q1")
+    await agent.register()
+    task = await agent.task()
+    await agent.end(task, **ending)
+    return task, await asyncio.wait_for(running, 10)
+
+
+async def test_the_agent_gets_its_own_parameters_and_the_files_but_not_the_jigs(here: World, tmp_path: Path) -> None:
+    task, outcome = await carried_out(
+        here, tmp_path, {"facts": {"os.written": {"request": "q1"}}},
+        action="write-image", systems=["discovery"], request="q1", url="http://x", until=5,
+    )  # fmt: skip
+    assert task.parameters == {"request": "q1", "url": "http://x"}
+    assert (task.action, task.files, task.timeout) == ("write-image", {"scripts/a.sh": "echo a"}, 10.0)
+    assert outcome == Outcome(facts={"os.written": {"request": "q1"}})
+
+
+async def test_a_reboot_parks_until_the_machine_is_back(here: World, tmp_path: Path) -> None:
+    awaited = {"observed.os.request": "q1"}
+    _, outcome = await carried_out(here, tmp_path, {}, action="reboot", until_fact=awaited, until=300)
+    assert outcome.parked is not None
+    assert (outcome.parked.until, outcome.parked.until_fact) == (300, awaited)
+
+
+@pytest.mark.parametrize(("ending", "kind"), [("failed", Permanent), ("retryable", Retryable)])
+async def test_what_the_agent_could_not_do_fails_with_its_reason(
+    here: World, tmp_path: Path, ending: str, kind: type[Exception]
+) -> None:
+    with pytest.raises(kind, match="agent on n1: the disk is too small"):
+        await carried_out(here, tmp_path, {"outcome": ending, "reason": "the disk is too small"}, action="write-image")
+
+
+@pytest.mark.parametrize("wrong", [{}, {"action": 5}, {"action": "erase", "systems": ["windows"]}])
+async def test_parameters_that_make_no_sense_fail_at_once(here: World, tmp_path: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(Permanent, match="do not fit"):
+        await AgentJig(here.desk).run(work(tmp_path, **wrong))
+
+
+async def test_boot_waits_until_the_rack_serves_it_with_its_files(here: World, tmp_path: Path) -> None:
+    image = here.region.image("discovery", kernel=b"K", ramdisk=b"R")
+    running = asyncio.create_task(BootJig(DoorBoot(here.replica, here.images)).run(work(tmp_path, request="q1")))
+    await here.serve(1, kind="discovery", request="q0")
+    await asyncio.sleep(0.05)
+    assert not running.done()
+    await here.serve(1, kind="discovery", request="q1")
+    outcome = await asyncio.wait_for(running, 10)
+    assert outcome.facts == {"served.boot": {"request": "q1", "kind": "discovery", "generation": 3}}
+    assert {sha256 for sha256, _ in here.region.fetched} == {file.sha256 for file in image.files}
+
+
+async def test_boot_waits_for_the_kind_that_is_wanted(here: World, tmp_path: Path) -> None:
+    await here.serve(1, kind="install", request="q1")
+    jig = BootJig(DoorBoot(here.replica, here.images))
+    running = asyncio.create_task(jig.run(work(tmp_path, request="q1", kind="local")))
+    await asyncio.sleep(0.05)
+    assert not running.done()
+    await here.serve(1, kind="local", request="q1")
+    assert (await asyncio.wait_for(running, 10)).facts["served.boot"]["kind"] == "local"
+
+
+async def test_boot_that_is_never_served_says_so_and_may_be_tried_again(here: World, tmp_path: Path) -> None:
+    with pytest.raises(Retryable, match=r"has not been told within 0\.2 s to boot 'q9'"):
+        await BootJig(DoorBoot(here.replica, here.images)).run(work(tmp_path, timeout=0.2, request="q9"))
+
+
+async def test_boot_of_an_image_that_is_nowhere_fails_before_the_machine_is_touched(
+    here: World, tmp_path: Path
+) -> None:
+    await here.serve(1, kind="memory", request="q1", image="live")
+    with pytest.raises(Permanent, match="no image 'live'"):
+        await BootJig(DoorBoot(here.replica, here.images)).run(work(tmp_path, request="q1"))
