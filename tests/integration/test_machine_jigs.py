@@ -24,7 +24,8 @@ async def here(tmp_path: Path) -> AsyncIterator[World]:
 
 def work(folder: Path, timeout: float = 10.0, **parameters: Any) -> Work:
     claim = Claim(
-        id=5, attempt=1, revision=1, deployment="metal", task="t", scope="n1", jig="agent", parameters=parameters, writes=("served.boot",),
+        id=5, attempt=1, revision=1, deployment="metal", task="t", scope="n1", jig="agent", parameters=parameters,
+        writes=("served.boot",),
         files={"scripts/a.sh": "echo a"}, timeout=timeout,
     )  # fmt: skip
     return Work(claim=claim, rack="r1", folder=str(folder), state=str(folder), log=str(folder / "log"))
