@@ -14,7 +14,7 @@ from rackwright.core.task_graph import TaskGraph, task_graph
 
 _NOT_OF_TASKS = ("desired", "observed", "machine", "images")
 """First words of facts that people, the world, the life cycle of machines and the import of images write."""
-_ALWAYS_DESIRED = ("desired.address",)
+_ALWAYS_DESIRED = ("desired.address", "desired.macs", "desired.power")
 """Facts that people set on nodes without any role declaring them."""
 
 
