@@ -21,7 +21,7 @@ PORT = 623
 _WORDS: dict[Action, str] = {"on": "on", "off": "off", "soft": "soft", "cycle": "cycle", "reset": "reset"}
 _DEVICES: dict[Device, str] = {"network": "pxe", "disk": "disk", "setup": "bios", "none": "none"}
 _REFUSED = re.compile(
-    r"password|unauthorized|RAKP 2|privilege|no supported cipher|Invalid user|invalid data field|Invalid command",
+    r"HMAC is invalid|unauthorized|RAKP 2|no supported cipher|Invalid user|invalid data field|Invalid command",
     re.IGNORECASE,
 )
 """What ipmitool says where trying again is of no use."""
@@ -37,7 +37,8 @@ class IpmiPower:
             setting.address.rpartition(":") if setting.address.count(":") == 1 else (setting.address, "", "")
         )
         self._command = [
-            *("ipmitool", "-I", "lanplus", "-H", host.strip("[]"), "-p", port or str(PORT), "-N", "2", "-R", "3"),
+            # Only with -v it tells a wrong password from a BMC that is silent.
+            *("ipmitool", "-v", "-I", "lanplus", "-H", host.strip("[]"), "-p", port or str(PORT), "-N", "2", "-R", "2"),
             *("-U", setting.user, "-L", str(setting.options.get("privilege", "ADMINISTRATOR")), "-E"),
         ]
         if "cipher" in setting.options:
@@ -100,7 +101,7 @@ class IpmiPower:
                     process.kill()
                 await process.wait()
         if process.returncode:
-            raise _failure(" ".join(words), err.decode(errors="replace"), where)
+            raise _failure(" ".join(words), (out + err).decode(errors="replace"), where)
         return out.decode(errors="replace")
 
 
@@ -108,7 +109,7 @@ _MEND = "check the BMC's address and cable"
 
 
 def _failure(command: str, said: str, where: str) -> Permanent | Retryable:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line.strip(" >") for line in said.splitlines() if line.strip(" >")]
     text = f"the BMC did not carry out `{command}`: {'; '.join(lines[-2:]) or 'it said nothing'}"
     if _REFUSED.search(said):
         return Permanent(text, where=where, mend="check user and password of the BMC, and what it can do")

@@ -60,9 +60,9 @@ class QemuPower:
             raise Permanent("a virtual machine has no set-up to boot into", where=self._socket)
         first = "network" if device == "none" else device
         async with self._connected() as machine:
-            # Two devices never have the same place: the one that is to be last goes out of the way first.
-            order = sorted(self._ids, key=lambda kind: kind == first)
-            for place, kind in ((9, order[-1]), (1, order[0]), (0, order[-1])):
+            # QEMU refuses a place that is taken, be it by the same device: both go out of the way first.
+            other = next(kind for kind in self._ids if kind != first)
+            for kind, place in ((other, 8), (first, 9), (other, 1), (first, 0)):
                 path = f"/machine/peripheral/{self._ids[kind]}"
                 await machine.execute("qom-set", {"path": path, "property": "bootindex", "value": place})
 

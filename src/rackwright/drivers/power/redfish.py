@@ -21,11 +21,11 @@ CONNECT_LIMIT = 5.0
 T = TypeVar("T")
 
 _RESETS: dict[Action, tuple[Any, ...]] = {
-    "on": (sushy.RESET_ON, sushy.RESET_FORCE_ON),
-    "off": (sushy.RESET_FORCE_OFF,),
-    "soft": (sushy.RESET_GRACEFUL_SHUTDOWN,),
-    "cycle": (sushy.RESET_POWER_CYCLE, sushy.RESET_FORCE_RESTART),
-    "reset": (sushy.RESET_FORCE_RESTART,),
+    "on": (sushy.ResetType.ON, sushy.ResetType.FORCE_ON),
+    "off": (sushy.ResetType.FORCE_OFF,),
+    "soft": (sushy.ResetType.GRACEFUL_SHUTDOWN,),
+    "cycle": (sushy.ResetType.POWER_CYCLE, sushy.ResetType.FORCE_RESTART),
+    "reset": (sushy.ResetType.FORCE_RESTART,),
 }
 """What does it, the best first: a BMC allows some of them only."""
 _DEVICES: dict[Device, Any] = {
