@@ -7,6 +7,8 @@ import asyncio
 import os
 import signal
 import socket
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from rackwright.commands.supervisor import Child, Program
 from rackwright.core.errors import InvalidInput
 from rackwright.sim.bmc import Bmc, Faults
 from rackwright.sim.bmc_house import BmcHouse
+from rackwright.sim.console import ConsoleWatch
 from rackwright.sim.machine import Happening, Machine
 
 SITE_PATIENCE = 120.0
@@ -71,6 +74,11 @@ class Keeper:
             for one in lab.machines
         }
         self._bmcs = {one.bmc_address: Bmc(self._machines[one.shape.name], one.account) for one in lab.machines}
+        self._watches = {
+            name: ConsoleWatch(machine.folder / "console.log", partial(self._seen, name))
+            for name, machine in self._machines.items()
+        }
+        self._watching: list[asyncio.Task[None]] = []
         self._house = BmcHouse(self._bmcs, ground.folder)
         self._site: Child | None = None
         self._ready = False
@@ -81,6 +89,7 @@ class Keeper:
         """Set everything up; all machines are off."""
         for machine in self._machines.values():
             await machine.make()
+        self._watching = [asyncio.create_task(watch.run()) for watch in self._watches.values()]
         await self._house.open()
         self._control = await lab_control.serve(self._ground.control, self._answer)
         self._site = Child(self._program())
@@ -93,6 +102,8 @@ class Keeper:
         if self._site is not None:
             await self._site.end()
         await asyncio.gather(*(machine.off() for machine in self._machines.values()))
+        for watching in self._watching:
+            watching.cancel()
         await self._house.close()
         if self._control is not None:
             self._control.close()
@@ -132,6 +143,11 @@ class Keeper:
         one = self.lab.machine(asked["machine"])
         self._bmcs[one.bmc_address].faults = msgspec.convert(asked["faults"], Faults)
 
+    def _seen(self, name: str, mark: str) -> None:
+        self._write_down(Happening(machine=name, what=mark, at=time.time()))
+
     def _write_down(self, happening: Happening) -> None:
+        if happening.what == "start":
+            self._watches[happening.machine].anew()
         with self._ground.happenings.open("ab") as file:
             file.write(msgspec.json.encode(happening) + b"\n")

@@ -35,7 +35,8 @@ DEFAULT_ORDER: tuple[Device, ...] = ("network", "disk")
 
 
 class Happening(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that the machine did: ``on``, ``off`` or ``start`` (the firmware begins; ``device`` is tried first)."""
+    """Something that the machine did: ``on``, ``off``, ``start`` (the firmware begins; ``device`` is tried first), or a
+    mark of its console (see ``console``)."""
 
     machine: str
     what: str
