@@ -130,6 +130,15 @@ def test_equal_pieces_of_different_expressions_share_their_value(compiler: Compi
     assert set(shared) == before
 
 
+def test_a_loop_over_common_data_is_gone_through_once_for_all_expressions_that_have_it(compiler: Compiler) -> None:
+    shared: dict[object, Any] = {}
+    loop = "$.nodes.values().where($.uid != 'a')"
+    assert compiler.compile(f"changed({loop})", OWN).evaluate(place(shared)) is True
+    kept = next(value for key, value in shared.items() if str(key).startswith(".where(.values(new.nodes)"))
+    kept.items.append({"uid": "added by the test"})
+    assert compiler.compile(f"{loop}.select($.uid).last()", OWN).evaluate(place(shared)) == "added by the test"
+
+
 def test_where_a_task_never_ran_everything_is_new(compiler: Compiler) -> None:
     assert compiler.compile("changed($.debug)", OWN).evaluate(place(first=True)) is True
     assert compiler.compile("deleted($.roles)", OWN).evaluate(place(first=True)) is None

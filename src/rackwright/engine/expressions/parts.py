@@ -25,6 +25,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """It is about the item of a lambda around it."""
     cheap: bool = False
     """Running it costs no more than remembering its value."""
+    loops: bool = False
+    """It goes through a collection item by item, and the collection may have an item for every node."""
     clean: bool = True
     """Lists and mappings in its value are data: they hold nothing lazy and no tuples."""
     sure: bool = False
@@ -81,7 +83,8 @@ class Sharing:
     ) -> Part:
         """Make a part of parts. ``inner`` are the bodies of lambdas: the item in them is their own.
 
-        Children that can be shared are, unless the whole can.
+        Children that can be shared are, unless the whole can; those that loop are in any case, for many expressions
+        have the same loops.
         """
         inner = tuple(inner)
         everything = (*children, *inner)
@@ -92,9 +95,10 @@ class Sharing:
             item=any(part.item for part in children),
             clean=all(part.clean for part in everything) if clean is None else clean,
             sure=sure,
+            loops=bool(inner) or any(part.loops for part in children),
         )
-        if not self.shareable(whole):
-            everything = tuple(map(self.shared, everything))
+        alone = not self.shareable(whole)
+        everything = tuple(self.shared(part) if alone or part.loops else part for part in everything)
         return msgspec.structs.replace(whole, run=build(*(part.run for part in everything)))
 
 
