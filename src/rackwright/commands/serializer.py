@@ -26,7 +26,7 @@ from rackwright.core.errors import StoreUnavailable
 from rackwright.engine.serialization.dask.admission import NAME, STATUSES, Registration
 from rackwright.engine.serialization.dask.archive import libraries
 from rackwright.engine.serialization.dask.certificates import check_address, security
-from rackwright.engine.serialization.dask.desk import ANSWERS, Desk, open_desk
+from rackwright.engine.serialization.dask.desk import ANSWERS, ARCHIVES, Desk
 from rackwright.engine.serialization.dask.library import NO_PAGES, configure
 from rackwright.engine.telemetry import Telemetry
 from rackwright.store.postgres import PostgresStore
@@ -81,7 +81,6 @@ async def _serve(setting: SerializerSetting) -> None:
         return
     with tempfile.TemporaryDirectory(prefix="rackwright-serializer-") as folder:
         desk = Desk(Path(folder) / "code", Registration(setting.node, libraries=libraries()))
-        open_desk(desk)
         try:
             await asyncio.to_thread(desk.warm)
             async with _shown(os.environ.get("RACKWRIGHT_DSN", "")):
@@ -170,6 +169,9 @@ def _worker(setting: SerializerSetting, desk: Desk, folder: Path, address: str) 
     async def answers(name: str, chunk: bytes) -> tuple[str, bytes]:
         return await asyncio.to_thread(desk.answer_squeezed, name, chunk)
 
+    async def archives(name: str, data: bytes) -> bool:
+        return await asyncio.to_thread(desk.supplied, name, data)
+
     worker = Worker(
         address,
         nthreads=1,
@@ -182,7 +184,7 @@ def _worker(setting: SerializerSetting, desk: Desk, folder: Path, address: str) 
         dashboard_address=NO_PAGES,
         metrics={**DEFAULT_METRICS, NAME: told},
     )
-    worker.handlers[ANSWERS] = answers
+    worker.handlers |= {ANSWERS: answers, ARCHIVES: archives}
     return worker
 
 

@@ -19,8 +19,8 @@ from rackwright.engine.serialization.dask.admission import Registration
 from rackwright.engine.serialization.dask.archive import Unpacked, fingerprint, pack, unpack
 from rackwright.engine.serialization.processes import WORK, Answerer, Died, Work
 
-ANSWERS = "rackwright_answer"
-"""The name under which a worker takes chunks."""
+ANSWERS, ARCHIVES = "rackwright_answer", "rackwright_archive"
+"""The names under which a worker takes chunks and archives."""
 ANSWER, LACKING, LEAVING, DIED, FAULT = "answer", "lacking", "leaving", "died", "fault"
 """How a chunk came back: with its answer; the archive is not here; the worker is about to end; its process died; the
 function failed."""
@@ -39,7 +39,7 @@ class Desk:
         self._folder = folder
         self._archives: OrderedDict[str, Unpacked] = OrderedDict()
         self._answerers: OrderedDict[Path, Answerer] = OrderedDict()
-        self._at_work = threading.Lock()
+        self._at_work, self._unpacking = threading.Lock(), threading.Lock()
         self._taken: list[str] = []
 
     def told(self, _: object = None) -> dict[str, Any]:
@@ -62,9 +62,17 @@ class Desk:
         """Keep an archive. Raises InvalidInput when the bytes are not those of its name."""
         if fingerprint(data) != name:
             raise InvalidInput("an archive arrived damaged", where=name, mend="run it again")
-        self._archives[name] = unpack(data, self._folder)
-        while len(self._archives) > _MOST_ARCHIVES:
-            self._archives.popitem(last=False)
+        with self._unpacking:
+            self._archives[name] = unpack(data, self._folder)
+            while len(self._archives) > _MOST_ARCHIVES:
+                self._archives.popitem(last=False)
+
+    def supplied(self, name: str, data: bytes) -> bool:
+        """Keep an archive that was sent; without bytes it is only asked for. Says whether it is here."""
+        if data:
+            self.keep(name, data)
+            log.info("archive kept", archive=name, bytes=len(data))
+        return not self.lacks(name)
 
     def answer(self, name: str, chunk: bytes) -> tuple[str, bytes]:
         """Have a chunk answered by the code and with the setup of an archive; says how it came back."""
@@ -119,26 +127,7 @@ class Desk:
         return answerer
 
 
-_desks: list[Desk] = []
-
-
-def open_desk(desk: Desk) -> None:
-    """Make this the desk of the process; what clients send goes there."""
-    _desks[:] = [desk]
-
-
 def squeezed(data: bytes) -> bytes:
     """Compress what travels (RFC 8878). Data of nodes that are alike gets twenty times smaller, for a tenth of what its
     way through the scheduler would cost."""
     return zstandard.compress(data, 1)
-
-
-def lacks_archive(name: str) -> bool:
-    """Whether the worker that calls this lacks an archive."""
-    return _desks[0].lacks(name)
-
-
-def keep_archive(name: str, data: bytes) -> None:
-    """Keep an archive at the worker that calls this."""
-    _desks[0].keep(name, data)
-    log.info("archive kept", archive=name, bytes=len(data))

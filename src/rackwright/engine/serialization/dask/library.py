@@ -11,6 +11,10 @@ _SETTINGS: dict[str, Any] = {
     # Sources of the calling functions are of no use to anybody, and cost milliseconds a chunk.
     "distributed.diagnostics.computations.nframes": 0,
     "distributed.worker.profile.enabled": False,
+    # The library looks at its own health fifty times a second: that costs percents, and nobody reads it.
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.tick.limit": "10s",
+    "distributed.admin.system-monitor.interval": "5s",
     # A chunk is sent to one worker, and stays there.
     "distributed.scheduler.work-stealing": False,
     "distributed.scheduler.active-memory-manager.start": False,

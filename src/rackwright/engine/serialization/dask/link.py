@@ -20,10 +20,9 @@ from rackwright.engine.serialization.dask.archive import Archive
 from rackwright.engine.serialization.dask.certificates import check_address, security
 from rackwright.engine.serialization.dask.desk import (
     ANSWERS,
+    ARCHIVES,
     FAULT,
     LACKING,
-    keep_archive,
-    lacks_archive,
     squeezed,
 )
 from rackwright.engine.serialization.dask.library import configure
@@ -200,13 +199,18 @@ class Link:
             raise
 
     async def _supply(self, worker: str) -> None:
-        client, archive = self._reached(), self._archive
-        lacks = await client.run(lacks_archive, archive.fingerprint, workers=[worker])
-        if lacks.get(worker, True):
-            await client.run(keep_archive, archive.fingerprint, archive.data, workers=[worker])
+        try:
+            if not await self._asked(worker, ARCHIVES, data=b""):
+                await self._asked(worker, ARCHIVES, data=self._archive.data)
+        except OSError as error:
+            raise _Unreached(str(error)) from error
 
     async def _answered(self, worker: str, chunk: bytes) -> tuple[str, bytes]:
-        """Ask a worker on a connection of our own: chunks and answers do not pass the scheduler."""
+        how, data = await self._asked(worker, ANSWERS, chunk=chunk)
+        return how, zstandard.decompress(data)
+
+    async def _asked(self, worker: str, operation: str, **words: Any) -> Any:
+        """Ask a worker about the archive, on a connection of our own: nothing large passes the scheduler."""
         from distributed.core import send_recv
 
         pool = self._reached().rpc
@@ -215,8 +219,7 @@ class Link:
         except OSError as error:
             raise _Unreached(str(error)) from error
         try:
-            how, data = await send_recv(connection, op=ANSWERS, name=self._archive.fingerprint, chunk=chunk)
-            return how, zstandard.decompress(data)
+            return await send_recv(connection, op=operation, name=self._archive.fingerprint, **words)
         except BaseException:
             # Half of an answer may be on the way yet.
             connection.abort()
