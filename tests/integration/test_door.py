@@ -42,7 +42,7 @@ async def test_a_stranger_boots_the_discovery_system_without_a_token(here: World
 
 async def test_a_machine_that_does_not_say_its_mac_is_asked_for_it(here: World) -> None:
     script = (await here.http.get("/boot/ipxe")).text
-    assert f"chain --replace --autofree {here.url}/boot/ipxe?mac=${{net0/mac}}" in script
+    assert f"chain --replace --autofree {here.url}/boot/ipxe?mac=${{netX/mac}}" in script
 
 
 async def test_a_known_machine_that_comes_as_a_stranger_gets_its_own_script(here: World) -> None:

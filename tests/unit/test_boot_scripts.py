@@ -50,7 +50,7 @@ def test_a_machine_that_is_to_be_discovered_gets_kernel_ramdisk_and_its_token() 
         "echo Rackwright: that did not work; the rack is asked again in 5 seconds\n"
         "sleep 5\n"
         "imgfree\n"
-        f"chain --replace --autofree {DOOR}/boot/tok/ipxe?mac=${{net0/mac}}&serial=${{serial:uristring}}&uuid=${{uuid}}"
+        f"chain --replace --autofree {DOOR}/boot/tok/ipxe?mac=${{netX/mac}}&serial=${{serial:uristring}}&uuid=${{uuid}}"
         "&firmware=${platform} || goto failed\n"
     )
 

@@ -7,13 +7,16 @@ import os
 import resource
 import signal
 import sys
+from contextlib import AsyncExitStack
 from importlib.metadata import entry_points
+from typing import Any
 
 import click
 import structlog
 from msgspec import structs
 
 from rackwright.commands.logging_setup import configure_logging
+from rackwright.commands.machines import MachinesSetting, machine_side
 from rackwright.commands.master import living
 from rackwright.commands.notices import Notices
 from rackwright.core.errors import InvalidInput, NotAllowed, RackwrightError
@@ -50,7 +53,31 @@ log = structlog.get_logger()
     "--drain", default=10.0, show_default=True, envvar="RACKWRIGHT_RACK_DRAIN", type=click.FloatRange(min=0),
     help="Seconds that running tasks may take when the rack is to stop.",
 )  # fmt: skip
-def rack(*, name: str, api: str, token_file: str | None, data: str, capacity: int, drain: float) -> None:
+@click.option(
+    "--machines/--no-machines", default=False, envvar="RACKWRIGHT_RACK_MACHINES",
+    help="Serve machines too: DHCP, boot over the network, images, power.",
+)  # fmt: skip
+@click.option(
+    "--dhcp", default="kea", show_default=True, envvar="RACKWRIGHT_RACK_DHCP",
+    type=click.Choice(["kea", "dnsmasq", "none"]), help="What answers DHCP; none: something else does.",
+)  # fmt: skip
+@click.option(
+    "--tftp/--no-tftp", default=True, show_default=True, envvar="RACKWRIGHT_RACK_TFTP",
+    help="Give the first boot stage by TFTP.",
+)  # fmt: skip
+@click.option(
+    "--door-host", default="", envvar="RACKWRIGHT_RACK_DOOR_HOST",
+    help="Where machines reach the rack by HTTP.  [default: every IPv4 address]",
+)  # fmt: skip
+@click.option(
+    "--door-port", default=8480, show_default=True, envvar="RACKWRIGHT_RACK_DOOR_PORT", type=click.IntRange(0, 65535),
+    help="Its port.",
+)  # fmt: skip
+@click.option(
+    "--image-cache", default=50, show_default=True, envvar="RACKWRIGHT_RACK_IMAGE_CACHE", type=click.IntRange(min=1),
+    help="GiB of images that it keeps.",
+)  # fmt: skip
+def rack(**given: Any) -> None:
     """Carry out the node tasks of one rack.
 
     SIGTERM or Ctrl-C ends it in order: it claims no more, waits for what runs, stops its services and exits with 0. A
@@ -58,10 +85,12 @@ def rack(*, name: str, api: str, token_file: str | None, data: str, capacity: in
     """
     configure_logging("rack")
     raise_file_limit()
-    structlog.contextvars.bind_contextvars(rack=name)
+    structlog.contextvars.bind_contextvars(rack=given["name"])
     try:
-        setting = RackSetting(name, api, read_token(token_file), data, capacity, drain)
-        asyncio.run(_serve(setting))
+        token = read_token(given["token_file"])
+        own = ("name", "api", "data", "capacity", "drain")
+        setting = RackSetting(token=token, **{field: given[field] for field in own})
+        asyncio.run(_serve(setting, _machines(given)))
     except NotAllowed as error:
         log.error(str(error))
         sys.exit(exit_refused)
@@ -73,7 +102,15 @@ def rack(*, name: str, api: str, token_file: str | None, data: str, capacity: in
         sys.exit(exit_error)
 
 
-async def _serve(setting: RackSetting) -> None:
+def _machines(given: dict[str, Any]) -> MachinesSetting | None:
+    """How machines are served; None: they are not."""
+    if not given["machines"]:
+        return None
+    fields = ("dhcp", "tftp", "door_host", "door_port", "image_cache")
+    return MachinesSetting(**{field: given[field] for field in fields})
+
+
+async def _serve(setting: RackSetting, machines: MachinesSetting | None) -> None:
     stop, at_once = asyncio.Event(), asyncio.Event()
 
     def asked_to_stop() -> None:
@@ -89,8 +126,12 @@ async def _serve(setting: RackSetting) -> None:
         return structs.replace(pulse.beat(), sample=b"[]")
 
     async with living(notices), telemetry.watched():
-        notices.ready("carries out node tasks")
-        await run_rack(setting, find_jigs(setting.data), stop, at_once, beat)
+        jigs = find_jigs(setting.data)
+        async with AsyncExitStack() as stack:
+            if machines is not None:
+                jigs |= await stack.enter_async_context(machine_side(setting, machines))
+            notices.ready("carries out node tasks")
+            await run_rack(setting, jigs, stop, at_once, beat)
 
 
 def find_jigs(data: str) -> dict[str, Jig]:

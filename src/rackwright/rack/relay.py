@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -34,6 +34,8 @@ batch_bytes = 3 * 1024 * 1024
 """Bytes of facts in one request; a single report may be larger."""
 
 _TABLE = "CREATE TABLE IF NOT EXISTS told (id INTEGER PRIMARY KEY AUTOINCREMENT, report BLOB NOT NULL)"
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -114,6 +116,7 @@ class Relay:
         self.hearing = hearing
         self.spool = ReportSpool(os.path.join(folder, "told.sqlite"))
         self._seen: dict[str, float] = {}
+        self._mentioned: dict[str, dict[str, Any]] = {}
         self._came, self._pressing = asyncio.Event(), asyncio.Event()
         self._press()  # for what a former process left
 
@@ -130,6 +133,11 @@ class Relay:
     async def note(self, node: str, facts: dict[str, Any]) -> None:
         """Tell the region facts of a node that it did not say itself: it was not heard of by this."""
         await self.spool.keep(Observation(node=node, facts=facts))
+        self._press()
+
+    def mention(self, node: str, facts: dict[str, Any]) -> None:
+        """Tell the region facts of a node that are looked at again and again anyway: they are in memory only."""
+        self._mentioned[node] = self._mentioned.get(node, {}) | facts
         self._press()
 
     def seen(self, node: str) -> None:
@@ -156,18 +164,15 @@ class Relay:
     async def _send_one(self) -> bool:
         """Send one batch; gives False when all was sent."""
         last, reports = self.spool.oldest()
-        seen = self._take_seen()
+        reports += [Observation(node=node, facts=facts) for node, facts in _taken(self._mentioned)]
+        seen = dict(_taken(self._seen))
         items = _merged(reports, seen, time.monotonic())
         if not items:
             return False
         await self._deliver(items)
         if last:
             await patiently("forgetting what was told", lambda: self.spool.drop(last))
-        return bool(last) or bool(self._seen)
-
-    def _take_seen(self) -> dict[str, float]:
-        names = list(self._seen)[:batch_items]
-        return {name: self._seen.pop(name) for name in names}
+        return bool(last or self._seen or self._mentioned)
 
     async def _deliver(self, items: list[Observation]) -> None:
         try:
@@ -189,6 +194,11 @@ class Relay:
             return
         for item in items:
             await self._deliver([item])
+
+
+def _taken(waiting: dict[str, T]) -> list[tuple[str, T]]:
+    """Take as many of those that wait as one request may hold."""
+    return [(name, waiting.pop(name)) for name in list(waiting)[:batch_items]]
 
 
 def _merged(reports: list[Observation], seen: dict[str, float], now: float) -> list[Observation]:

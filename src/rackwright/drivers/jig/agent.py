@@ -24,7 +24,7 @@ class AgentParameters(msgspec.Struct, frozen=True, kw_only=True):
 
     action: str
     systems: tuple[System, ...] = ()
-    request: str = ""
+    request: str | int = ""
     until_fact: dict[str, Any] = {}
     until: float = 600.0
 
@@ -49,7 +49,7 @@ class AgentJig:
             id=claim.id, attempt=claim.attempt, action=asked.action, timeout=claim.timeout, files=claim.files,
             parameters={name: value for name, value in claim.parameters.items() if name not in OURS},
         )  # fmt: skip
-        to = Recipient(node=claim.scope, systems=asked.systems, request=asked.request)
+        to = Recipient(node=claim.scope, systems=asked.systems, request=str(asked.request))
         return _outcome(await self.desk.carry_out(to, task, work.log), asked, claim.scope)
 
     def kept(self) -> list[int]:

@@ -21,7 +21,7 @@ from rackwright.drivers.jig.surroundings import parameters_as
 class BootParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What must be served."""
 
-    request: str
+    request: str | int
     kind: Kind | None = None
 
 
@@ -37,12 +37,12 @@ class BootJig:
     async def run(self, work: Work) -> Outcome:
         """Wait for it."""
         wanted = parameters_as(BootParameters, work)
-        claim = work.claim
+        claim, request = work.claim, str(wanted.request)
         try:
             async with asyncio.timeout(claim.timeout):
-                now = await self.service.served(claim.scope, wanted.request, wanted.kind)
+                now = await self.service.served(claim.scope, request, wanted.kind)
         except TimeoutError:
-            what = f"rack {work.rack} has not been told within {claim.timeout:g} s to boot {wanted.request!r} there"
+            what = f"rack {work.rack} has not been told within {claim.timeout:g} s to boot {request!r} there"
             raise Retryable(what, where=claim.scope, mend="has a newer request replaced it?") from None
         return Outcome(facts={path: msgspec.to_builtins(now) for path in claim.writes[:1]})
 

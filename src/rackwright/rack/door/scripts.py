@@ -18,7 +18,7 @@ PAUSE = 5
 _SEPARATORS = frozenset({";", "&&", "||"})
 """Words that end a command of iPXE."""
 
-IDENTITY = "mac=${net0/mac}&serial=${serial:uristring}&uuid=${uuid}&firmware=${platform}"
+IDENTITY = "mac=${netX/mac}&serial=${serial:uristring}&uuid=${uuid}&firmware=${platform}"
 """What iPXE tells of its machine: a query."""
 
 

@@ -32,9 +32,12 @@ class DoorServer(uvicorn.Server):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A bound TCP socket; port 0 lets the system choose one. Raises ``InvalidInput`` when it cannot be had."""
+    """A bound TCP socket: without a host on every IPv4 address; port 0 lets the system choose one. Raises
+    ``InvalidInput`` when it cannot be had."""
+    family = socket.AF_UNSPEC if host else socket.AF_INET
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        found = socket.getaddrinfo(host or None, port, family, socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
         bound = socket.socket(family, kind, protocol)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
