@@ -10,11 +10,11 @@ SECONDS ?= 600
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos check bench docs wheel lock clean
+.PHONY: help setup demo lab-demo test chaos check bench docs wheel lock clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make .venv from the pinned lock and install the project into it
 
@@ -30,6 +30,9 @@ $(STAMP): requirements/dev.txt pyproject.toml
 
 demo: setup ## From nothing to a running cluster: deploy, change, survive kill -9
 	$(BIN)/rackwright demo
+
+lab-demo: setup ## As root: three machines from power-off to a running cluster, by real PXE and real BMCs
+	$(BIN)/rackwright lab demo
 
 test: setup ## Run the unit, integration and acceptance tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
