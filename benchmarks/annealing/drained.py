@@ -13,8 +13,8 @@ import procrastinate
 import uvloop
 
 from rackwright.commands.collector import spare_what_stays
-from rackwright.core.messages import ClaimRequest, Result, Results
-from rackwright.engine import annealer, claims, intake, planning
+from rackwright.core.messages import Claim, ClaimRequest, Result, Results
+from rackwright.engine import annealer, claims, planning
 from rackwright.engine.library import CatalogLibrary
 from rackwright.store.postgres import PostgresStore
 
@@ -99,18 +99,22 @@ def drain(share: Share, gate: Any) -> Drained:
             rack = (await tx.named("rack", [f"r{share.number}"]))[f"r{share.number}"].id
         request = ClaimRequest(incarnation="bench", capacity=share.batch, wait=0)
         done, claiming, completing = 0, list[float](), list[float]()
+        held: list[Claim] = []
         while done < share.node_tasks:
             began = time.perf_counter()
-            held = await claims.claim(store, library, rack, request, time.time(), 60.0)
-            claimed = time.perf_counter()
             if not held:
-                await asyncio.sleep(PAUSE)
+                held = await claims.claim(store, library, rack, request, time.time(), 60.0)
+                if held:
+                    claiming.append(time.perf_counter() - began)
+                else:
+                    await asyncio.sleep(PAUSE)
                 continue
-            results = [Result(id=c.id, attempt=c.attempt, revision=c.revision, outcome="ok") for c in held]
-            verdicts = await intake.take_results(store, library, rack, Results("bench", results), time.time())
-            claiming.append(claimed - began)
-            completing.append(time.perf_counter() - claimed)
+            ended = [Result(id=c.id, attempt=c.attempt, revision=c.revision, outcome="ok") for c in held]
+            batch = Results("bench", ended, request)
+            verdicts = await claims.exchange(store, library, rack, batch, time.time(), 60.0)
+            completing.append(time.perf_counter() - began)
             done += sum(verdict.taken for verdict in verdicts.items)
+            held = verdicts.next.items if verdicts.next is not None else []
         await store.close()
         return Drained(done, claiming, completing, memory())
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+from msgspec import structs
 from starlette.responses import Response
 
 from rackwright.api.bodies import reply
 from rackwright.api.call import PREFIX, Call, route
 from rackwright.core.messages import ClaimRequest, Claims, Heartbeat, LogChunks, Results
 from rackwright.core.services import Beat, Process
-from rackwright.engine import claims, intake
+from rackwright.engine import claims
 
 LONGEST_WAIT = 60.0
 """Seconds that a claim may wait for work."""
@@ -37,11 +38,13 @@ async def claim(call: Call) -> Response:
 
 
 async def results(call: Call) -> Response:
-    """Take results; the answer has one verdict for each."""
+    """Take results; the answer has one verdict for each, and the next node tasks if it was asked for them."""
     services = call.services
     batch = await call.body(Results)
-    taken = await intake.take_results(services.store, services.catalogs, call.caller.rack, batch, services.clock())
-    return reply(taken)
+    if services.news.stopping:
+        batch = structs.replace(batch, next=None)
+    now = services.clock()
+    return reply(await claims.exchange(services.store, services.catalogs, call.caller.rack, batch, now, services.lease))
 
 
 async def heartbeat(call: Call) -> Response:

@@ -39,11 +39,13 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Ask for at most ``capacity`` node tasks, waiting at most ``wait`` seconds for the first. ``incarnation`` is new
-    for every start of the rack's process: what an earlier one held comes back to the queue at once."""
+    for every start of the rack's process: what an earlier one held comes back to the queue at once. ``seat`` is the
+    same for all starts in one data folder (see ``seats``)."""
 
     incarnation: str
     capacity: int
     wait: float = 20.0
+    seat: str = ""
 
 
 class Claims(msgspec.Struct, frozen=True):
@@ -76,10 +78,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Results(msgspec.Struct, frozen=True):
-    """A batch of results, in the order in which they happened."""
+    """A batch of results, in the order in which they happened. ``next`` asks for node tasks with the answer; they are
+    not waited for."""
 
     incarnation: str
     items: list[Result]
+    next: ClaimRequest | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
@@ -92,9 +96,11 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 
 
 class Verdicts(msgspec.Struct, frozen=True):
-    """One verdict per result. Once it is read the result is safe; until then the rack keeps and repeats it."""
+    """One verdict per result. Once it is read the result is safe; until then the rack keeps and repeats it.
+    ``next`` are the node tasks that the batch asked for, possibly none."""
 
     items: list[Verdict] = []
+    next: Claims | None = None
 
 
 class Heartbeat(msgspec.Struct, frozen=True):

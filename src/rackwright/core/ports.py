@@ -25,6 +25,7 @@ from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask, Run
 from rackwright.core.parking import ParkingErrands
 from rackwright.core.retention import Arrangement, Part, Series
 from rackwright.core.rollup import RollupErrands
+from rackwright.core.seats import Holder
 from rackwright.core.serving import ServedErrands
 from rackwright.core.steering import Steering
 from rackwright.core.waves import Seen
@@ -225,8 +226,12 @@ class Transaction(
     ) -> list[tuple[int, int]]:
         """Prolong the leases of these (id, attempt) pairs and give those that are no longer this incarnation's."""
 
-    async def seen(self, rack: int, now: float) -> bool:
-        """Note that the rack's process is alive. True where any limit is set: then ``limits`` is to be asked."""
+    async def seen(self, rack: int, now: float) -> tuple[bool, Holder | None]:
+        """Note that the rack's process is alive, and lock the rack's row. Gives whether any limit is set (then
+        ``limits`` is to be asked), and who works for the rack."""
+
+    async def seat(self, rack: int, holder: Holder | None) -> None:
+        """Write who works for a rack; None: nobody does."""
 
     async def limits(self, rack: int) -> tuple[list[Limit], list[Running]]:
         """Lock the limits that concern what a rack may be given now, and count what runs under them. Claims under the

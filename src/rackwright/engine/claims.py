@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import structs
+
 from rackwright.core import annealing
-from rackwright.core.errors import RackwrightError
+from rackwright.core.errors import Conflict, InvalidInput, NotFound, RackwrightError
 from rackwright.core.files import named_files
 from rackwright.core.limits import Allowance
-from rackwright.core.messages import Claim, ClaimRequest, Heartbeat, HeartbeatAnswer, Result
+from rackwright.core.messages import Claim, ClaimRequest, Claims, Heartbeat, HeartbeatAnswer, Result, Results, Verdicts
 from rackwright.core.node_task import Neighbourhood, NodeTask
 from rackwright.core.ports import NotedReads, Store, Transaction
+from rackwright.core.seats import sit
 from rackwright.engine import evaluation
 from rackwright.engine.evaluation import NOTHING, Past, pasts
-from rackwright.engine.intake import take
+from rackwright.engine.intake import any_failed, judged, take, take_results
 from rackwright.engine.library import GONE, CatalogLibrary
 from rackwright.engine.neighbours import lock_below
 from rackwright.engine.situations import Situation, situations
@@ -30,9 +33,35 @@ async def claim(
     """Give a rack's process at most ``request.capacity`` node tasks that may run now; they are its own for ``lease``
     seconds. What an earlier process of the rack held goes back to the queue first. Does not wait."""
     while True:
-        claims, settled = await transact(store, lambda tx: _claim(tx, library, rack, request, now, lease))
+        claims, settled = await transact(store, lambda tx: _asked(tx, library, rack, request, now, lease))
         if claims or not settled:
             return claims
+
+
+async def exchange(
+    store: Store, library: CatalogLibrary, rack: int, results: Results, now: float, lease: float
+) -> Verdicts:
+    """Take a batch of results and hand out the node tasks that it asks for in the same transaction: one commit instead
+    of two. Where attempts failed, or limits are set, nothing is handed out: waves and limits are judged first."""
+    request = results.next
+    if request is None or any(item.outcome in ("failed", "retryable") for item in results.items):
+        return await take_results(store, library, rack, results, now)
+    wanted = request
+
+    async def work(tx: Transaction) -> Verdicts:
+        limited = await _seated(tx, rack, wanted, now, lease)
+        verdicts = await take(tx, library, rack, results.items, now)
+        if limited or any_failed(verdicts):
+            return verdicts
+        claims, _ = await _claim(tx, library, rack, wanted, now, lease, limited)
+        return structs.replace(verdicts, next=Claims(claims, lease))
+
+    try:
+        verdicts = await transact(store, work)
+    except (InvalidInput, Conflict, NotFound):
+        return await take_results(store, library, rack, results, now)
+    await judged(store, verdicts, now)
+    return verdicts
 
 
 async def heartbeat(store: Store, rack: int, beat: Heartbeat, now: float, lease: float) -> HeartbeatAnswer:
@@ -40,7 +69,10 @@ async def heartbeat(store: Store, rack: int, beat: Heartbeat, now: float, lease:
     keeps something running for and that are no more."""
 
     async def work(tx: Transaction) -> HeartbeatAnswer:
-        await tx.seen(rack, now)
+        _, holder = await tx.seen(rack, now)
+        if holder is not None and holder.incarnation == beat.incarnation:
+            gone = beat.process is not None and beat.process.state == "ended"
+            await tx.seat(rack, None if gone else structs.replace(holder, until=now + lease))
         lost = await tx.extend(rack, beat.incarnation, beat.working, now + lease)
         known = await tx.existing(beat.keeping) if beat.keeping else set()
         return HeartbeatAnswer(lost, [id for id in beat.keeping if id not in known])
@@ -62,15 +94,31 @@ async def give_back(tx: Transaction, ids: list[int], reason: str, now: float, st
     return lost
 
 
-async def _claim(
+async def _asked(
     tx: Transaction, library: CatalogLibrary, rack: int, request: ClaimRequest, now: float, lease: float
 ) -> tuple[list[Claim], int]:
-    """The claims, and how many node tasks were settled on the way because nothing was to be carried out."""
-    limited = await tx.seen(rack, now)
-    orphans = await tx.held(rack, request.incarnation)
-    if orphans:
+    return await _claim(tx, library, rack, request, now, lease, await _seated(tx, rack, request, now, lease))
+
+
+async def _seated(tx: Transaction, rack: int, request: ClaimRequest, now: float, lease: float) -> bool:
+    """Let this process work for the rack; what an earlier one held goes back to the queue. True where any limit is
+    set. Raises Conflict while another process works for the rack."""
+    limited, before = await tx.seen(rack, now)
+    holder = sit(before, request.incarnation, request.seat, now, lease)
+    if holder is before:
+        return limited
+    await tx.seat(rack, holder)
+    if before is None or before.incarnation != holder.incarnation:
         reason = "the rack's process was started anew"
+        orphans = await tx.held(rack, request.incarnation)
         await give_back(tx, orphans, reason, now, lambda row: row.incarnation != request.incarnation)
+    return limited
+
+
+async def _claim(
+    tx: Transaction, library: CatalogLibrary, rack: int, request: ClaimRequest, now: float, lease: float, limited: bool
+) -> tuple[list[Claim], int]:
+    """The claims, and how many node tasks were settled on the way because nothing was to be carried out."""
     near = await _ready(tx, rack, request.capacity, now, limited)
     seen = await situations(tx, library, list(near.rows.values()))
     past = await pasts(tx, seen)

@@ -19,6 +19,7 @@ from rackwright.core.ports import Deployment, Event, Membership, Scope, Store, T
 from rackwright.engine import steering
 from rackwright.engine.happenings import of_facts
 from rackwright.engine.library import CatalogLibrary, Shelf
+from rackwright.engine.lifecycle import follow
 from rackwright.engine.neighbours import join_descendants, lock_below
 from rackwright.engine.outcomes import outcomes
 from rackwright.engine.ripple import ripple
@@ -82,10 +83,20 @@ async def _wished(tx: Transaction, before: dict[tuple[int, str], Any], changed: 
 async def take_results(store: Store, library: CatalogLibrary, rack: int, results: Results, now: float) -> Verdicts:
     """Take a batch of results from a rack: one verdict each. A result of an older attempt, or of a node task that is
     not the rack's, is refused and changes nothing."""
-    verdicts = await _taken(store, library, rack, results.items, now)
-    if any(verdict.taken and verdict.reason == "failed" for verdict in verdicts):
+    verdicts = Verdicts(await _taken(store, library, rack, results.items, now))
+    await judged(store, verdicts, now)
+    return verdicts
+
+
+def any_failed(verdicts: Verdicts) -> bool:
+    """Whether any of the results has put its node task in error."""
+    return any(verdict.taken and verdict.reason == "failed" for verdict in verdicts.items)
+
+
+async def judged(store: Store, verdicts: Verdicts, now: float) -> None:
+    """After a batch was taken: let waves and tolerances be judged anew where an attempt has failed."""
+    if any_failed(verdicts):
         await steering.keep(store, now)
-    return Verdicts(verdicts)
 
 
 async def _taken(
@@ -131,6 +142,7 @@ async def take(
     await tx.park(desk.parked)
     await tx.keep_reads(desk.ended_well)
     desk.events += await outcomes(tx, library, desk.shelves, near, rows)
+    desk.events += await follow(tx, library, deployments, near, rows, now)
     await tx.record(desk.events)
     return Verdicts(verdicts)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -36,7 +37,14 @@ class ClaimsLoop:
     """Claims node tasks for the rack and carries them out, at most ``capacity`` at once."""
 
     def __init__(
-        self, client: RackClient, workshop: Workshop, results: ResultSender, logs: LogShipper, *, capacity: int
+        self,
+        client: RackClient,
+        workshop: Workshop,
+        results: ResultSender,
+        logs: LogShipper,
+        *,
+        capacity: int,
+        seat: str = "",
     ) -> None:
         self.client = client
         self.workshop = workshop
@@ -44,11 +52,16 @@ class ClaimsLoop:
         self.logs = logs
         self.incarnation = results.incarnation
         self.capacity = capacity
+        self.seat = seat
         self.lease = 0.0
         """Seconds; known once ``leased`` is set, by the first answer of the api."""
         self.leased = asyncio.Event()
         self._running: dict[tuple[int, int], Running] = {}
         self._room = asyncio.Event()
+        self._open = False
+        self._asked = 0
+        """Places that requests under way may fill."""
+        results.trade = self
 
     def working(self) -> list[tuple[int, int]]:
         """The (id, attempt) pairs that this rack answers for: under way, or done and not yet acknowledged."""
@@ -56,21 +69,54 @@ class ClaimsLoop:
 
     async def run(self) -> None:
         """Claim for ever; every attempt runs in a task of its own, which outlives this one."""
-        while True:
-            claims = await patiently("claims", self._ask)
-            self.lease = claims.lease
-            self.leased.set()
-            for claim in claims.items:
-                self._start(claim)
+        self._open = True
+        try:
+            while True:
+                wanted = self._request(await self._places(), poll_time)
+                claims = None
+                try:
+                    claims = await patiently("claims", partial(self.client.claims, wanted))
+                finally:
+                    self.settle(wanted, claims)
+        finally:
+            self._open = False
 
-    async def _ask(self) -> Claims:
-        while len(self._running) >= self.capacity:
-            self._room.clear()
-            await self._room.wait()
-        if self._running:
-            await asyncio.sleep(gather_time)
-        room = self.capacity - len(self._running)
-        return await self.client.claims(ClaimRequest(incarnation=self.incarnation, capacity=room, wait=poll_time))
+    def want(self) -> ClaimRequest | None:
+        """Ask for the places that are free with the next results; None when there are none."""
+        free = self._free() if self._open else 0
+        return self._request(free, 0) if free > 0 else None
+
+    def settle(self, wanted: ClaimRequest, claims: Claims | None) -> None:
+        """Begin what a request has brought; None: it brought nothing."""
+        self._asked -= wanted.capacity
+        self._room.set()
+        if claims is None:
+            return
+        self.lease = claims.lease
+        self.leased.set()
+        for claim in claims.items:
+            if self._open:
+                self._start(claim)
+            else:
+                self.results.give(unfinished(claim, f"rack {self.workshop.rack} stops; it can be tried again at once"))
+
+    def _request(self, places: int, wait: float) -> ClaimRequest:
+        self._asked += places
+        return ClaimRequest(incarnation=self.incarnation, capacity=places, wait=wait, seat=self.seat)
+
+    def _free(self) -> int:
+        return self.capacity - len(self._running) - self._asked
+
+    async def _places(self) -> int:
+        """Wait for free places that nobody has asked for; gives how many there are."""
+        while True:
+            while self._free() <= 0:
+                self._room.clear()
+                await self._room.wait()
+            if self._running:
+                await asyncio.sleep(gather_time)
+            if self._free() > 0:
+                return self._free()
 
     def cancel(self, pairs: list[tuple[int, int]], why: str) -> None:
         """End these attempts without a result: they are no longer this rack's."""

@@ -58,7 +58,9 @@ class Rack:
         self.spool = ResultSpool(os.path.join(setting.data, "results"))
         self.results = ResultSender(client, self.spool, incarnation)
         self.logs = LogShipper(client, os.path.join(setting.data, "logs"))
-        self.claims = ClaimsLoop(client, self.workshop, self.results, self.logs, capacity=setting.capacity)
+        self.claims = ClaimsLoop(
+            client, self.workshop, self.results, self.logs, capacity=setting.capacity, seat=seat_of(setting.data)
+        )
 
     async def run(self, stop: asyncio.Event, at_once: asyncio.Event) -> None:
         """Work until ``stop``; then end in order, or without waiting when ``at_once`` is set too.
@@ -152,6 +154,20 @@ async def run_rack(
             rack = Rack(setting, client, jigs, pulse)
             await rack.run(stop, at_once)
             await rack.say_farewell()
+
+
+def seat_of(data: str) -> str:
+    """The name of the rack's place in this data folder, made at the first start: by it the api tells a new start from
+    a second process."""
+    path = os.path.join(data, "seat")
+    with suppress(FileNotFoundError), open(path, encoding="ascii") as file:
+        known = file.read().strip()
+        if known:
+            return known
+    seat = uuid.uuid4().hex
+    with open(path, "w", encoding="ascii") as file:
+        file.write(seat)
+    return seat
 
 
 @contextmanager

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import suppress
+from typing import Protocol
 
 import msgspec
 import structlog
 
 from rackwright.core.errors import InvalidInput, Retryable
-from rackwright.core.messages import Result, Results, Verdicts
+from rackwright.core.messages import ClaimRequest, Claims, Result, Results, Verdicts
 from rackwright.rack.client import RackClient, patiently
 
 batch_limit = 200
@@ -92,6 +93,16 @@ class ResultSpool:
             os.close(folder)
 
 
+class Trade(Protocol):
+    """What comes back for results: the next node tasks."""
+
+    def want(self) -> ClaimRequest | None:
+        """What to ask for with a batch of results; these places are taken until ``settle``."""
+
+    def settle(self, wanted: ClaimRequest, claims: Claims | None) -> None:
+        """What came of it; None: there was no answer."""
+
+
 class ResultSender:
     """Takes results as they come, makes them safe in batches, and sends them in order."""
 
@@ -99,6 +110,7 @@ class ResultSender:
         self.client = client
         self.spool = spool
         self.incarnation = incarnation
+        self.trade: Trade | None = None
         self._fresh: list[Result] = []
         self._came = asyncio.Event()
         self._emptied = asyncio.Event()
@@ -167,9 +179,21 @@ class ResultSender:
         self.spool.drop(number)
 
     async def _ask(self, batch: Results) -> Verdicts:
-        verdicts = await self.client.results(batch)
+        verdicts = await self._send_one(batch)
         judged = {(item.id, item.attempt) for item in verdicts.items}
         missing = [item.id for item in batch.items if (item.id, item.attempt) not in judged]
         if missing:
             raise Retryable(f"the api gave no verdict on {len(missing)} of {len(batch.items)} results")
+        return verdicts
+
+    async def _send_one(self, batch: Results) -> Verdicts:
+        wanted = self.trade.want() if self.trade is not None and batch.incarnation == self.incarnation else None
+        if self.trade is None or wanted is None:
+            return await self.client.results(batch)
+        claims = None
+        try:
+            verdicts = await self.client.results(msgspec.structs.replace(batch, next=wanted))
+            claims = verdicts.next
+        finally:
+            self.trade.settle(wanted, claims)
         return verdicts

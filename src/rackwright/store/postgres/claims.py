@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from rackwright.core.node_task import NodeTask
+from rackwright.core.seats import Holder
 from rackwright.store.postgres import records
 from rackwright.store.postgres.queries import limited
-from rackwright.store.postgres.session import columns
+from rackwright.store.postgres.session import Connection, columns
 from rackwright.store.postgres.work import Work
 
 SMALLEST_WINDOW = 16
@@ -15,6 +16,10 @@ SMALLEST_WINDOW = 16
 
 class ClaimWork(Work):
     """The part of a transaction that hands node tasks to racks."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._locked_racks: set[int] = set()
 
     async def claimable(
         self, rack: int, capacity: int, now: float, full: Collection[tuple[int, str]] = ()
@@ -25,7 +30,7 @@ class ClaimWork(Work):
         when it was full yet gave too few, the next one, without the scopes that have theirs.
         """
         found: list[NodeTask] = []
-        if capacity <= 0 or await self.value("lock_rack", rack) is None:
+        if capacity <= 0 or (rack not in self._locked_racks and await self.value("lock_rack", rack) is None):
             return found
         while len(found) < capacity:
             statement, window = limited("claimable", max(capacity - len(found), SMALLEST_WINDOW))
@@ -54,6 +59,15 @@ class ClaimWork(Work):
         kept = {(id, attempt) for id, attempt in rows}
         return [pair for pair in pairs if tuple(pair) not in kept]
 
-    async def seen(self, rack: int, now: float) -> bool:
+    async def seen(self, rack: int, now: float) -> tuple[bool, Holder | None]:
         """See the port."""
-        return bool(await self.value("seen", rack, now))
+        row = await self.row("seen", rack, now)
+        if row is None:
+            return False, None
+        self._locked_racks.add(rack)
+        return row[0], None if row[1] is None else Holder(row[1], row[2], row[3])
+
+    async def seat(self, rack: int, holder: Holder | None) -> None:
+        """See the port."""
+        values = (None, None, None) if holder is None else (holder.incarnation, holder.seat, holder.until)
+        await self.run("seat", rack, *values)
