@@ -21,6 +21,7 @@ from rackwright.core.messages import Result as Ended
 from rackwright.engine import claims, intake, planning
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.presence import Presence, Pulse, this_process
+from rackwright.engine.sealing import Seal
 from rackwright.engine.telemetry import Telemetry
 from rackwright.store.memory import MemoryStore
 
@@ -60,6 +61,7 @@ class World:
             presence=self.presence,
             lease=30.0,
             webhook_key=b"k" * 32,
+            seal=Seal(b"s" * 32),
         )
         self.app = build(self.services)
         self._inner = httpx.ASGITransport(self.app, raise_app_exceptions=False)

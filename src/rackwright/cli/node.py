@@ -18,7 +18,10 @@ from rackwright.cli.output import Item, say
 
 @click.group(
     cls=LazyGroup,
-    lazy={"timeline": Lazy("rackwright.cli.task:timeline", "Show what ran on a node and what was changed of it.")},
+    lazy={
+        "bmc": Lazy("rackwright.cli.bmc:bmc", "Say how nodes are switched on and off."),
+        "timeline": Lazy("rackwright.cli.task:timeline", "Show what ran on a node and what was changed of it."),
+    },
 )
 def node() -> None:
     """Add nodes; change what is known of them."""

@@ -16,7 +16,8 @@ from rackwright.core.power import Action, Device, PowerSetting, PowerState
 
 LIMIT = 20.0
 """Seconds for one request."""
-CONNECT_LIMIT = 5.0
+CONNECT_LIMIT = 15.0
+"""Seconds for the connection and its TLS handshake: the processors of BMCs are slow."""
 
 T = TypeVar("T")
 
