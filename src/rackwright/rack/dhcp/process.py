@@ -1,0 +1,95 @@
+"""A server program of the rack's: started, watched, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+
+from rackwright.core.errors import Retryable
+
+STARTED = 20.0
+"""Seconds that a program may take until it answers. Kea takes 1.6 s with 100,000 hosts on a small machine."""
+STOPPED = 5.0
+"""Seconds that it may take to end before it is killed."""
+TAIL = 20
+"""Lines of its output that are kept for messages."""
+
+log = structlog.get_logger()
+
+
+class ServerProcess:
+    """One program in the foreground; its output goes into the rack's log. ``heard`` is given every line of it."""
+
+    def __init__(self, name: str, package: str, heard: Callable[[str], None] = lambda line: None) -> None:
+        self.name = name
+        self._package = package
+        self._heard = heard
+        self._process: asyncio.subprocess.Process | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._tail: list[str] = []
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs."""
+        return self._process is not None and self._process.returncode is None
+
+    @property
+    def tail(self) -> str:
+        """The last lines that it said."""
+        return " | ".join(self._tail[-3:])
+
+    async def start(self, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        """Start it anew. Raises ``Retryable`` when it is not installed."""
+        await self.stop()
+        program = shutil.which(self.name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+        if program is None:
+            raise Retryable(f"{self.name} is not installed", mend=f"install the package {self._package}")
+        self._tail.clear()
+        self._process = await asyncio.create_subprocess_exec(
+            program, *arguments,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            env=os.environ | dict(environment or {}),
+        )  # fmt: skip
+        self._reading = asyncio.create_task(self._read(self._process))
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, if it runs."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
+
+    async def stop(self) -> None:
+        """End it, by force if it takes too long."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.returncode is None:
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), STOPPED)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+        if self._reading is not None:
+            await asyncio.wait({self._reading})
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        while line := await _line(process.stdout):
+            said = line.decode(errors="replace").rstrip()
+            self._tail = [*self._tail[-TAIL:], said]
+            self._heard(said)
+            log.debug(said, program=self.name)
+        await process.wait()
+
+
+async def _line(stream: asyncio.StreamReader) -> bytes:
+    """The next line; what is too long for one is passed over."""
+    while True:
+        try:
+            return await stream.readline()
+        except ValueError:
+            continue

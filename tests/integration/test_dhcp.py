@@ -1,0 +1,208 @@
+"""Kea and dnsmasq, as racks run them, asked by machines on a wire."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from msgspec import structs
+
+from rackwright.core.dhcp import Answers, DhcpServer, Host
+from rackwright.core.served import Network
+from rackwright.rack.dhcp import interfaces
+from rackwright.rack.dhcp.dnsmasq import Dnsmasq
+from rackwright.rack.dhcp.foreign import servers_on
+from rackwright.rack.dhcp.kea import Kea
+from tests.integration.dhcp_wire import Wire, inside, require, wire
+
+NETWORK = Network(
+    cidr="10.77.0.0/24", address="10.77.0.1", gateway="10.77.0.254", dns=("10.77.0.53",), domain="rack.test",
+    dynamic=("10.77.0.100", "10.77.0.199"),
+)  # fmt: skip
+FAR = Network(
+    cidr="10.88.0.0/24", address="10.77.0.1", relayed=True, interface="rack0", dynamic=("10.88.0.100", "10.88.0.199")
+)
+N7 = Host(7, "n7", ("52:54:00:00:00:07", "52:54:00:00:01:07"), "10.77.0.7", "token7")
+N8 = Host(8, "n8", ("52:54:00:00:00:08",), None, "token8")
+FAR9 = Host(9, "n9", ("52:54:00:00:00:09",), "10.88.0.9", "token9")
+STRANGER = "52:54:00:00:00:99"
+DOOR = "http://10.77.0.1:8480"
+ANSWERS = Answers(networks=(NETWORK,), hosts={7: N7, 8: N8}, interfaces={"10.77.0.1": "rack0"})
+
+Make = Callable[[str], DhcpServer]
+
+
+@pytest_asyncio.fixture
+async def line() -> AsyncIterator[Wire]:
+    require("kea-dhcp4", "dnsmasq")
+    with wire() as made:
+        async with inside(made):
+            yield made
+
+
+@pytest_asyncio.fixture(params=["kea", "dnsmasq"])
+async def server(request: pytest.FixtureRequest, line: Wire, tmp_path: Path) -> AsyncIterator[DhcpServer]:
+    made: DhcpServer = Kea(str(tmp_path)) if request.param == "kea" else _dnsmasq(tmp_path)
+    await made.answer(ANSWERS)
+    yield made
+    await made.close()
+
+
+def _dnsmasq(folder: Path) -> Dnsmasq:
+    return Dnsmasq(str(folder), addresses=True)
+
+
+async def test_a_node_gets_its_address_and_its_boot_url(server: DhcpServer, line: Wire) -> None:
+    offered = await line.ipxe(N7.macs[0])
+    assert (offered["address"], offered["12"]) == ("10.77.0.7", "n7")
+    assert (offered["67"] or offered["file"]) == f"{DOOR}/boot/token7/ipxe?mac=${{netX/mac}}&firmware=${{platform}}"
+    assert [int(byte) for byte in offered["3"].encode("latin-1")] == [10, 77, 0, 254]
+    other = await line.ipxe(N7.macs[1])
+    assert other["address"] == "10.77.0.7"
+
+
+async def test_a_node_without_an_address_gets_one_of_the_pool_and_its_own_url(server: DhcpServer, line: Wire) -> None:
+    offered = await line.ipxe(N8.macs[0])
+    assert "10.77.0.100" <= offered["address"] <= "10.77.0.199"
+    assert "/boot/token8/ipxe" in offered["67"]
+
+
+async def test_a_stranger_gets_an_address_of_the_pool_and_the_discovery_url(server: DhcpServer, line: Wire) -> None:
+    offered = await line.ipxe(STRANGER)
+    assert "10.77.0.100" <= offered["address"] <= "10.77.0.199"
+    assert offered["67"].startswith(f"{DOOR}/boot/ipxe?mac=${{netX/mac}}&")
+
+
+@pytest.mark.parametrize("mac", [N7.macs[0], STRANGER])
+@pytest.mark.parametrize(("arch", "file"), [(0, "undionly.kpxe"), (7, "snponly.efi"), (9, "snponly.efi")])
+async def test_firmware_gets_the_first_stage(server: DhcpServer, line: Wire, mac: str, arch: int, file: str) -> None:
+    offered = await line.firmware(mac, arch)
+    assert file in (offered["file"], offered.get("67"))
+    assert offered.get("67", file) == file
+    assert offered["server"] == "10.77.0.1"
+
+
+@pytest.mark.parametrize("mac", [N7.macs[0], STRANGER])
+async def test_http_boot_gets_a_url_and_is_told_that_it_is_one(server: DhcpServer, line: Wire, mac: str) -> None:
+    offered = await line.firmware(mac, 16)
+    assert offered["60"] == "HTTPClient"
+    assert (offered.get("67") or offered["file"]) == f"{DOOR}/assets/ipxe/ipxe.efi"
+
+
+async def test_changes_are_answered_at_once(server: DhcpServer, line: Wire) -> None:
+    moved = structs.replace(N7, address="10.77.0.70")
+    await server.answer(structs.replace(ANSWERS, hosts={7: moved}))
+    assert (await line.ipxe(N7.macs[0]))["address"] == "10.77.0.70"
+    assert "token8" not in (await line.ipxe(N8.macs[0]))["67"]
+    await server.answer(structs.replace(ANSWERS, hosts={}))
+    gone = await line.ipxe(N7.macs[0])
+    assert gone["address"] >= "10.77.0.100"
+    assert "token7" not in gone["67"]
+
+
+async def test_machines_behind_a_relay_are_answered(server: DhcpServer, line: Wire) -> None:
+    line.within("ip", "addr", "add", "10.88.0.1/24", "dev", "lo")
+    await server.answer(structs.replace(ANSWERS, networks=(NETWORK, FAR), hosts={7: N7, 9: FAR9}))
+    known = await line.ipxe(FAR9.macs[0], relay="10.88.0.1")
+    assert known["address"] == "10.88.0.9"
+    assert "/boot/token9/ipxe" in known["67"]
+    stranger = await line.ipxe(STRANGER, relay="10.88.0.1")
+    assert "10.88.0.100" <= stranger["address"] <= "10.88.0.199"
+
+
+async def test_without_networks_nobody_is_answered(server: DhcpServer, line: Wire) -> None:
+    await server.answer(Answers())
+    assert await line.ipxe(N7.macs[0]) == {}
+    await server.answer(ANSWERS)
+    assert (await line.ipxe(N7.macs[0]))["address"] == "10.77.0.7"
+
+
+async def test_a_server_that_was_killed_is_there_again(server: DhcpServer, line: Wire) -> None:
+    _kill(server.name if server.name != "kea" else "kea-dhcp4", line)
+    await server.answer(ANSWERS)
+    assert (await line.ipxe(N7.macs[0]))["address"] == "10.77.0.7"
+
+
+async def test_an_interface_without_a_carrier_is_answered_once_it_has_one(tmp_path: Path) -> None:
+    require("kea-dhcp4")
+    with wire(carrier=False) as line:
+        async with inside(line):
+            kea = Kea(str(tmp_path))
+            await kea.answer(ANSWERS)
+            line.within("ip", "link", "set", "machine0", "up")
+            offered = {}
+            for _ in range(20):
+                if offered := await line.ipxe(N7.macs[0]):
+                    break
+            await kea.close()
+    assert offered["address"] == "10.77.0.7"
+
+
+async def test_kea_outlives_the_process_that_started_it(line: Wire, tmp_path: Path) -> None:
+    first = Kea(str(tmp_path))
+    await first.answer(ANSWERS)
+    pids = _pids("kea-dhcp4", line)
+    second = Kea(str(tmp_path))
+    await second.answer(structs.replace(ANSWERS, hosts={}))
+    assert (await line.ipxe(N7.macs[0]))["address"] >= "10.77.0.100"
+    assert _pids("kea-dhcp4", line) == pids
+    await second.close()
+    await first.close()
+    assert _pids("kea-dhcp4", line) == []
+
+
+async def test_a_server_beside_another_one_adds_only_the_boot_information(line: Wire, tmp_path: Path) -> None:
+    proxy = structs.replace(NETWORK, proxy=True, dynamic=None)
+    beside = Dnsmasq(str(tmp_path), addresses=False, tftp=True)
+    await beside.answer(structs.replace(ANSWERS, networks=(proxy,)))
+    bios, uefi = await line.firmware(STRANGER, 0), await line.firmware(STRANGER, 7)
+    assert (bios["address"], bios["file"]) == ("0.0.0.0", "undionly.kpxe")
+    assert (uefi["address"], uefi["file"]) == ("0.0.0.0", "snponly.efi")
+    ipxe = await line.ipxe(STRANGER)
+    assert (ipxe.get("67") or ipxe["file"]).startswith(f"{DOOR}/boot/ipxe?mac=")
+    await beside.close()
+
+
+async def test_the_first_stage_is_served(line: Wire, tmp_path: Path) -> None:
+    beside = Dnsmasq(str(tmp_path), addresses=False, tftp=True)
+    await beside.answer(ANSWERS)
+    assert await asyncio.to_thread(_first_block, "snponly.efi") == Path("/usr/lib/ipxe/snponly.efi").read_bytes()[:512]
+    assert await line.ipxe(N7.macs[0]) == {}
+    await beside.close()
+
+
+async def test_foreign_servers_are_seen(server: DhcpServer, line: Wire) -> None:
+    assert await servers_on("machine0", 2) == {"10.77.0.1"}
+    await server.close()
+    assert await servers_on("machine0", 1) == set()
+
+
+async def test_the_interface_of_an_address_is_found(line: Wire) -> None:
+    assert (await interfaces.addresses())["10.77.0.1"] == "rack0"
+
+
+def _first_block(name: str) -> bytes:
+    import socket
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.settimeout(5)
+        asking.sendto(b"\0\1" + name.encode() + b"\0octet\0", ("10.77.0.1", 69))
+        data = asking.recv(1024)
+    assert data[:4] == b"\0\3\0\1"
+    return data[4:]
+
+
+def _pids(program: str, line: Wire) -> list[int]:
+    import subprocess
+
+    said = subprocess.run(["ip", "netns", "pids", line.namespace], capture_output=True, text=True, check=True).stdout
+    return [int(pid) for pid in said.split() if Path(f"/proc/{pid}/comm").read_text().strip() == program]
+
+
+def _kill(program: str, line: Wire) -> None:
+    for pid in _pids(program, line):
+        os.kill(pid, 9)
