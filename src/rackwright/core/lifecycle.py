@@ -167,8 +167,8 @@ VERBS: dict[str, Verb] = {
             phases=("running", "waiting", "held", "failed"),
         ),
         Verb(
-            name="retry", does="Try again what has failed of its activity.", graph=False, allocations=ALLOCATIONS,
-            phases=("failed",),
+            name="retry", does="Try again what has failed of its activity; agree to what waits for a person.",
+            graph=False, allocations=ALLOCATIONS, phases=("running", "waiting", "failed"),
         ),
     )
 }  # fmt: skip
@@ -261,6 +261,11 @@ def set_phase(machine: Machine, phase: Phase, now: float) -> Machine:
     return _changed(machine, now, phase=phase, reason=machine.reason if phase == "failed" else "")
 
 
+def phase_after(name: str) -> Phase:
+    """The phase that a verb about an activity leaves it in."""
+    return "held" if name == "hold" else "running"
+
+
 def at_once(verb: Verb, machine: Machine, now: float) -> Machine:
     """The machine after a verb that is no activity. What had failed before is given up by it."""
     given_up = _idle(machine, "aborted", now) if machine.verb else machine
@@ -278,6 +283,14 @@ def needs_graph(verb: Verb, machine: Machine) -> bool:
     if verb.name == "release" and not machine.installed and machine.phase == "idle":
         return False
     return verb.graph
+
+
+def forgotten(verb: Verb, outcome: Outcome) -> tuple[str, ...]:
+    """Facts of the node, with all below them, that are not true any more when an activity has ended like this. What was
+    to be installed is forgotten when that is given up: it must not be booted into the installer again."""
+    if outcome == "ok":
+        return verb.forgets
+    return ("os",) if outcome == "aborted" and verb.leaves else ()
 
 
 def _against(verb: Verb, machine: Machine | None) -> str:

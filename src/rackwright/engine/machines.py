@@ -87,7 +87,7 @@ async def set_node(store: Store, name: str, *, alive: bool | None = None, availa
         scope = await scope_named(tx, "node", name)
         await tx.set_alive(scope.id, alive=alive, available=available)
         if alive is False and scope.alive:
-            await _deactivate(tx, scope)
+            await deactivate(tx, [scope])
         before, after = _wishes(scope, alive, available)
         if before:
             await tx.announce(of_nodes("changed", [scope], **after))
@@ -143,16 +143,21 @@ def _wishes(scope: Scope, alive: bool | None, available: bool | None) -> tuple[d
     return {name: not value for name, value in after.items()}, after
 
 
-async def _deactivate(tx: Transaction, scope: Scope) -> None:
-    concerned = (await tx.deployments_of([scope.id])).get(scope.id, [])
-    ids = [id for deployment in concerned for id in await tx.find(deployment, None, [scope.id])]
+async def deactivate(tx: Transaction, nodes: Sequence[Scope]) -> None:
+    """Take back what is active on nodes that are not alive: all but what needs no living node."""
+    names = {node.id: node.name for node in nodes}
+    concerned = await tx.deployments_of(list(names)) if names else {}
+    deployments = sorted({id for ids in concerned.values() for id in ids})
+    ids = [id for deployment in deployments for id in await tx.find(deployment, None, list(names))]
+    if not ids:
+        return
     near = await lock_below(tx, ids)
     for id in sorted(ids):
         row = near.rows.get(id)
         if row is not None and row.state is not State.PROPOSED:
-            annealing.deactivate(near, row, f"{scope.name} is not alive", time.time())
+            annealing.deactivate(near, row, f"{names[row.scope]} is not alive", time.time())
     await tx.save(near)
-    await tx.forget_reads(ids)
+    await tx.forget_reads([id for id in ids if id in near.rows and not near.rows[id].offline])
 
 
 def _name(kind: str, name: str) -> str:

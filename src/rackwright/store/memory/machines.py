@@ -28,6 +28,7 @@ class MachineWork(RollupWork):
     async def save_machines(self, machines: Sequence[Machine]) -> None:
         """See the port."""
         self.tables.machines |= {machine.id: machine for machine in machines}
+        self.mark_served(machine.id for machine in machines)
 
     async def known_by(self, macs: Collection[str], serial: str) -> list[Known]:
         """See the port."""

@@ -35,6 +35,7 @@ class MachineWork(Work):
         if machines:
             rows = [_machine_row(machine) for machine in sorted(machines, key=lambda machine: machine.id)]
             await self.run("save_machines", *columns(rows, 17))
+            self.mark_served(machine.id for machine in machines)
 
     async def known_by(self, macs: Collection[str], serial: str) -> list[Known]:
         """See the port."""

@@ -1,0 +1,277 @@
+"""Verbs: what people say to machines. One request for many of them, each with its own answer."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from rackwright.core import annealing, lifecycle
+from rackwright.core.audit import Change
+from rackwright.core.errors import Conflict, NotFound, TryAgain
+from rackwright.core.facts import WORLD, FactWrite
+from rackwright.core.lifecycle import Machine, Verb, word
+from rackwright.core.machines import METAL
+from rackwright.core.node_task import Neighbourhood, State
+from rackwright.core.ports import Deployment, Scope, Store, Transaction
+from rackwright.engine import addresses, machines
+from rackwright.engine.activity_rows import copies, layout
+from rackwright.engine.happenings import of_deployment
+from rackwright.engine.library import CatalogLibrary
+from rackwright.engine.lifecycle import ACTIVITY, WRITER, drop_rows, forget, put, save
+from rackwright.engine.neighbours import lock_below
+from rackwright.engine.transact import transact
+
+ABORTED = "its activity was aborted"
+REPLACED = "another verb has taken the place of its activity"
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a verb for one machine: its word and activity then, or why it was refused."""
+
+    name: str
+    word: str = ""
+    activity: str = ""
+    error: str = ""
+
+
+async def say(
+    store: Store, library: CatalogLibrary, verb: str, names: Sequence[str], parameters: Mapping[str, Any], now: float
+) -> list[Answer]:
+    """Say a verb to the machines of these names, all in one transaction: those that cannot follow it are told why, and
+    do not keep out the others. ``parameters`` are what the activity is to know; its tasks read them as the fact
+    ``machine.activity``.
+
+    Raises NotFound for an unknown verb, and InvalidInput or NotFound when the catalog has no fitting graph for it.
+    """
+    found = lifecycle.verb_named(verb)
+    unique = list(dict.fromkeys(names))
+    return await transact(store, lambda tx: _say(tx, library, found, unique, parameters, now))
+
+
+async def system(tx: Transaction, library: CatalogLibrary) -> Deployment:
+    """The deployment in which activities are carried out, with the catalog that its name means now: made when it is
+    first needed."""
+    digest = await library.resolve(tx, METAL)
+    found = await tx.named("deployment", [METAL])
+    if not found:
+        made = Deployment(id=0, name=METAL, catalog=digest, catalog_name=METAL)
+        try:
+            await tx.announce(of_deployment("created", await tx.add_deployment(made), METAL))
+        except Conflict as taken:
+            raise TryAgain("somebody else has just made the deployment of the machines") from taken
+        found = await tx.named("deployment", [METAL])
+    id = found[METAL].id
+    deployment = (await tx.deployments([id]))[id]
+    if deployment.catalog != digest:
+        await tx.set_deployment(id, catalog=digest)
+        deployment = (await tx.deployments([id]))[id]
+    return deployment
+
+
+class _Turn(msgspec.Struct, kw_only=True):
+    """One verb, said to some nodes: what is known of them, and what becomes of them."""
+
+    verb: Verb
+    parameters: Mapping[str, Any]
+    now: float
+    nodes: dict[int, Scope]
+    machines: dict[int, Machine]
+    """As they were, locked; plain nodes are none."""
+    near: Neighbourhood
+    """The node tasks of the activities that there are, locked."""
+    after: dict[int, Machine] = {}
+    writes: list[FactWrite] = []
+    errors: dict[str, str] = {}
+
+    def machine(self, node: int) -> Machine:
+        """As it was; a plain node is taken for one that is new."""
+        return self.machines.get(node) or Machine(id=node, since=self.now)
+
+    def allowed(self) -> list[Scope]:
+        """Nodes to which the verb can be said; the others get their error."""
+        good = []
+        for node in self.nodes.values():
+            try:
+                lifecycle.check(self.verb, self.machines.get(node.id), node.name)
+                good.append(node)
+            except Conflict as error:
+                self.errors[node.name] = str(error)
+        return good
+
+    def refuse(self, node: Scope, why: str, mend: str) -> None:
+        """Note that a node cannot follow."""
+        self.errors[node.name] = str(Conflict(f"{self.verb.name}: {why}", where=node.name, mend=mend))
+
+
+async def _say(
+    tx: Transaction,
+    library: CatalogLibrary,
+    verb: Verb,
+    names: Sequence[str],
+    parameters: Mapping[str, Any],
+    now: float,
+) -> list[Answer]:
+    turn = await _turn(tx, verb, names, parameters, now)
+    good = turn.allowed()
+    if verb.name in lifecycle.STEERING:
+        await _steer(tx, turn, good)
+    else:
+        activities = {node.id for node in good if lifecycle.needs_graph(verb, turn.machine(node.id))}
+        await _at_once(tx, turn, [node for node in good if node.id not in activities])
+        await _begin(tx, library, turn, [node for node in good if node.id in activities])
+    events = await put(tx, library, turn.writes)
+    events += await save(tx, turn.machines, turn.after)
+    await tx.record(events)
+    await tx.note([_noted(turn, turn.nodes[id]) for id in turn.after])
+    ids = {node.name: node.id for node in turn.nodes.values()}
+    return [_answer(turn, name, ids.get(name)) for name in names]
+
+
+async def _turn(tx: Transaction, verb: Verb, names: Sequence[str], parameters: Mapping[str, Any], now: float) -> _Turn:
+    """What is known of the nodes. Rows are locked before machines, as those do who bring results."""
+    known = await tx.named("node", names)
+    nodes = {scope.id: scope for scope in known.values()}
+    ids = await _rows_of(tx, await tx.machines(nodes))
+    near = await lock_below(tx, ids) if ids else Neighbourhood()
+    found = await tx.machines(nodes, lock=True)
+    if set(await _rows_of(tx, found)) - set(ids):
+        raise TryAgain("an activity has begun meanwhile")
+    missing = {
+        name: str(NotFound(f"there is no node {name}", mend="`rackwright get nodes` lists those that there are"))
+        for name in names
+        if name not in known
+    }
+    return _Turn(verb=verb, parameters=parameters, now=now, nodes=nodes, machines=found, near=near, errors=missing)
+
+
+async def _rows_of(tx: Transaction, found: Mapping[int, Machine]) -> list[int]:
+    """Ids of the node tasks of these machines' activities."""
+    by_deployment: dict[int, list[int]] = {}
+    for machine in found.values():
+        if machine.deployment is not None:
+            by_deployment.setdefault(machine.deployment, []).append(machine.id)
+    return [id for deployment, nodes in by_deployment.items() for id in await tx.find(deployment, None, nodes)]
+
+
+# ---- verbs that are done at once
+
+
+async def _at_once(tx: Transaction, turn: _Turn, nodes: Sequence[Scope]) -> None:
+    if turn.verb.name == "accept":
+        nodes = await _addressed(tx, turn, nodes)
+    await _give_up(tx, turn, nodes, REPLACED)
+    turn.after |= {node.id: lifecycle.at_once(turn.verb, turn.machine(node.id), turn.now) for node in nodes}
+    if turn.verb.name == "adopt":
+        has = {fact.scope for fact in await tx.facts([node.id for node in nodes], ["observed.os"])}
+        adopted = {"request": "", "adopted": True}
+        turn.writes += [FactWrite(node.id, "observed.os", adopted, WORLD) for node in nodes if node.id not in has]
+
+
+async def _addressed(tx: Transaction, turn: _Turn, nodes: Sequence[Scope]) -> list[Scope]:
+    """Those of the nodes that have an address now, or need none."""
+    writes, without = await addresses.give(tx, nodes)
+    turn.writes += writes
+    for node in nodes:
+        if node.id in without:
+            turn.refuse(node, without[node.id], "widen the static range of the rack's network, or give it an address")
+    return [node for node in nodes if node.id not in without]
+
+
+# ---- verbs about the activity that there is
+
+
+async def _steer(tx: Transaction, turn: _Turn, nodes: Sequence[Scope]) -> None:
+    name = turn.verb.name
+    if name == "abort":
+        await _give_up(tx, turn, nodes, ABORTED)
+        turn.after |= {node.id: lifecycle.abort(turn.machines[node.id], turn.now) for node in nodes}
+        return
+    if name == "retry":
+        await _retry(tx, turn, {node.id for node in nodes})
+    phase = lifecycle.phase_after(name)
+    turn.after |= {node.id: lifecycle.set_phase(turn.machines[node.id], phase, turn.now) for node in nodes}
+
+
+async def _retry(tx: Transaction, turn: _Turn, nodes: set[int]) -> None:
+    for row in [turn.near.rows[id] for id in sorted(turn.near.rows)]:
+        if row.scope in nodes and row.state is State.ERROR:
+            annealing.retry(turn.near, row, "a person asked for it")
+        elif row.scope in nodes and row.state is State.PROPOSED:
+            annealing.commit(turn.near, row)
+    await tx.save(turn.near)
+
+
+async def _give_up(tx: Transaction, turn: _Turn, nodes: Sequence[Scope], reason: str) -> None:
+    """Clear away the activities that these machines have."""
+    busy = [turn.machines[node.id] for node in nodes if node.id in turn.machines and turn.machines[node.id].verb]
+    await drop_rows(tx, busy, reason, turn.now)
+    turn.writes += [FactWrite(machine.id, ACTIVITY, None, WRITER) for machine in busy]
+    for name in sorted({machine.verb for machine in busy}):
+        paths = lifecycle.forgotten(lifecycle.VERBS[name], "aborted")
+        turn.writes += await forget(tx, [machine.id for machine in busy if machine.verb == name], paths)
+
+
+# ---- activities
+
+
+async def _begin(tx: Transaction, library: CatalogLibrary, turn: _Turn, nodes: Sequence[Scope]) -> None:
+    nodes = [node for node in nodes if _stands(turn, node)]
+    if turn.verb.accepts:
+        new = [node for node in nodes if turn.machine(node.id).allocation == "new"]
+        refused = {node.id for node in new} - {node.id for node in await _addressed(tx, turn, new)}
+        nodes = [node for node in nodes if node.id not in refused]
+    if not nodes:
+        return
+    deployment = await system(tx, library)
+    catalog = (await library.shelf(tx, deployment.catalog)).catalog
+    found = layout(catalog, turn.verb.name)
+    await _give_up(tx, turn, nodes, REPLACED)
+    await _down(tx, turn, nodes)
+    ids, _ = await tx.reserve(len(nodes) * len(found.steps), 0)
+    await tx.join(deployment.id, [node.id for node in nodes], found.roles, found.tags)
+    await tx.add_rows(deployment.id, list(copies(found, nodes, ids, deployment=deployment.id, graph=turn.verb.name)))
+    env = catalog.graphs[turn.verb.name].bootenv
+    for node in nodes:
+        activity = f"{turn.verb.name}-{uuid.uuid4().hex[:12]}"
+        said = {"verb": turn.verb.name, "id": activity, "env": env, "parameters": dict(turn.parameters)}
+        turn.writes.append(FactWrite(node.id, ACTIVITY, said, WRITER))
+        turn.after[node.id] = lifecycle.begin(
+            turn.verb, turn.machine(node.id), activity=activity, deployment=deployment.id, now=turn.now
+        )
+
+
+def _stands(turn: _Turn, node: Scope) -> bool:
+    if node.rack is None:
+        turn.refuse(node, "it stands in no rack, so nobody can carry it out", "add it with its rack")
+    return node.rack is not None
+
+
+async def _down(tx: Transaction, turn: _Turn, nodes: Sequence[Scope]) -> None:
+    """A machine that restarts into something else takes down what is active on it."""
+    if turn.verb.reboots:
+        down = await tx.set_living([node.id for node in nodes], False)
+        await machines.deactivate(tx, [turn.nodes[id] for id in down])
+
+
+# ---- what is told
+
+
+def _noted(turn: _Turn, node: Scope) -> Change:
+    before, after = turn.machines.get(node.id), turn.after[node.id]
+    return Change(
+        kind=f"machine.{turn.verb.name}",
+        text=f"{turn.verb.name} was said to the machine",
+        scope=node.name,
+        before={"word": word(before) if before is not None else "plain"},
+        after={"word": word(after), "activity": after.activity, "parameters": dict(turn.parameters)},
+    )
+
+
+def _answer(turn: _Turn, name: str, id: int | None) -> Answer:
+    if id is None or name in turn.errors:
+        return Answer(name=name, error=turn.errors[name])
+    machine = turn.after[id]
+    return Answer(name=name, word=word(machine), activity=machine.activity)
