@@ -83,10 +83,20 @@ async def _wished(tx: Transaction, before: dict[tuple[int, str], Any], changed: 
 async def take_results(store: Store, library: CatalogLibrary, rack: int, results: Results, now: float) -> Verdicts:
     """Take a batch of results from a rack: one verdict each. A result of an older attempt, or of a node task that is
     not the rack's, is refused and changes nothing."""
-    verdicts = await _taken(store, library, rack, results.items, now)
-    if any(verdict.taken and verdict.reason == "failed" for verdict in verdicts):
+    verdicts = Verdicts(await _taken(store, library, rack, results.items, now))
+    await judged(store, verdicts, now)
+    return verdicts
+
+
+def any_failed(verdicts: Verdicts) -> bool:
+    """Whether any of the results has put its node task in error."""
+    return any(verdict.taken and verdict.reason == "failed" for verdict in verdicts.items)
+
+
+async def judged(store: Store, verdicts: Verdicts, now: float) -> None:
+    """After a batch was taken: let waves and tolerances be judged anew where an attempt has failed."""
+    if any_failed(verdicts):
         await steering.keep(store, now)
-    return Verdicts(verdicts)
 
 
 async def _taken(
