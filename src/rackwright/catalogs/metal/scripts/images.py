@@ -14,12 +14,20 @@ _KINDS = {"image": "disk", "memory": "memory", "preseed": "installer", "autoinst
           "kickstart": "installer"}  # fmt: skip
 
 
+_FIELDS = ("name", "version", "kind", "arch", "firmware", "files", "arguments", "properties", "made_at")
+_OF_A_FILE = ("name", "part", "bytes", "sha256", "compression", "raw_bytes", "raw_sha256")
+
+
 def digest(manifest: Manifest) -> str:
-    """SHA-256 (hexadecimal) of the manifest without its signature, as canonical JSON: by it the image is asked for."""
-    said = {**manifest, "key": "", "signature": ""}
-    said.pop("digest", None)
-    text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """By what the image is asked for: the digest that is told with it; else SHA-256 (hexadecimal) of the manifest
+    without its signature, as JSON without spaces, fields in their order and properties by name."""
+    if manifest.get("digest"):
+        return str(manifest["digest"])
+    files = [{name: one[name] for name in _OF_A_FILE} for one in manifest["files"]]
+    properties = json.loads(json.dumps(manifest["properties"], sort_keys=True))
+    known = {**manifest, "files": files, "properties": properties}
+    said = {**{name: known[name] for name in _FIELDS}, "key": "", "signature": ""}
+    return hashlib.sha256(json.dumps(said, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
 
 
 def find(images: dict[str, Manifest] | None, wanted: str) -> Manifest:

@@ -78,9 +78,10 @@ def ifupdown(network: Network) -> str:
 
 
 def kickstart(network: Network) -> list[str]:
-    """``network`` commands of kickstart. A bond's and a bridge's members need none of their own."""
-    held = {member for one in network["interfaces"] for member in one.get("members", ())}
-    return [_command(one, network) for one in network["interfaces"] if one["name"] not in held]
+    """``network`` commands of kickstart. Physical members of a bond or bridge need none of their own."""
+    interfaces = network["interfaces"]
+    held = {member for one in interfaces for member in one.get("members", ())}
+    return [_command(one, network) for one in interfaces if one["type"] != "physical" or one["name"] not in held]
 
 
 # ---- what is wished
@@ -179,8 +180,9 @@ def _mode(one: Interface) -> str:
 
 
 def _routes(one: Interface) -> list[dict[str, str]]:
-    default = [{"to": "::/0" if ":" in one["gateway"] else "0.0.0.0/0", "via": one["gateway"]}]
-    return [*(default if one.get("gateway") else []), *one["routes"]]
+    gateway = one.get("gateway")
+    default = [{"to": "::/0" if ":" in gateway else "0.0.0.0/0", "via": gateway}] if gateway else []
+    return [*default, *one["routes"]]
 
 
 # ---- systemd-networkd
@@ -283,15 +285,18 @@ def _command(one: Interface, network: Network) -> str:
 
 
 def _device(one: Interface, network: Network) -> str:
+    """What a command is about: a vlan is made on its link."""
     if one["type"] == "vlan":
-        return next(_device(other, network) for other in network["interfaces"] if other["name"] == one["link"])
-    if one["name"] == "any":
-        return "link"
+        return next(_called(other) for other in network["interfaces"] if other["name"] == one["link"])
+    return "link" if one["name"] == "any" else _called(one)
+
+
+def _called(one: Interface) -> str:
     return str(one["mac"] or one["name"]) if one["type"] == "physical" else str(one["name"])
 
 
 def _made_of(one: Interface, network: Network) -> list[str]:
-    members = [_device(other, network) for other in network["interfaces"] if _is_member(other, one)]
+    members = [_called(other) for other in network["interfaces"] if _is_member(other, one)]
     if one["type"] == "bond":
         return [f"--bondslaves={','.join(members)}", f"--bondopts=mode={_mode(one)},miimon=100"]
     if one["type"] == "bridge":

@@ -129,11 +129,13 @@ def _called(disk: Disk) -> str:
 
 
 def partman(layout: Layout, uefi: bool) -> dict[str, str]:
-    """Answers below ``partman-auto``: ``method``, ``recipe``, and ``raid``, the recipe of mirrors, where there are."""
+    """Answers below ``partman-auto``: ``method``, ``recipe``, and ``raid``, the recipe of mirrors, empty
+    where there are none."""
     kind = layout["layout"]
     answers = {
         "method": {"flat": "regular", "lvm": "lvm", "raid1": "raid"}[kind],
         "recipe": " ".join(_recipe(layout, uefi)),
+        "raid": "",
     }
     if kind == "raid1":
         mirrors = [f"1 2 0 {layout['filesystem']} / raidid=1 ."]
