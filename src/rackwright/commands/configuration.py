@@ -60,8 +60,9 @@ class ApiSetting:
 @dataclass(frozen=True, kw_only=True)
 class UpSetting:
     """Everything on one machine: the folder of all its data, the database (as above), the number of conductors and
-    of apis, the racks by name, where the api listens; and whether a Dask scheduler runs too, where it listens (port 0:
-    any), and with how many workers."""
+    of apis, the racks by name, where the api listens; whether its one rack serves machines, and what answers DHCP there
+    (empty: the rack's default); and whether a Dask scheduler runs too, where it listens (port 0: any), and with how
+    many workers."""
 
     data: Path
     dsn: str = ""
@@ -70,6 +71,8 @@ class UpSetting:
     racks: tuple[str, ...] = ("r1",)
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
+    machines: bool = False
+    dhcp: str = ""
     dask: bool = False
     dask_workers: int = 2
     dask_host: str = "127.0.0.1"

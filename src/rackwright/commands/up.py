@@ -51,6 +51,8 @@ log = structlog.get_logger()
 @click.option("--racks", metavar="NAMES", help="The racks of this machine: r1,r2.  [default: r1]")
 @click.option("--host", help="Where the api listens.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(1, 65535), help="Its port.  [default: 8420]")
+@click.option("--machines", is_flag=True, default=None, help="Its one rack serves machines: DHCP, boot, images, power.")
+@click.option("--dhcp", type=click.Choice(["kea", "dnsmasq", "none"]), help="What answers DHCP there.  [default: kea]")
 @click.option("--dask", is_flag=True, default=None, help="Run a Dask scheduler and workers, to share serialisation.")
 @click.option("--dask-workers", type=click.IntRange(min=0), help="How many workers.  [default: 2]")
 @click.option("--dask-host", help="Where the scheduler listens.  [default: 127.0.0.1]")
@@ -74,6 +76,7 @@ async def _serve(setting: UpSetting) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    _one_rack_for_machines(setting)
     _make_private(setting.data)
     with _alone(setting.data):
         _port_must_be_free(setting)
@@ -168,6 +171,8 @@ def _rack(setting: UpSetting, name: str) -> Program:
         *("rack", "run", "--name", name, "--api", setting.server),
         *("--token-file", str(credentials.token_file(setting.data, name))),
         *("--data", str(_rack_folder(setting, name))),
+        *(("--machines",) if setting.machines else ()),
+        *(("--dhcp", setting.dhcp) if setting.dhcp else ()),
     )
     return Program(f"rack {name}", arguments, on_orphan=signal.SIGKILL, grace=RACK_GRACE)
 
@@ -178,6 +183,12 @@ async def _answers(url: str) -> bool:
             return (await client.get(url)).is_success
         except httpx.HTTPError:
             return False
+
+
+def _one_rack_for_machines(setting: UpSetting) -> None:
+    if setting.machines and len(setting.racks) != 1:
+        what = f"machines are served by one rack on a host, and there are to be {len(setting.racks)}"
+        raise InvalidInput(what, where="--racks", mend="name one rack, or start the others by `rackwright rack run`")
 
 
 def _make_private(data: Path) -> None:
