@@ -56,6 +56,8 @@ class FakeApi:
         self.ill: dict[str, Response] = {}
         """By verb: the answer instead of a sensible one."""
         self.lease = 1.0
+        self.generous = False
+        """Whether results bring the next node tasks."""
         self.port = 0
         self.closing = False
         self._changed = asyncio.Condition()
@@ -124,7 +126,11 @@ class FakeApi:
         given = msgspec.json.decode(body, type=Results)
         self.batches.append(given.incarnation)
         self.results.extend(given.items)
-        return Verdicts([Verdict(item.id, item.attempt, True) for item in given.items])
+        verdicts = [Verdict(item.id, item.attempt, True) for item in given.items]
+        if given.next is None or not self.generous:
+            return Verdicts(verdicts)
+        items, self.queue = self.queue[: given.next.capacity], self.queue[given.next.capacity :]
+        return Verdicts(verdicts, Claims(items, self.lease))
 
     async def _heartbeat(self, body: bytes) -> HeartbeatAnswer:
         self.heartbeats.append(msgspec.json.decode(body, type=Heartbeat))

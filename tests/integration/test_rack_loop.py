@@ -134,13 +134,25 @@ async def test_a_log_is_streamed_while_the_task_runs(api: FakeApi, rack: RackPro
     assert 1 not in api.last
 
 
-async def test_no_more_than_the_capacity_run_at_once(api: FakeApi, rack: RackProcess, tmp_path: Path) -> None:
+@pytest.mark.parametrize("generous", [False, True])
+async def test_no_more_than_the_capacity_run_at_once(
+    api: FakeApi, rack: RackProcess, tmp_path: Path, generous: bool
+) -> None:
+    api.generous = generous
     await rack.start("--capacity", "2")
     steps = tmp_path / "steps"
     text = f"echo 1 >> {steps}; sleep 0.2; echo -1 >> {steps}"
     await api.give(*(script(number, text) for number in range(1, 6)))
     await api.until(lambda: len(api.results) == 5)
     assert max(itertools.accumulate(int(line) for line in steps.read_text().split())) == 2
+
+
+async def test_results_bring_the_next_work_so_that_nobody_asks_for_it(api: FakeApi, rack: RackProcess) -> None:
+    api.generous = True
+    await api.give(*(claim(number) for number in range(1, 31)))
+    await rack.start("--capacity", "1")
+    await api.until(lambda: len(api.results) == 30)
+    assert len(api.claimed_by) < 10
 
 
 async def test_results_wait_on_the_disk_while_the_api_is_away(tmp_path: Path) -> None:

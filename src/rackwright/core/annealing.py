@@ -173,6 +173,14 @@ def deactivate(near: Neighbourhood, row: NodeTask, reason: str, now: float) -> N
         _want(near, row, reason)
 
 
+def block(near: Neighbourhood, row: NodeTask, reason: str) -> None:
+    """Something above it has failed. What is proposed or runs stays as it is."""
+    if row.state not in (State.PROPOSED, State.TRANSITION, State.BLOCKED):
+        if row.state is State.ERROR:
+            row.tries = 0
+        _move(near, row, State.BLOCKED, reason)
+
+
 def skips(row: NodeTask, task: Task, fingerprint: bytes) -> bool:
     """True when a destructive task has run before on the same inputs and nobody asked for another run: its jig is
     skipped, and it still goes active."""
@@ -250,11 +258,12 @@ def _fail(near: Neighbourhood, row: NodeTask, reason: str) -> None:
     row.tries += 1
     row.forced = False
     _move(near, row, State.ERROR, reason)
+    why = f"blocked by an error of {row.task}"
+    if row.id in near.later:
+        near.spread[row.id] = why
+        return
     for below in _descendants(near, row):
-        if below.state not in (State.PROPOSED, State.TRANSITION, State.BLOCKED):
-            if below.state is State.ERROR:
-                below.tries = 0
-            _move(near, below, State.BLOCKED, f"blocked by an error of {row.task}")
+        block(near, below, why)
 
 
 def _descendants(near: Neighbourhood, row: NodeTask) -> list[NodeTask]:

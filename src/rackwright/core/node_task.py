@@ -150,6 +150,10 @@ class Neighbourhood(msgspec.Struct):
     touched_barriers: set[int] = msgspec.field(default_factory=set)
     runs: list[Run] = msgspec.field(default_factory=list)
     moves: list[Moved] = msgspec.field(default_factory=list)
+    later: set[int] = msgspec.field(default_factory=set)
+    """Rows with very much below them: if they fail, it is blocked in slices (see ``spreading``)."""
+    spread: dict[int, str] = msgspec.field(default_factory=dict)
+    """Those of them that have failed, with the reason for what is below."""
 
     def moved(self, row: NodeTask, was: State) -> None:
         """Note that a row has changed its state."""

@@ -27,6 +27,7 @@ from rackwright.core.retention import Arrangement, Part, Series
 from rackwright.core.rollup import RollupErrands
 from rackwright.core.seats import Holder
 from rackwright.core.serving import ServedErrands
+from rackwright.core.spreading import SpreadingErrands
 from rackwright.core.steering import Steering
 from rackwright.core.waves import Seen
 
@@ -130,7 +131,15 @@ class PlanRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Transaction(
-    HookErrands, JobErrands, RollupErrands, ParkingErrands, SealedErrands, ServedErrands, MachineErrands, Protocol
+    HookErrands,
+    JobErrands,
+    RollupErrands,
+    ParkingErrands,
+    SpreadingErrands,
+    SealedErrands,
+    ServedErrands,
+    MachineErrands,
+    Protocol,
 ):
     """One unit of work: all of it is kept, or nothing."""
 

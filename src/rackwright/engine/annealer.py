@@ -12,7 +12,7 @@ import structlog
 
 from rackwright.core.errors import StoreUnavailable, TryAgain
 from rackwright.core.ports import Store
-from rackwright.engine import deadlocks, hooks, jobs, parking, planning, steering, timers
+from rackwright.engine import deadlocks, hooks, jobs, parking, planning, spreading, steering, timers
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.pace import Pace
 from rackwright.engine.serialization.policy import BY_SIZE, PolicySettings
@@ -34,9 +34,11 @@ async def run(store: Store, library: CatalogLibrary, stop: asyncio.Event, settin
     killed at any time.
     """
     waking = Pace(timers.WAKE, least=100, most=20_000)
+    spreads = Pace(spreading.SLICE, least=100, most=20_000)
     passes: list[tuple[asyncio.Event, Callable[[], Awaitable[object]]]] = [
         *((asyncio.Event(), lambda: planning.compute_next(store, library, settings)) for _ in range(PLANS)),
         (asyncio.Event(), lambda: waking.take(lambda size: timers.wake(store, size))),
+        (asyncio.Event(), lambda: spreads.take(lambda size: spreading.spread(store, size))),
         (asyncio.Event(), lambda: timers.reap(store, time.time())),
         (asyncio.Event(), lambda: timers.fold(store)),
         (asyncio.Event(), lambda: parking.tend(store, library, time.time())),

@@ -20,9 +20,9 @@ from rackwright.engine import steering
 from rackwright.engine.happenings import of_facts
 from rackwright.engine.library import CatalogLibrary, Shelf
 from rackwright.engine.lifecycle import follow
-from rackwright.engine.neighbours import join_descendants, lock_below
 from rackwright.engine.outcomes import outcomes
 from rackwright.engine.ripple import ripple
+from rackwright.engine.spreading import join_for_failures, lock_for_ends
 from rackwright.engine.transact import transact
 
 GOOD = ("ok", "skipped")
@@ -119,7 +119,7 @@ async def take(
 ) -> Verdicts:
     """The same within a transaction that is open already."""
     bad = {item.id for item in items if item.outcome in ("failed", "retryable")}
-    near = await lock_below(tx, {item.id for item in items} - bad, bad)
+    near = await lock_for_ends(tx, {item.id for item in items} - bad, bad)
     rows = [near.rows[item.id] for item in items if item.id in near.rows]
     deployments = await tx.deployments({row.deployment for row in rows})
     desk = _Desk(
@@ -134,7 +134,7 @@ async def take(
     judged = [desk.judge(item) for item in items]
     turned = {item.id for item, _ in judged if item.outcome == "failed"} - bad
     if turned:
-        await join_descendants(tx, near, turned)
+        await join_for_failures(tx, near, turned)
     verdicts = [desk.take(item, writes) for item, writes in judged]
     changed = await tx.put_facts(desk.writes)
     desk.events += await ripple(tx, library, near, changed)

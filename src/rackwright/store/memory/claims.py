@@ -80,6 +80,8 @@ class ClaimWork(Work):
         return (scope.alive or row.offline) and scope.available and not deployment.stopped
 
     def _held(self, row: NodeTask) -> bool:
+        if any(deployment == row.deployment for deployment, _, _ in self.tables.spreading.values()):
+            return True
         steering = self.tables.steering.get(row.deployment)
         if steering is None:
             return False

@@ -12,12 +12,13 @@ from rackwright.core.ports import Reach
 from rackwright.store.memory.hooks import HookWork
 from rackwright.store.memory.parking import ParkingWork
 from rackwright.store.memory.rollup import RollupWork
+from rackwright.store.memory.spreading import SpreadingWork
 from rackwright.store.memory.tables import copied, without_children
 from rackwright.store.neighbours import give_children
 from rackwright.store.texts import plain
 
 
-class MoveWork(HookWork, RollupWork, ParkingWork):
+class MoveWork(HookWork, RollupWork, ParkingWork, SpreadingWork):
     """The part of a transaction that finds, locks and saves node tasks and barriers."""
 
     async def find(
@@ -102,6 +103,7 @@ class MoveWork(HookWork, RollupWork, ParkingWork):
         self.tell_racks({row.rack for row in rows if row.state is State.TODO} | {run.rack for run in near.runs})
         if any(barrier.open for barrier in barriers):
             self.tell("barrier", "")
+        self._save_sources(near)
         await self.count_moves(near.moves)
         await self.announce_moves(near.moves)
 
@@ -145,17 +147,3 @@ class MoveWork(HookWork, RollupWork, ParkingWork):
         if before is not None:
             changed = msgspec.structs.replace(before, waits=barrier.waits, released=barrier.released)
             self.tables.barriers[barrier.id] = changed
-
-    def _descendants(self, ids: Collection[int]) -> list[int]:
-        rows, barriers = self.tables.rows, self.tables.barriers
-        found, seen = set(ids), set[int]()
-        todo: list[NodeTask | Barrier] = [rows[id] for id in ids if id in rows]
-        while todo:
-            parent = todo.pop()
-            children = [id for id in parent.children if id not in found]
-            feeds = [id for id in parent.feeds if id not in seen]
-            found.update(children)
-            seen.update(feeds)
-            todo += [rows[id] for id in children if id in rows]
-            todo += [barriers[id] for id in feeds if id in barriers]
-        return sorted(found)

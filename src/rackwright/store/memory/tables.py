@@ -63,6 +63,8 @@ class Tables(msgspec.Struct):
     rollup: dict[Place, int] = {}
     holders: dict[int, Holder] = {}
     """By rack: the process that works for it."""
+    spreading: dict[tuple[int, bool], tuple[int, int, str]] = {}
+    """By node task, and whether it is a source: deployment, priority and reason."""
     parked: dict[int, Parked] = {}
     """By node task."""
     machines: dict[int, Machine] = {}

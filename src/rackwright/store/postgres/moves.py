@@ -15,9 +15,10 @@ from rackwright.store.postgres.parking import ParkingWork
 from rackwright.store.postgres.queries import limited
 from rackwright.store.postgres.rollup import RollupWork
 from rackwright.store.postgres.session import columns
+from rackwright.store.postgres.spreading import SpreadingWork
 
 
-class MoveWork(HookWork, RollupWork, ParkingWork):
+class MoveWork(HookWork, RollupWork, ParkingWork, SpreadingWork):
     """The part of a transaction that finds, locks and saves node tasks and barriers."""
 
     async def find(
@@ -91,6 +92,7 @@ class MoveWork(HookWork, RollupWork, ParkingWork):
         self.tell_racks({row.rack for row in rows if row.state is State.TODO} | {run.rack for run in near.runs})
         if any(barrier.open for barrier in barriers):
             self.tell("barrier", "")
+        await self._save_sources(near)
         await self.count_moves(near.moves)
         await self.announce_moves(near.moves)
 

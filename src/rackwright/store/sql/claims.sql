@@ -33,6 +33,7 @@ WITH ready AS MATERIALIZED (
                     AND (held OR wave < (
                         SELECT member.wave FROM member
                         WHERE member.deployment_id = node_task.deployment_id AND member.scope_id = node_task.scope_id)))
+              AND NOT EXISTS (SELECT FROM spreading WHERE spreading.deployment_id = node_task.deployment_id)
               AND (deployment_id, task) NOT IN (SELECT * FROM unnest($4::bigint[], $5::text[]))
               AND (deployment_id, '') NOT IN (SELECT * FROM unnest($4::bigint[], $5::text[]))
           END
