@@ -1,8 +1,8 @@
-"""``python3 -m rackwright.agent``, or the agent's archive: run the agent of this machine until it is ended."""
+"""``python3 -m rackwright.agent [SETTINGS [FOLDER]]``, or the agent's archive: run the agent of this machine until it
+is ended. SETTINGS is the file of an installed system, FOLDER is where attempts are kept."""
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 import threading
@@ -10,19 +10,18 @@ import threading
 from rackwright.agent import inventory, lldp, nics, reading, settings
 from rackwright.agent.loop import Agent
 
+FOLDER = "/run/rackwright-agent"
+
 
 def main() -> int:
     """Find the settings, then live. Without a door to go to: 2."""
-    words = argparse.ArgumentParser(prog="rackwright-agent", description=__doc__)
-    words.add_argument("--settings", default=settings.FILE, help="file of an installed system")
-    words.add_argument("--folder", default="/run/rackwright-agent", help="where attempts are kept")
-    given = words.parse_args()
-    found = settings.of_file(given.settings) or settings.of_command_line(reading.whole("/proc/cmdline"))
+    file, folder = (*sys.argv[1:3], *(settings.FILE, FOLDER)[len(sys.argv[1:3]) :])
+    found = settings.of_file(file) or settings.of_command_line(reading.whole("/proc/cmdline"))
     if found is None:
-        _tell(f"no door is named, neither in {given.settings} nor on the kernel's command line (rackwright.door=URL)")
+        _tell(f"no door is named, neither in {file} nor on the kernel's command line (rackwright.door=URL)")
         return 2
     heard: dict[str, dict[str, object]] = {}
-    agent = Agent(found, given.folder, look=lambda: inventory.take(neighbours=heard), tell=_tell)
+    agent = Agent(found, folder, look=lambda: inventory.take(neighbours=heard), tell=_tell)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())
     if found.system != "installed":

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from rackwright.agent import reading
 
@@ -14,8 +13,7 @@ SECTOR = 512
 _NOT_DISKS = re.compile(r"(loop|ram|zram|dm-|md|sr|fd|nbd)\d*")
 
 
-@dataclass(frozen=True)
-class Disk:
+class Disk(NamedTuple):
     """One whole disk."""
 
     name: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from rackwright.agent.door import Door
@@ -23,20 +22,26 @@ class Cancelled(Exception):
     """The rack has taken the attempt back."""
 
 
-@dataclass
 class Job:
-    """What the rack asked for. ``folder`` is the attempt's own; ``say`` adds to its log."""
+    """What the rack asked for. ``folder`` is the attempt's own; ``say`` adds to its log; ``timeout`` is in seconds.
 
-    parameters: dict[str, Any]
-    folder: str
-    say: Callable[[str], None]
-    door: Door
-    files: dict[str, str] = field(default_factory=dict)
-    timeout: float = 600.0
-    cancelled: threading.Event = field(default_factory=threading.Event)
-    afterwards: Callable[[], None] | None = None
-    """What is to be done once the rack has taken the result."""
-    began: float = field(default_factory=time.monotonic)
+    ``afterwards`` is what is to be done once the rack has taken the result.
+    """
+
+    def __init__(
+        self,
+        parameters: dict[str, Any],
+        folder: str,
+        say: Callable[[str], None],
+        door: Door,
+        files: dict[str, str] | None = None,
+        timeout: float = 600.0,
+    ) -> None:
+        self.parameters, self.folder, self.say, self.door = parameters, folder, say, door
+        self.files, self.timeout = files or {}, timeout
+        self.cancelled = threading.Event()
+        self.afterwards: Callable[[], None] | None = None
+        self.began = time.monotonic()
 
     @property
     def left(self) -> float:

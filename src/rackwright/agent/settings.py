@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 SYSTEMS = ("discovery", "rescue", "memory", "installed")
 FILE = "/etc/rackwright/agent.json"
 """Where an installed system keeps its settings."""
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """What an agent is told before it asks anything."""
 
     door: str

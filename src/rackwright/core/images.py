@@ -9,6 +9,7 @@ import msgspec
 
 ImageKind = Literal["discovery", "disk", "installer", "memory"]
 Part = Literal["kernel", "ramdisk", "disk", "other"]
+Compression = Literal["none", "gzip", "zstd"]
 
 
 class ImageFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,7 +20,7 @@ class ImageFile(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     sha256: str
     """Hexadecimal, of the file as it is."""
-    compression: Literal["none", "gzip", "zstd"] = "none"
+    compression: Compression = "none"
     raw_bytes: int = 0
     """Of a disk: its size once unpacked."""
     raw_sha256: str = ""

@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from rackwright.agent import disks, hardware, reading, writing
@@ -46,19 +45,28 @@ def _cpu(job: Job, seconds: float) -> dict[str, Any]:
     right = hashlib.sha256(piece).digest()
     end = time.monotonic() + seconds
 
-    def load(core: int) -> int:
+    rounds: list[int] = []
+    wrong: list[int] = []
+
+    def load(core: int) -> None:
         _stay_on(core)
-        rounds = 0
-        while time.monotonic() < end:
-            job.check()
+        done = 0
+        while time.monotonic() < end and not job.cancelled.is_set():
             if hashlib.sha256(piece).digest() != right:
-                raise Failed(f"processor {core} summed wrongly in round {rounds}")
-            rounds += 1
-        return rounds
+                wrong.append(core)
+                return
+            done += 1
+        rounds.append(done)
 
     cores = sorted(os.sched_getaffinity(0))
-    with ThreadPoolExecutor(len(cores)) as pool:
-        rounds = list(pool.map(load, cores))
+    threads = [threading.Thread(target=load, args=(core,), daemon=True) for core in cores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    job.check()
+    if wrong:
+        raise Failed(f"processor {', '.join(map(str, wrong))} summed wrongly")
     return {"threads": len(cores), "bytes_per_second": int(sum(rounds) * len(piece) / seconds)}
 
 

@@ -1,0 +1,215 @@
+"""The discovery image: a kernel of Debian and a ramdisk with the agent. It also is the rescue system, and the one that
+writes images.
+
+``lab`` has drivers for virtio only and stays small; ``generic`` has those of Debian's own kernel for networks and
+disks, with their firmware.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import rackwright
+from rackwright.core.errors import Permanent
+from rackwright.core.images import Compression, ImageFile, Manifest, Part
+from rackwright.drivers.image import modules, packages, ramdisk, small_python
+
+HERE = Path(__file__).parent
+PRODUCT = Path(rackwright.__file__).parent.parent
+AGENT_MODULES = ("rackwright.agent.__main__",)
+ARGUMENTS = "console=tty0 console=ttyS0,115200 quiet"
+"""Both consoles; the last one is the one that the first process speaks to."""
+
+_COMMON = (
+    "busybox",
+    "dropbear-bin",
+    "libc6",
+    "libcrypt1",
+    "libexpat1",
+    "libgmp10",
+    "libpython3.11-minimal",
+    "libpython3.11-stdlib",
+    "libtomcrypt1",
+    "libtommath1",
+    "python3.11-minimal",
+    "zlib1g",
+    "zstd",
+)
+_ZSTD_LIBRARIES = ("libgcc-s1", "liblz4-1", "liblzma5", "libstdc++6", "libzstd1")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One kind of discovery image."""
+
+    kernel: str
+    """Debian's meta package."""
+    pattern: str
+    """Of the package that it stands for."""
+    always: tuple[str, ...]
+    """Modules that are loaded in any case, by name."""
+    folders: tuple[str, ...] = ()
+    """Folders of modules that are looked up by what the machine has."""
+    more: tuple[str, ...] = ()
+    """Further packages: firmware and the programs that look modules up."""
+
+
+_VIRTIO = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "virtio_net")
+VARIANTS = {
+    "lab": Variant("linux-image-cloud-amd64", r"linux-image-[0-9.]+-[0-9]+-cloud-amd64", _VIRTIO),
+    "generic": Variant(
+        "linux-image-amd64",
+        r"linux-image-[0-9.]+-[0-9]+-amd64",
+        (*_VIRTIO, "ext4", "vfat", "xfs", "ipmi_si", "ipmi_devintf", "efivarfs", "dmi_sysfs", "usbhid"),
+        (
+            "kernel/drivers/net/ethernet", "kernel/drivers/net/phy", "kernel/drivers/net/mdio", "kernel/net",
+            "kernel/drivers/scsi", "kernel/drivers/ata", "kernel/drivers/nvme", "kernel/drivers/block",
+            "kernel/drivers/md", "kernel/drivers/virtio", "kernel/drivers/usb", "kernel/drivers/hid",
+            "kernel/drivers/message", "kernel/drivers/char/ipmi", "kernel/drivers/firmware", "kernel/fs/nls",
+            "kernel/crypto", "kernel/lib", "kernel/drivers/i2c", "kernel/drivers/dca", "kernel/drivers/ptp",
+            "kernel/drivers/pps", "kernel/drivers/infiniband/core", "kernel/arch/x86/crypto", "kernel/drivers/mfd",
+        ),
+        ("firmware-linux-free", "kmod", "libkmod2", "libssl3", "dmidecode"),
+    ),
+}  # fmt: skip
+
+
+def build(variant: str, output: Path, cache: Path, tell: Callable[[str], None] = lambda text: None) -> Manifest:
+    """Build the image into ``output``: ``kernel``, ``ramdisk`` and, unsigned, what the manifest says. It is built again
+    only when a package, the agent or the recipe differs. Raises Permanent, Retryable or InvalidInput."""
+    wanted = VARIANTS[variant]
+    kernel = packages.meant_by(wanted.kernel, wanted.pattern)
+    found = packages.find([kernel, *_COMMON, *_ZSTD_LIBRARIES, *wanted.more])
+    made = cache / f"discovery-{variant}-{packages.key(found, _recipe(), variant)}"
+    if not made.is_dir():
+        tell(f"{len(found)} packages, kernel {kernel}")
+        files = packages.fetch(found, cache / "packages")
+        with tempfile.TemporaryDirectory(dir=cache) as work:
+            _make(wanted, files, Path(work), tell)
+            (Path(work) / "made").rename(made)
+    output.mkdir(parents=True, exist_ok=True)
+    for name in ("kernel", "ramdisk"):
+        shutil.copyfile(made / name, output / name)
+    version = next(package.version for package in found if package.name == kernel)
+    return Manifest(
+        name="discovery",
+        version=f"{version}+{rackwright.__version__}.{variant}",
+        kind="discovery",
+        files=(described(output / "kernel", "kernel"), described(output / "ramdisk", "ramdisk", "zstd")),
+        arguments=ARGUMENTS,
+        properties={"variant": variant, "kernel": kernel.removeprefix("linux-image-"), "agent": rackwright.__version__},
+        made_at=float(int((made / "when").read_text())),
+    )
+
+
+def described(file: Path, part: Part, compression: Compression = "none") -> ImageFile:
+    """What a manifest says of a file."""
+    with file.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    return ImageFile(name=file.name, part=part, bytes=file.stat().st_size, sha256=digest, compression=compression)
+
+
+def _recipe() -> str:
+    """All texts of our own that become part of the image, or that say how it is put together."""
+    texts = [*small_python.agent_files(PRODUCT), *sorted(HERE.glob("*.sh")), *sorted(HERE.glob("*.py"))]
+    return hashlib.sha256(b"\0".join(text.read_bytes() for text in texts)).hexdigest()
+
+
+def _make(wanted: Variant, files: list[Path], work: Path, tell: Callable[[str], None]) -> None:
+    unpacked, root, made = work / "packages", work / "root", work / "made"
+    packages.unpack(files, unpacked)
+    made.mkdir()
+    (kernel,) = (unpacked / "boot").glob("vmlinuz-*")
+    shutil.copyfile(kernel, made / "kernel")
+    _programs(unpacked, root)
+    small_python.build(unpacked, root, PRODUCT, AGENT_MODULES)
+    _modules(wanted, unpacked, root)
+    _libraries(unpacked, root)
+    when = int(kernel.stat().st_mtime)
+    (made / "when").write_text(str(when))
+    tell("packing the ramdisk")
+    with (made / "ramdisk").open("wb") as file:
+        ramdisk.pack(root, file, when)
+
+
+def _programs(unpacked: Path, root: Path) -> None:
+    for folder in ("bin", "usr/bin", "usr/sbin", "sbin", "etc", "proc", "sys", "dev", "run", "tmp", "root"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    (root / "root").chmod(0o700)
+    busybox = _placed(unpacked / "bin/busybox", root / "bin/busybox")
+    for applet in packages.run([*small_python.loaded(unpacked), str(busybox), "--list"]).split():
+        if applet != "busybox":
+            (root / "bin" / applet).symlink_to("busybox")
+    _placed(unpacked / "usr/bin/zstd", root / "usr/bin/zstd")
+    _placed(unpacked / "usr/sbin/dropbear", root / "usr/sbin/dropbear")
+    for text, place in (("init.sh", "init"), ("udhcpc.sh", "etc/udhcpc"), ("rescue.sh", "bin/rescue")):
+        _placed(HERE / text, root / place)
+    (root / "etc/passwd").write_text("root:*:0:0:root:/root:/bin/sh\n")
+    (root / "etc/group").write_text("root:x:0:\n")
+    (root / "etc/shells").write_text("/bin/sh\n")
+    (root / "etc/hostname").write_text("discovery\n")
+
+
+def _modules(wanted: Variant, unpacked: Path, root: Path) -> None:
+    (source,) = (unpacked / "lib/modules").iterdir()
+    order = modules.copy(source, root / "lib/modules", wanted.always)
+    (root / "lib/modules/always").write_text("".join(f"{name}\n" for name in order))
+    if wanted.folders:
+        target = root / "lib/modules" / source.name
+        modules.copy_tree(source, target, wanted.folders)
+        for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
+            shutil.copyfile(source / name, target / name)
+        packages.run([str(unpacked / "sbin/depmod"), "-b", str(root), source.name])
+        (root / "lib/modules/lookup").touch()
+        if (unpacked / "lib/firmware").is_dir():
+            shutil.copytree(unpacked / "lib/firmware", root / "lib/firmware")
+
+
+def _libraries(unpacked: Path, root: Path) -> None:
+    """The libraries that the programs name, and those that these name in turn."""
+    (root / "lib64").mkdir(exist_ok=True)
+    _placed(unpacked / "lib64/ld-linux-x86-64.so.2", root / "lib64/ld-linux-x86-64.so.2")
+    programs = [root / place for place in ("bin/busybox", "usr/bin/python3", "usr/bin/zstd", "usr/sbin/dropbear")]
+    waiting = [name for program in programs for name in needed(program.read_bytes())]
+    done: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in done or name.startswith("ld-linux"):
+            continue
+        done.add(name)
+        folders = (unpacked / "lib/x86_64-linux-gnu", unpacked / "usr/lib/x86_64-linux-gnu")
+        source = next((folder / name for folder in folders if (folder / name).exists()), None)
+        if source is None:
+            raise Permanent(f"no package holds the library {name}", where="the recipe of the discovery image")
+        _placed(source, root / "lib/x86_64-linux-gnu" / name)
+        waiting += needed(source.read_bytes())
+
+
+def needed(data: bytes) -> list[str]:
+    """The libraries that a 64-bit ELF file names (DT_NEEDED; System V ABI, chapter 5)."""
+    word = int.from_bytes
+    start, size, count = word(data[32:40], "little"), word(data[54:56], "little"), word(data[56:58], "little")
+    heads = [data[start + place * size : start + (place + 1) * size] for place in range(count)]
+    loads = [(word(h[16:24], "little"), word(h[8:16], "little"), word(h[32:40], "little")) for h in heads if h[0] == 1]
+    dynamic = next(((word(h[8:16], "little"), word(h[32:40], "little")) for h in heads if h[0] == 2), (0, 0))
+    entries = [
+        (word(data[at : at + 8], "little"), word(data[at + 8 : at + 16], "little"))
+        for at in range(dynamic[0], dynamic[0] + dynamic[1], 16)
+    ]
+    address = next((value for tag, value in entries if tag == 5), 0)
+    texts = next((address - first + at for first, at, length in loads if first <= address < first + length), 0)
+    starts = [texts + value for tag, value in entries if tag == 1]
+    return [data[at : data.index(b"\0", at)].decode() for at in starts]
+
+
+def _placed(source: Path, target: Path) -> Path:
+    """A copy of a file, which everybody may read and run, whatever links led to it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    target.chmod(0o755)
+    return target
