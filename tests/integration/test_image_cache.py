@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -120,7 +122,10 @@ async def test_the_files_that_were_used_least_lately_make_room(tmp_path: Path, r
     parts = [DATA[:1000], DATA[1000:2000] + b"1", DATA[:1000] + b"2"]
     region.files |= {digest(part): part for part in parts}
     cache = ImageCache(str(tmp_path), region, limit=2500)
-    for part in (parts[0], parts[1], parts[0], parts[2]):
+    for age, part in ((7200, parts[0]), (3600, parts[1])):
+        path = await cache.file(digest(part))
+        os.utime(path, ns=(time.time_ns() - age * 10**9, os.stat(path).st_mtime_ns))
+    for part in (parts[0], parts[2]):
         await cache.file(digest(part))
     assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {digest(parts[0]), digest(parts[2])}
 

@@ -37,6 +37,8 @@ fetch_tries = 5
 first_pause = 0.5
 """Seconds before the second try; each further pause is twice as long."""
 
+MINUTE_NS = 60 * 10**9
+
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 log = structlog.get_logger()
@@ -73,12 +75,15 @@ class ImageCache:
         self._fetching: dict[str, asyncio.Task[str]] = {}
         self._checked: dict[str, tuple[int, int]] = {}
         self._asked: dict[str, float] = {}
+        self._manifests: dict[str, Manifest] = {}
         os.makedirs(os.path.join(folder, "manifests"), mode=0o700, exist_ok=True)
 
     async def manifest(self, name: str) -> Manifest:
         """What image a name or digest means now; with the region away, what it meant when it was last asked. Raises
         ``NotFound`` or ``Retryable`` for one that this rack never had."""
-        known = self._known(name)
+        known = self._manifests.get(name) or self._known(name)
+        if known:
+            self._manifests[name] = known
         immutable = _DIGEST.fullmatch(name) is not None
         if known and (immutable or time.monotonic() - self._asked.get(name, -fresh_for) < fresh_for):
             return known
@@ -91,7 +96,9 @@ class ImageCache:
                 raise
             log.info("the region does not say what an image is; the known one is used", image=name, reason=str(error))
             return known
-        await asyncio.to_thread(_write, self._manifest_path(name), msgspec.json.encode(found))
+        if found != known:
+            await asyncio.to_thread(_write, self._manifest_path(name), msgspec.json.encode(found))
+        self._manifests[name] = found
         return found
 
     async def file(self, sha256: str) -> str:
@@ -211,8 +218,11 @@ def _stamp(path: str) -> tuple[int, int]:
 
 
 def _used_now(path: str) -> None:
+    """Note the use of a file in its access time, once a minute."""
     with suppress(OSError):
-        os.utime(path, ns=(time.time_ns(), os.stat(path).st_mtime_ns))
+        found, now = os.stat(path), time.time_ns()
+        if now - found.st_atime_ns > MINUTE_NS:
+            os.utime(path, ns=(now, found.st_mtime_ns))
 
 
 def _size(path: str) -> int:
