@@ -81,7 +81,7 @@ async def test_an_answer_that_makes_no_sense_may_pass(body: bytes) -> None:
     async def answer(request: Request) -> Response:
         return Response(body)
 
-    async with region({"/api/v1/images/{name}": answer}) as client:
+    async with region({"/api/v1/racks/{rack}/images/{name}": answer}) as client:
         with pytest.raises(Retryable, match="makes no sense"):
             await client.manifest("discovery")
 
@@ -109,7 +109,7 @@ async def test_an_image_comes_over_http_and_goes_on_by_range(tmp_path: Path) -> 
         ranges.append(request.headers.get("range"))
         return FileResponse(tmp_path / "file")
 
-    routes = {"/api/v1/images/files/{sha256}": give, "/api/v1/images/{name}": manifest}
+    routes = {"/api/v1/racks/{rack}/images/files/{sha256}": give, "/api/v1/racks/{rack}/images/{name}": manifest}
     async with region(routes) as client:
         cache = ImageCache(str(tmp_path / "cache"), client)
         assert await cache.manifest("debian-12") == image
@@ -128,7 +128,7 @@ async def test_a_region_that_knows_no_ranges_gives_the_file_anew(tmp_path: Path)
     async def give(request: Request) -> Response:
         return Response(data)
 
-    async with region({"/api/v1/images/files/{sha256}": give}) as client:
+    async with region({"/api/v1/racks/{rack}/images/files/{sha256}": give}) as client:
         cache = ImageCache(str(tmp_path), client)
         (tmp_path / f"{digest}.part").write_bytes(data[:1000])
         assert Path(await cache.file(digest)).read_bytes() == data

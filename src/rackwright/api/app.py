@@ -19,8 +19,10 @@ from rackwright.api import (
     health,
     history,
     hooks,
+    images,
     jobs,
     logs,
+    machines,
     metrics,
     nodes,
     plans,
@@ -31,6 +33,7 @@ from rackwright.api import (
     served,
     steering,
     tasks,
+    verbs,
     work,
 )
 from rackwright.api.requests import Requests
@@ -45,6 +48,8 @@ ROUTES: list[Route] = [
         processes,
         work,
         nodes,
+        verbs,
+        machines,
         racks,
         served,
         catalogs,
@@ -58,6 +63,7 @@ ROUTES: list[Route] = [
         events,
         logs,
         hooks,
+        images,
         jobs,
     )
     for route in resource.routes

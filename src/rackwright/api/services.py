@@ -12,6 +12,7 @@ from rackwright.core.views import Views
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.presence import Presence
 from rackwright.engine.sealing import Seal
+from rackwright.store.images import ImageFolder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,3 +32,5 @@ class Services:
     """From which the secrets of webhooks are derived; None: webhooks cannot be added here."""
     seal: Seal | None = None
     """Seals passwords; None: none can be set here."""
+    images: ImageFolder | None = None
+    """Where images are kept; None: nowhere."""

@@ -32,6 +32,7 @@ from rackwright.commands.workers import Job
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.sealing import Seal
 from rackwright.engine.telemetry import Telemetry
+from rackwright.store.images import ImageFolder
 from rackwright.store.postgres import PostgresStore
 
 LISTENING = "RACKWRIGHT_LISTEN_FD"
@@ -91,6 +92,7 @@ async def _alone(setting: ApiSetting, admit: bool, listening: socket.socket, ord
             presence=here,
             webhook_key=webhook_key(setting.data, os.environ),
             seal=Seal(sealing_key(setting.data, os.environ)),
+            images=ImageFolder(setting.data / "images"),
         )
 
         def started() -> None:

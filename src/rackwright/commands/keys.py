@@ -26,6 +26,12 @@ def sealing_key(data: Path, environment: Mapping[str, str]) -> bytes:
     return _key(data / "sealing.key", "RACKWRIGHT_SEALING_KEY", environment)
 
 
+def image_key(data: Path, environment: Mapping[str, str]) -> bytes:
+    """The secret key with which images are signed (RACKWRIGHT_IMAGE_KEY, or image.key in the data folder). Raises
+    InvalidInput when it is damaged or cannot be read."""
+    return _key(data / "image.key", "RACKWRIGHT_IMAGE_KEY", environment)
+
+
 def _key(file: Path, variable: str, environment: Mapping[str, str]) -> bytes:
     """The key of the variable, else of the file, which is made where there is none."""
     said, where = environment.get(variable, ""), variable

@@ -77,8 +77,7 @@ class Region:
     def __init__(self, url: str, name: str, token: str) -> None:
         headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
         self._http = httpx.AsyncClient(headers=headers, timeout=patience, trust_env=False)
-        self._base = f"{url.rstrip('/')}/api/v1"
-        self._rack = f"{self._base}/racks/{quote(name, safe='')}"
+        self._rack = f"{url.rstrip('/')}/api/v1/racks/{quote(name, safe='')}"
 
     async def __aenter__(self) -> Region:
         """Nothing is opened before the first request."""
@@ -98,7 +97,7 @@ class Region:
 
     async def manifest(self, name: str) -> Manifest:
         """The newest image of this name, or the one with this digest."""
-        url = f"{self._base}/images/{quote(name, safe='')}"
+        url = f"{self._rack}/images/{quote(name, safe='')}"
         try:
             response = await self._http.get(url)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -109,7 +108,7 @@ class Region:
     @asynccontextmanager
     async def image_file(self, sha256: str, offset: int) -> AsyncIterator[Rest]:
         """A file of an image from ``offset`` on, or from its beginning where the api does not do that."""
-        url = f"{self._base}/images/files/{sha256}"
+        url = f"{self._rack}/images/files/{sha256}"
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         try:
             async with self._http.stream("GET", url, headers=headers) as response:
