@@ -13,7 +13,8 @@ from rackwright.api.names import split, unknown
 from rackwright.api.pages import Limit, after, page, whole
 from rackwright.core.errors import InvalidInput
 from rackwright.core.facts import PEOPLE, WORLD, FactWrite
-from rackwright.core.views import NodeView, Views
+from rackwright.core.lifecycle import Allocation, Health, Phase
+from rackwright.core.views import NodeView, Standing, Views
 from rackwright.engine import intake, machines
 from rackwright.engine.transact import transact
 
@@ -32,11 +33,18 @@ class NodeChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NodesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which nodes: by name (``a,b,c``), by rack or by state; a page of them."""
+    """Which nodes: by name (``a,b,c``), by rack, by state, or by where machines stand; a page of them."""
 
     names: str | None = None
     rack: str | None = None
     state: NodeWord | None = None
+    machines: bool = False
+    """Machines only, no plain nodes."""
+    word: str | None = None
+    """Of a machine: ready, deploying, deployed, ..."""
+    allocation: Allocation | None = None
+    phase: Phase | None = None
+    health: Health | None = None
     cursor: str | None = None
     limit: Limit = 500
 
@@ -56,6 +64,13 @@ async def list_nodes(call: Call) -> Response:
         names=split(query.names),
         rack=query.rack,
         state=query.state,
+        standing=Standing(
+            only=query.machines,
+            word=query.word,
+            allocation=query.allocation,
+            phase=query.phase,
+            health=query.health,
+        ),
         after=after(query.cursor, ""),
         limit=query.limit + 1,
     )

@@ -7,6 +7,30 @@ from typing import Any, Protocol
 import msgspec
 
 from rackwright.core.history import History
+from rackwright.core.lifecycle import Machine, word
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """Which machines are asked for: by their word, and by where they stand on each axis; None: anywhere."""
+
+    only: bool = False
+    """Machines only, no plain nodes."""
+    word: str | None = None
+    allocation: str | None = None
+    phase: str | None = None
+    health: str | None = None
+
+    def holds(self, machine: Machine | None) -> bool:
+        """Whether a machine stands there; a plain node (None) does where nothing is asked."""
+        if machine is None:
+            return self == ANYWHERE
+        asked = (self.word, self.allocation, self.phase, self.health)
+        there = (word(machine), machine.allocation, machine.phase, machine.health)
+        return all(wanted in (None, found) for wanted, found in zip(asked, there, strict=True))
+
+
+ANYWHERE = Standing()
+"""Every node."""
 
 
 class NodeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +47,10 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     tasks: dict[str, int]
     state: str
     """error > transition > todo > blocked > proposed > active; idle without tasks."""
+    word: str = ""
+    """Of a machine: the one word for where it stands in its life (see ``lifecycle``); empty: a plain node."""
+    machine: Machine | None = None
+    """Where it stands on every axis."""
     facts: dict[str, Any] = {}
     """By path; only when one node is asked for."""
 
@@ -136,10 +164,12 @@ class Views(History, Protocol):
         names: list[str] | None = None,
         rack: str | None = None,
         state: str | None = None,
+        standing: Standing = ANYWHERE,
         after: str = "",
         limit: int = 1000,
     ) -> list[NodeView]:
-        """Nodes by name, of a rack, in a state; with exactly one name its facts are given too."""
+        """Nodes by name, of a rack, in a state, of machines that stand so; with exactly one name its facts are given
+        too."""
 
     async def fleet(self) -> dict[str, int]:
         """All node tasks of all deployments, counted by state."""

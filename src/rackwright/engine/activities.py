@@ -51,6 +51,16 @@ async def say(
     return await transact(store, lambda tx: _say(tx, library, found, unique, parameters, now))
 
 
+async def chosen(store: Store, labels: Mapping[str, str]) -> list[str]:
+    """Names of the nodes with all of these labels, in order."""
+
+    async def work(tx: Transaction) -> list[str]:
+        nodes = (await tx.named("node", None)).values()
+        return sorted(node.name for node in nodes if labels.items() <= node.labels.items())
+
+    return await transact(store, work)
+
+
 async def system(tx: Transaction, library: CatalogLibrary) -> Deployment:
     """The deployment in which activities are carried out, with the catalog that its name means now: made when it is
     first needed."""

@@ -11,9 +11,21 @@ from typing import Any
 
 import msgspec
 
+from rackwright.core.lifecycle import word
 from rackwright.core.node_task import Barrier, NodeTask, Run, State
 from rackwright.core.ports import Deployment, Scope
-from rackwright.core.views import DeploymentView, EdgeView, GraphView, LogView, NodeView, RackView, RunView, TaskView
+from rackwright.core.views import (
+    ANYWHERE,
+    DeploymentView,
+    EdgeView,
+    GraphView,
+    LogView,
+    NodeView,
+    RackView,
+    RunView,
+    Standing,
+    TaskView,
+)
 from rackwright.store.batches import ADDRESS
 from rackwright.store.logs import assemble
 from rackwright.store.memory.history import MemoryHistory
@@ -36,6 +48,7 @@ class MemoryViews(MemoryHistory):
         names: list[str] | None = None,
         rack: str | None = None,
         state: str | None = None,
+        standing: Standing = ANYWHERE,
         after: str = "",
         limit: int = 1000,
     ) -> list[NodeView]:
@@ -44,7 +57,9 @@ class MemoryViews(MemoryHistory):
         nodes = [
             scope
             for scope in _scopes(tables, "node", names)
-            if scope.name > after and (rack is None or tables.name(scope.rack) == rack)
+            if scope.name > after
+            and (rack is None or tables.name(scope.rack) == rack)
+            and standing.holds(tables.machines.get(scope.id))
         ]
         with_facts = names is not None and len(names) == 1
         found = (_node(tables, scope, with_facts=with_facts) for scope in nodes)
@@ -230,6 +245,7 @@ def _node(tables: Tables, scope: Scope, *, with_facts: bool) -> NodeView:
         if scope.id in members
         for role in members[scope.id].roles
     ]
+    machine = tables.machines.get(scope.id)
     return NodeView(
         name=scope.name,
         rack=tables.name(scope.rack),
@@ -240,6 +256,8 @@ def _node(tables: Tables, scope: Scope, *, with_facts: bool) -> NodeView:
         roles=sorted(roles),
         tasks=words(counts),
         state=node_state(counts),
+        word="" if machine is None else word(machine),
+        machine=machine,
         facts={path: leaves[path].value for path in sorted(leaves)} if with_facts else {},
     )
 

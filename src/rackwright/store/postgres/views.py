@@ -10,9 +10,11 @@ import asyncpg
 import msgspec
 
 from rackwright.core.errors import StoreUnavailable
+from rackwright.core.lifecycle import Machine, word
 from rackwright.core.node_task import State
 from rackwright.core.steering import Steering
 from rackwright.core.views import (
+    ANYWHERE,
     DeploymentView,
     EdgeView,
     GraphView,
@@ -20,6 +22,7 @@ from rackwright.core.views import (
     NodeView,
     RackView,
     RunView,
+    Standing,
     TaskView,
 )
 from rackwright.store.logs import assemble
@@ -39,6 +42,7 @@ class PostgresViews(PostgresHistory):
         names: list[str] | None = None,
         rack: str | None = None,
         state: str | None = None,
+        standing: Standing = ANYWHERE,
         after: str = "",
         limit: int = 1000,
     ) -> list[NodeView]:
@@ -46,7 +50,8 @@ class PostgresViews(PostgresHistory):
         if state is not None:
             found = await self._in_state(state, rack, after, limit)
             names = found if names is None else [name for name in found if name in names]
-        rows = await self._rows("view_nodes", after, names, rack, limit)
+        asked = (standing.only, standing.word, standing.allocation, standing.phase, standing.health)
+        rows = await self._rows("view_nodes", after, names, rack, limit, *asked)
         facts: dict[str, Any] = {}
         if names is not None and len(names) == 1 and rows:
             facts = {path: value for path, value in await self._rows("view_facts", rows[0]["id"])}
@@ -238,6 +243,7 @@ def _counts(tasks: dict[str, int] | None) -> dict[int, int]:
 def _node(row: asyncpg.Record, facts: dict[str, Any]) -> NodeView:
     counts = _counts(row["tasks"])
     address = row["address"]
+    machine = None if row["machine"] is None else msgspec.convert(row["machine"], Machine)
     return NodeView(
         name=row["name"],
         rack=row["rack"],
@@ -248,6 +254,8 @@ def _node(row: asyncpg.Record, facts: dict[str, Any]) -> NodeView:
         roles=list(row["roles"]),
         tasks=words(counts),
         state=node_state(counts),
+        word="" if machine is None else word(machine),
+        machine=machine,
         facts=facts,
     )
 

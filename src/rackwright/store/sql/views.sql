@@ -15,12 +15,19 @@ SELECT scope.id, scope.name, rack.name AS rack, address.value AS address, scope.
             FROM node_task_place AS place JOIN node_task USING (id)
             WHERE place.scope_id = scope.id
             GROUP BY state
-        ) AS counted) AS tasks
+        ) AS counted) AS tasks,
+       CASE WHEN machine.scope_id IS NOT NULL
+           THEN to_jsonb(machine) || jsonb_build_object('id', machine.scope_id, 'deployment', machine.deployment_id)
+       END AS machine
 FROM scope
 LEFT JOIN scope AS rack ON rack.id = scope.rack
 LEFT JOIN fact AS address ON address.scope_id = scope.id AND address.path = 'desired.address'
+LEFT JOIN machine ON machine.scope_id = scope.id
 WHERE scope.kind = 'node' AND scope.name > $1
   AND ($2::text[] IS NULL OR scope.name = ANY ($2::text[])) AND ($3::text IS NULL OR rack.name = $3)
+  AND (NOT $5::boolean OR machine.scope_id IS NOT NULL)
+  AND ($6::text IS NULL OR machine.word = $6) AND ($7::text IS NULL OR machine.allocation = $7)
+  AND ($8::text IS NULL OR machine.phase = $8) AND ($9::text IS NULL OR machine.health = $9)
 ORDER BY scope.name
 LIMIT $4;
 

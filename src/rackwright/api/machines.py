@@ -1,0 +1,46 @@
+"""Machines: what racks tell of theirs."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.responses import Response
+
+from rackwright.api.bodies import MIB, reply
+from rackwright.api.call import PREFIX, Call, route
+from rackwright.core.machine_messages import Register
+from rackwright.engine import enlisting, observing
+from rackwright.engine.observing import Observation
+
+LIMIT = 16 * MIB
+"""Bytes of a request: above what one machine may tell, so that it gets a clear answer."""
+
+
+class Observations(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a rack saw of its machines."""
+
+    items: list[Observation]
+
+
+async def enlist(call: Call) -> Response:
+    """Make a machine that registers at the rack a node, or find the one that it is."""
+    services = call.services
+    said = await call.body(Register)
+    rack = call.caller.rack
+    found = await enlisting.enlist(services.store, services.catalogs, rack, said, services.clock())
+    return reply(found)
+
+
+async def observed(call: Call) -> Response:
+    """Take what the rack saw of its machines, all or nothing."""
+    services = call.services
+    said = await call.body(Observations)
+    rack = call.caller.rack
+    await observing.observe(services.store, services.catalogs, rack, said.items, services.clock())
+    return reply({})
+
+
+_RACK = f"{PREFIX}/racks/{{name}}"
+routes = [
+    route("POST", f"{_RACK}/enlist", enlist, "rack", LIMIT),
+    route("POST", f"{_RACK}/observed", observed, "rack", LIMIT),
+]

@@ -1,0 +1,66 @@
+"""Verbs: what people say to machines, many at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from rackwright.api.bodies import reply
+from rackwright.api.call import PREFIX, Call, route
+from rackwright.api.pages import whole
+from rackwright.core import lifecycle
+from rackwright.core.errors import InvalidInput
+from rackwright.core.lifecycle import Verb
+from rackwright.engine import activities
+
+
+class Said(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A verb for machines: those of these names, or those with all of these labels; ``parameters`` are what its
+    activity is to know."""
+
+    verb: str
+    names: list[str] = []
+    selector: dict[str, str] = {}
+    parameters: dict[str, Any] = {}
+
+
+class VerbView(msgspec.Struct, frozen=True):
+    """A verb as people read it."""
+
+    name: str
+    does: str
+    destroys: bool
+    """What is on the disks is lost."""
+    activity: bool
+    """It takes a while: a graph of tasks is carried out."""
+
+
+async def batch(call: Call) -> Response:
+    """Say a verb to machines; the answer has one result for each. Those that cannot follow it keep out no others."""
+    services = call.services
+    said = await call.body(Said)
+    if bool(said.names) is bool(said.selector):
+        raise InvalidInput(
+            "give either names or a selector", where="/names", mend='as {"verb": "test", "names": ["n1"]}'
+        )
+    names = said.names or await activities.chosen(services.store, said.selector)
+    return whole(
+        await activities.say(call.store, services.catalogs, said.verb, names, said.parameters, services.clock())
+    )
+
+
+async def verbs(call: Call) -> Response:
+    """All verbs."""
+    return reply({"items": [_view(verb) for verb in lifecycle.VERBS.values()]})
+
+
+def _view(verb: Verb) -> VerbView:
+    return VerbView(verb.name, verb.does, verb.destroys, verb.graph)
+
+
+routes = [
+    route("POST", f"{PREFIX}/nodes:batch", batch, "admin"),
+    route("GET", f"{PREFIX}/verbs", verbs, "read"),
+]

@@ -1,0 +1,92 @@
+"""What racks saw of their machines: facts, whether their own systems run, and when they were heard of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from rackwright.core.errors import InvalidInput, NotFound
+from rackwright.core.facts import WORLD, FactWrite, check_writer
+from rackwright.core.ports import Scope, Store, Transaction
+from rackwright.engine.library import CatalogLibrary
+from rackwright.engine.lifecycle import put, set_health
+from rackwright.engine.machines import deactivate
+from rackwright.engine.transact import transact
+
+LARGEST = 4 << 20
+"""Bytes of JSON that one machine may tell at a time."""
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was seen of one node: ``facts`` below ``observed`` by path (null: gone); ``alive``: whether its own system
+    runs (None: that is not said); ``seen``: how many seconds ago its agent was heard of (None: it was not)."""
+
+    node: str
+    facts: dict[str, Any] = {}
+    alive: bool | None = None
+    seen: float | None = None
+
+
+async def observe(store: Store, library: CatalogLibrary, rack: int, items: Sequence[Observation], now: float) -> None:
+    """Take what a rack saw: all of it, or nothing. Times are reckoned by our clock only.
+
+    Raises NotFound for a node that does not stand in the rack, InvalidInput for facts that are not the world's, or for
+    more than LARGEST of one node.
+    """
+    for item in items:
+        refuse_large(item.node, item.facts)
+        for path in item.facts:
+            check_writer(path, WORLD)
+    said = [item for item in items if item.facts or item.alive is not None]
+    if said:
+        await transact(store, lambda tx: _facts(tx, library, rack, said))
+    beats = [item for item in items if item.seen is not None]
+    if beats:
+        await transact(store, lambda tx: _beats(tx, rack, beats, now))
+
+
+def refuse_large(node: str, facts: Mapping[str, Any]) -> None:
+    """Raise InvalidInput when these facts of one node are more than LARGEST."""
+    size = len(msgspec.json.encode(facts)) if facts else 0
+    if size > LARGEST:
+        raise InvalidInput(
+            f"it tells {size / (1 << 20):.1f} MiB of itself, at most {LARGEST >> 20} MiB are taken",
+            where=node,
+            mend="leave out of its inventory what nobody reads",
+        )
+
+
+async def _facts(tx: Transaction, library: CatalogLibrary, rack: int, items: Sequence[Observation]) -> None:
+    nodes = await _nodes(tx, rack, items)
+    writes = [
+        FactWrite(nodes[item.node].id, path, value, WORLD) for item in items for path, value in item.facts.items()
+    ]
+    latest = {nodes[item.node].id: item.alive for item in items if item.alive is not None}
+    events = await put(tx, library, writes)
+    await tx.set_living([id for id, alive in latest.items() if alive], True)
+    down = await tx.set_living([id for id, alive in latest.items() if not alive], False)
+    by_id = {scope.id: scope for scope in nodes.values()}
+    await deactivate(tx, [by_id[id] for id in down])
+    await tx.record(events)
+
+
+async def _beats(tx: Transaction, rack: int, items: Sequence[Observation], now: float) -> None:
+    """Note the beats. A system that has only just come up may have no agent: its word is not a beat yet."""
+    nodes = await _nodes(tx, rack, items)
+    seen = {nodes[item.node].id: now - max(item.seen or 0.0, 0.0) for item in items if item.alive is None}
+    back = await tx.note_seen(seen)
+    if back:
+        await tx.record(await set_health(tx, await tx.machines(back, lock=True), "ok", "", now))
+
+
+async def _nodes(tx: Transaction, rack: int, items: Sequence[Observation]) -> dict[str, Scope]:
+    found = await tx.named("node", {item.node for item in items})
+    for item in items:
+        scope = found.get(item.node)
+        if scope is None or scope.rack != rack:
+            raise NotFound(
+                f"no node {item.node} stands in this rack", where=item.node, mend="see `rackwright get nodes`"
+            )
+    return found
