@@ -26,6 +26,7 @@ from rackwright.core.parking import ParkingErrands
 from rackwright.core.retention import Arrangement, Part, Series
 from rackwright.core.rollup import RollupErrands
 from rackwright.core.seats import Holder
+from rackwright.core.services import QueueErrands
 from rackwright.core.serving import ServedErrands
 from rackwright.core.spreading import SpreadingErrands
 from rackwright.core.steering import Steering
@@ -136,6 +137,7 @@ class Transaction(
     RollupErrands,
     ParkingErrands,
     SpreadingErrands,
+    QueueErrands,
     SealedErrands,
     ServedErrands,
     MachineErrands,

@@ -18,8 +18,9 @@ FORGET_AFTER = 600.0
 ENDED_FOR = 60.0
 """Seconds for which the end of a process is remembered, so that a late beat of it does not bring it back."""
 
-TIMED_QUEUES = ("plan", "lease", "hook", "job")
-"""Queues of which it is known since when things wait in them."""
+TIMED_QUEUES = ("plan", "lease", "hook", "job", "node_task", "barrier")
+"""Queues of which it is known since when things wait in them. Of node tasks and barriers it is not written down: there
+it is known since when the first in line is the same (see ``Transaction.look_at_heads``)."""
 
 ServiceState = Literal["running", "draining", "ended"]
 
@@ -92,6 +93,14 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     def timed(self) -> bool:
         """Whether it is known since when things wait."""
         return self.name in TIMED_QUEUES
+
+
+class QueueErrands(Protocol):
+    """The part of the store's port that is about what waits."""
+
+    async def look_at_heads(self) -> None:
+        """Note which node task is the first in line in each rack, and how far each open barrier has come. What is the
+        same as at the last look keeps the time since when."""
 
 
 class Roster(Protocol):

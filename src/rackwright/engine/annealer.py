@@ -50,6 +50,7 @@ async def run(store: Store, library: CatalogLibrary, stop: asyncio.Event, settin
         (hook, lambda: hooks.dispatch(store, time.time())),
         (asyncio.Event(), lambda: hooks.watch(store)),
         (asyncio.Event(), lambda: jobs.recover(store)),
+        (asyncio.Event(), lambda: timers.look_at_heads(store)),
     ]
     rings = {"plan": news, "barrier": news, "hook": [hook]}
     async with asyncio.TaskGroup() as group:

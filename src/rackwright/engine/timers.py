@@ -64,6 +64,11 @@ async def fold(store: Store) -> int:
     return folded if folded == FOLD else 0
 
 
+async def look_at_heads(store: Store) -> None:
+    """Note what is the first in line of the queues whose age is not written down."""
+    await transact(store, lambda tx: tx.look_at_heads())
+
+
 async def sweep(store: Store, library: CatalogLibrary, after: int) -> tuple[int, int]:
     """Ask a slice of all node tasks whether they are where they belong, and mend what is not. Gives the id to go on
     after (0: the round is over) and how many had to be mended: it should be none. At the end of a round values that no

@@ -17,8 +17,12 @@ from rackwright.core.errors import Conflict, InvalidInput, NotFound
 from rackwright.core.jobs import MOST_ATTEMPTS, STALLED_AFTER
 
 QUEUE = "rackwright"
+HOOKS = "rackwright-hooks"
+"""Hooks have a queue and places of their own: those that hang keep no other job waiting."""
 AT_ONCE = 16
-"""Jobs that one worker carries out at a time."""
+"""Jobs of each queue that one worker carries out at a time."""
+CONNECTIONS = 6
+"""To the database; each queue keeps one for its news."""
 HEARTBEAT = 2.0
 """Seconds between two signs of life."""
 POLL = 2.0
@@ -67,19 +71,7 @@ async def carry_out(
 
 async def _work(app: procrastinate.App, stop: asyncio.Event) -> None:
     async with app.open_async():
-        working = asyncio.create_task(
-            app.run_worker_async(
-                queues=[QUEUE],
-                name="conductor",
-                concurrency=AT_ONCE,
-                install_signal_handlers=False,
-                fetch_job_polling_interval=POLL,
-                shutdown_graceful_timeout=GRACE,
-                update_heartbeat_interval=HEARTBEAT,
-                stalled_worker_timeout=STALLED_AFTER,
-                delete_jobs="successful",
-            )
-        )
+        working = asyncio.create_task(_both_queues(app))
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -90,11 +82,35 @@ async def _work(app: procrastinate.App, stop: asyncio.Event) -> None:
                 await working
 
 
+async def _both_queues(app: procrastinate.App) -> None:
+    workers = [asyncio.create_task(_of_queue(app, queue)) for queue in (QUEUE, HOOKS)]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.wait(workers)
+
+
+async def _of_queue(app: procrastinate.App, queue: str) -> None:
+    await app.run_worker_async(
+        queues=[queue],
+        name=f"conductor {queue}",
+        concurrency=AT_ONCE,
+        install_signal_handlers=False,
+        fetch_job_polling_interval=POLL,
+        shutdown_graceful_timeout=GRACE,
+        update_heartbeat_interval=HEARTBEAT,
+        stalled_worker_timeout=STALLED_AFTER,
+        delete_jobs="successful",
+    )
+
+
 def _app(
     dsn: str, kinds: Mapping[str, Callable[..., Awaitable[object]]], periodic: Mapping[str, str]
 ) -> procrastinate.App:
     options = {"options": "-c search_path=procrastinate", "application_name": "rackwright-jobs"}
-    connector = procrastinate.PsycopgConnector(conninfo=dsn, kwargs=options, min_size=1, max_size=4)
+    connector = procrastinate.PsycopgConnector(conninfo=dsn, kwargs=options, min_size=1, max_size=CONNECTIONS)
     app = procrastinate.App(connector=connector)
     for kind, carry in kinds.items():
         lock = kind if kind in periodic else None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Sequence
 
 import msgspec
 
 from rackwright.core.node_task import NodeTask, State
 from rackwright.core.seats import Holder
-from rackwright.store.memory.tables import copied
+from rackwright.store.memory.tables import copied, is_waking
 from rackwright.store.memory.work import Work
 
 
@@ -39,6 +40,19 @@ class ClaimWork(Work):
         """See the port."""
         rows = [row for row in self.tables.rows_of(state=State.TRANSITION) if row.lease_until < now and not row.parked]
         return [row.id for row in sorted(rows, key=lambda row: row.lease_until)[:limit]]
+
+    async def look_at_heads(self) -> None:
+        """See the port."""
+        tables, now = self.tables, time.time()
+        heads = {("barrier", id): one.released for id, one in tables.barriers.items() if is_waking(one)}
+        for row in sorted(tables.rows_of(state=State.TODO), key=lambda row: (-row.priority, row.id)):
+            if row.rack is not None:
+                heads.setdefault(("node_task", row.rack), row.id)
+        known = tables.heads
+        tables.heads = {
+            place: known[place] if place in known and known[place][0] == head else (head, now)
+            for place, head in heads.items()
+        }
 
     async def extend(
         self, rack: int, incarnation: str, pairs: Sequence[tuple[int, int]], until: float

@@ -9,7 +9,7 @@ import msgspec
 
 from rackwright.core.node_task import State
 from rackwright.core.services import ENDED_FOR, FORGET_AFTER, Beat, Family, Queue, ServiceView, service_state
-from rackwright.store.memory.tables import Tables
+from rackwright.store.memory.tables import Tables, is_waking
 
 
 class MemoryRoster:
@@ -58,20 +58,27 @@ class MemoryRoster:
             row.lease_until for row in tables.rows.values() if row.state is State.TRANSITION and row.lease_until < now
         ]
         ready = sum(row.state is State.TODO for row in tables.rows.values())
-        waking = sum(barrier.open and barrier.released < len(barrier.children) for barrier in tables.barriers.values())
+        waking = sum(is_waking(barrier) for barrier in tables.barriers.values())
         hooks = [message.at for message in tables.messages.values() if message.state == "waiting"]
         jobs = [job.not_before or job.changed_at or now for job in tables.jobs.values() if job.state == "todo"]
         timed = {"plan": plans, "lease": leases, "hook": hooks, "job": [due for due in jobs if due <= now]}
         return [
             *(Queue(name=name, depth=len(at), oldest=now - min(at) if at else None) for name, at in timed.items()),
-            Queue(name="barrier", depth=waking),
-            Queue(name="node_task", depth=ready),
+            *(
+                Queue(name=name, depth=depth, oldest=_oldest(tables, name, now))
+                for name, depth in (("barrier", waking), ("node_task", ready))
+            ),
         ]
 
     def _shown(self) -> list[tuple[ServiceView, Beat]]:
         now = self._clock()
         shown = [(_view(beat, seen, now), beat) for beat, seen in self._beats.values() if beat.state != "ended"]
         return sorted(shown, key=lambda pair: (pair[0].kind, pair[0].host, pair[0].name, pair[0].started_at))
+
+
+def _oldest(tables: Tables, queue: str, now: float) -> float | None:
+    since = [since for (name, _), (_, since) in tables.heads.items() if name == queue]
+    return now - min(since) if since else None
 
 
 def _view(beat: Beat, seen: float, now: float) -> ServiceView:

@@ -61,6 +61,8 @@ class Tables(msgspec.Struct):
     limits: dict[tuple[int, str], int] = {}
     """By scope (0: the site) and task."""
     rollup: dict[Place, int] = {}
+    heads: dict[tuple[str, int], tuple[int, float]] = {}
+    """By queue and place in it: what is the first in line, and since when."""
     holders: dict[int, Holder] = {}
     """By rack: the process that works for it."""
     spreading: dict[tuple[int, bool], tuple[int, int, str]] = {}
@@ -121,6 +123,11 @@ class Tables(msgspec.Struct):
 def copied(row: NodeTask) -> NodeTask:
     """A node task that its receiver may change."""
     return copy.copy(row)
+
+
+def is_waking(barrier: Barrier) -> bool:
+    """Whether a barrier is open and has children that are yet to be woken."""
+    return barrier.open and barrier.released < len(barrier.children)
 
 
 def without_children(barrier: Barrier) -> Barrier:

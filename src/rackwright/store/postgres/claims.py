@@ -49,6 +49,10 @@ class ClaimWork(Work):
         statement, _ = limited("expired", limit)
         return [row[0] for row in await self.text_rows(statement, now)][:limit]
 
+    async def look_at_heads(self) -> None:
+        """See the port."""
+        await self.run("look_at_heads")
+
     async def extend(
         self, rack: int, incarnation: str, pairs: Sequence[tuple[int, int]], until: float
     ) -> list[tuple[int, int]]:

@@ -11,6 +11,8 @@ from rackwright.store.postgres.work import Work
 
 MANY = 1000
 """So many new rows change the table enough for the planner to look at it again."""
+SLICE = 5000
+"""Rows are read in slices of so many: to make a slice takes some 10 ms, for which the loop stands still."""
 PIECE = 50_000
 """New rows go in pieces of so many: the server keeps a piece in mind until it has noted its places."""
 
@@ -20,7 +22,10 @@ class GraphWork(Work):
 
     async def graph_rows(self, deployment: int, graph: str) -> list[NodeTask]:
         """See the port."""
-        return [records.node_task(row) for row in await self.rows("graph_rows", deployment, graph)]
+        found: list[NodeTask] = []
+        async for rows in self.slices("graph_rows", SLICE, deployment, graph):
+            found += map(records.node_task, rows)
+        return found
 
     async def reserve(self, node_tasks: int, barriers: int) -> tuple[range, range]:
         """See the port."""

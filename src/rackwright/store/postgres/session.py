@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -131,6 +131,13 @@ class Session:
         """All rows of a statement with its limit written out (see ``limited``)."""
         with translated():
             return await self._connection.fetch(statement, *values)
+
+    async def slices(self, name: str, size: int, *values: Any) -> AsyncIterator[list[asyncpg.Record]]:
+        """All rows of a query in slices of so many: between two of them the loop goes on. Within a transaction only."""
+        with translated():
+            cursor = await self._connection.cursor(QUERIES[name], *values)
+            while found := await cursor.fetch(size):
+                yield found
 
     async def row(self, name: str, *values: Any) -> asyncpg.Record | None:
         """The first row, None when there is none."""

@@ -34,9 +34,13 @@ SELECT 'lease', count(*), (extract(epoch FROM clock_timestamp()) - min(lease_unt
 FROM node_task
 WHERE state = 2 AND lease_until IS NOT NULL AND lease_until < extract(epoch FROM clock_timestamp())
 UNION ALL
-SELECT 'barrier', count(*), NULL FROM barrier WHERE waits = 0 AND released < width
+SELECT 'barrier', count(*),
+       (SELECT (extract(epoch FROM clock_timestamp()) - min(since))::float8 FROM queue_head WHERE name = 'barrier')
+FROM barrier WHERE waits = 0 AND released < width
 UNION ALL
-SELECT 'node_task', count(*), NULL FROM (SELECT FROM node_task WHERE state = 1 LIMIT 10000) AS ready
+SELECT 'node_task', count(*),
+       (SELECT (extract(epoch FROM clock_timestamp()) - min(since))::float8 FROM queue_head WHERE name = 'node_task')
+FROM (SELECT FROM node_task WHERE state = 1 LIMIT 10000) AS ready
 UNION ALL
 SELECT 'hook', count(*), (extract(epoch FROM clock_timestamp()) - min(at))::float8
 FROM (SELECT at FROM message WHERE state = 'waiting' ORDER BY subscription_id, id LIMIT 10000) AS waiting
@@ -48,3 +52,24 @@ FROM (
     WHERE status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= now())
     ORDER BY id LIMIT 1000
 ) AS waiting;
+
+-- name: look_at_heads
+-- In each rack the node task that is claimed first, which is the first in the index; each open barrier by how far it has
+-- come. Conductors that look at the same time write the same.
+WITH heads AS MATERIALIZED (
+    SELECT 'node_task' AS name, scope.id AS place, head.id AS head
+    FROM scope CROSS JOIN LATERAL (
+        SELECT node_task.id FROM node_task
+        WHERE node_task.rack_id = scope.id AND node_task.state = 1
+        ORDER BY node_task.priority DESC, node_task.id LIMIT 1
+    ) AS head
+    WHERE scope.kind = 'rack'
+    UNION ALL
+    SELECT 'barrier', id, released FROM barrier WHERE waits = 0 AND released < width
+), gone AS (
+    DELETE FROM queue_head WHERE (name, place) NOT IN (SELECT name, place FROM heads)
+)
+INSERT INTO queue_head AS known (name, place, head, since)
+SELECT name, place, head, extract(epoch FROM clock_timestamp()) FROM heads ORDER BY name, place
+ON CONFLICT (name, place) DO UPDATE SET head = excluded.head, since = excluded.since
+WHERE known.head <> excluded.head;
