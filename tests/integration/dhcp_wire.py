@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
+import ipaddress
 import itertools
 import json
 import os
@@ -15,6 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+
+from rackwright.rack.dhcp.packet import DISCOVER, Message, broadcast_frame, decode, from_frame
 
 _numbers = itertools.count()
 
@@ -35,19 +39,25 @@ def run(*command: str) -> None:
 
 @dataclass(frozen=True)
 class Wire:
-    """The namespace, with the rack's end (``rack0``, 10.77.0.1/24) and the machine's end (``machine0``)."""
+    """Two namespaces with a wire between them: the rack's (``rack0``, 10.77.0.1/24) and the machine's (``machine0``,
+    10.77.0.254/24, and behind it 10.88.0.1/24)."""
 
-    namespace: str
+    rack: str
+    machine: str
 
     def within(self, *command: str) -> None:
-        """Run a command in the namespace."""
-        run("ip", "netns", "exec", self.namespace, *command)
+        """Run a command on the rack's side."""
+        run("ip", "netns", "exec", self.rack, *command)
 
-    async def ask(self, mac: str, *, interface: str = "machine0", relay: str = "", **said: str) -> dict[str, Any]:
+    def beyond(self, *command: str) -> None:
+        """Run a command on the machine's side."""
+        run("ip", "netns", "exec", self.machine, *command)
+
+    async def ask(self, mac: str, *, relay: str = "", **said: str) -> dict[str, Any]:
         """What a machine with this Ethernet address is offered; {} when nobody answers. ``said`` are options: ``arch``
         (a number), ``vendor``, ``user``. With ``relay`` the question comes from a relay of that address."""
-        asked = json.dumps({"mac": mac, "interface": interface, "relay": relay, **said})
-        command = ["ip", "netns", "exec", self.namespace, sys.executable, "-m", "tests.integration.dhcp_wire", asked]
+        asked = json.dumps({"mac": mac, "relay": relay, **said})
+        command = ["ip", "netns", "exec", self.machine, sys.executable, "-m", "tests.integration.dhcp_wire", asked]
         process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
         found: dict[str, Any] = json.loads((await process.communicate())[0])
         return found
@@ -64,30 +74,41 @@ class Wire:
 
 @contextlib.contextmanager
 def wire(*, carrier: bool = True) -> Iterator[Wire]:
-    """A wire that is gone afterwards, with all that was left running in its namespace."""
-    made = Wire(f"rwtest{os.getpid()}n{next(_numbers)}")
-    run("ip", "netns", "add", made.namespace)
+    """A wire that is gone afterwards, with all that was left running in its namespaces."""
+    name = f"rwtest{os.getpid()}n{next(_numbers)}"
+    made = Wire(f"{name}r", f"{name}m")
+    run("ip", "netns", "add", made.rack)
+    run("ip", "netns", "add", made.machine)
     try:
-        made.within("ip", "link", "set", "lo", "up")
-        made.within("ip", "link", "add", "rack0", "type", "veth", "peer", "name", "machine0")
-        made.within("ip", "addr", "add", "10.77.0.1/24", "dev", "rack0")
+        made.within("ip", "link", "add", "rack0", "type", "veth", "peer", "name", "machine0", "netns", made.machine)
+        for inside, address in ((made.within, "10.77.0.1/24"), (made.beyond, "10.77.0.254/24")):
+            inside("ip", "link", "set", "lo", "up")
+            inside("ip", "addr", "add", address, "dev", "rack0" if inside == made.within else "machine0")
+        made.beyond("ip", "addr", "add", "10.88.0.1/24", "dev", "lo")
         made.within("ip", "link", "set", "rack0", "up")
         if carrier:
-            made.within("ip", "link", "set", "machine0", "up")
+            made.beyond("ip", "link", "set", "machine0", "up")
+            made.within("ip", "route", "add", "10.88.0.0/24", "via", "10.77.0.254")
         yield made
     finally:
-        left = subprocess.run(["ip", "netns", "pids", made.namespace], capture_output=True, check=False, text=True)
-        for pid in left.stdout.split():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), 9)
-        run("ip", "netns", "del", made.namespace)
+        for namespace in (made.rack, made.machine):
+            for pid in pids_in(namespace):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, 9)
+            run("ip", "netns", "del", namespace)
+
+
+def pids_in(namespace: str) -> list[int]:
+    """What runs in a namespace, but for this process."""
+    said = subprocess.run(["ip", "netns", "pids", namespace], capture_output=True, check=False, text=True).stdout
+    return [int(pid) for pid in said.split() if int(pid) != os.getpid()]
 
 
 @contextlib.asynccontextmanager
-async def inside(made: Wire) -> AsyncIterator[None]:
+async def inside(namespace: str) -> AsyncIterator[None]:
     """Let this thread, and what it starts, be in the namespace."""
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    there = os.open(f"/run/netns/{made.namespace}", os.O_RDONLY)
+    there = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
     try:
         _enter(there)
         yield
@@ -98,16 +119,26 @@ async def inside(made: Wire) -> AsyncIterator[None]:
 
 
 def _enter(namespace: int) -> None:
-    import ctypes
-
     clone_newnet = 0x40000000
     if ctypes.CDLL(None, use_errno=True).setns(namespace, clone_newnet) != 0:
         raise OSError(ctypes.get_errno(), "setns")
 
 
-def _ask(asked: dict[str, str]) -> dict[str, Any]:
-    from rackwright.rack.dhcp.packet import DISCOVER, Message, broadcast_frame, decode, from_frame
+def _through_relay(question: Message) -> socket.socket:
+    opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    opened.bind((question.relay, 67))
+    opened.sendto(question.encode(), ("10.77.0.1", 67))
+    return opened
 
+
+def _by_broadcast(question: Message) -> socket.socket:
+    opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    opened.bind(("machine0", 0))
+    opened.send(broadcast_frame(question))
+    return opened
+
+
+def _ask(asked: dict[str, str]) -> dict[str, Any]:
     mac = bytes.fromhex(asked["mac"].replace(":", ""))
     options = {55: bytes([1, 3, 6, 12, 15, 43, 60, 66, 67])}
     if "arch" in asked:
@@ -116,17 +147,9 @@ def _ask(asked: dict[str, str]) -> dict[str, Any]:
         options[60] = asked["vendor"].encode()
     if "user" in asked:
         options[77] = asked["user"].encode()
-    question = Message(DISCOVER, 0x1234, mac, relay=asked["relay"] or "0.0.0.0", options=options)
-    if asked["relay"]:
-        opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        opened.bind((asked["relay"], 67))
-        opened.sendto(question.encode(), ("10.77.0.1", 67))
-        read = decode
-    else:
-        opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-        opened.bind((asked["interface"], 0))
-        opened.send(broadcast_frame(question))
-        read = from_frame
+    question = Message(DISCOVER, 0x1234, mac, relay=asked["relay"] or str(ipaddress.IPv4Address(0)), options=options)
+    opened = _through_relay(question) if asked["relay"] else _by_broadcast(question)
+    read = decode if asked["relay"] else from_frame
     opened.settimeout(1.5)
     with contextlib.closing(opened), contextlib.suppress(TimeoutError):
         while True:

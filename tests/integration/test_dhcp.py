@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -17,15 +18,13 @@ from rackwright.rack.dhcp import interfaces
 from rackwright.rack.dhcp.dnsmasq import Dnsmasq
 from rackwright.rack.dhcp.foreign import servers_on
 from rackwright.rack.dhcp.kea import Kea
-from tests.integration.dhcp_wire import Wire, inside, require, wire
+from tests.integration.dhcp_wire import Wire, inside, pids_in, require, wire
 
 NETWORK = Network(
     cidr="10.77.0.0/24", address="10.77.0.1", gateway="10.77.0.254", dns=("10.77.0.53",), domain="rack.test",
     dynamic=("10.77.0.100", "10.77.0.199"),
 )  # fmt: skip
-FAR = Network(
-    cidr="10.88.0.0/24", address="10.77.0.1", relayed=True, interface="rack0", dynamic=("10.88.0.100", "10.88.0.199")
-)
+FAR = Network(cidr="10.88.0.0/24", address="10.77.0.1", relayed=True, dynamic=("10.88.0.100", "10.88.0.199"))
 N7 = Host(7, "n7", ("52:54:00:00:00:07", "52:54:00:00:01:07"), "10.77.0.7", "token7")
 N8 = Host(8, "n8", ("52:54:00:00:00:08",), None, "token8")
 FAR9 = Host(9, "n9", ("52:54:00:00:00:09",), "10.88.0.9", "token9")
@@ -40,7 +39,7 @@ Make = Callable[[str], DhcpServer]
 async def line() -> AsyncIterator[Wire]:
     require("kea-dhcp4", "dnsmasq")
     with wire() as made:
-        async with inside(made):
+        async with inside(made.rack):
             yield made
 
 
@@ -105,7 +104,6 @@ async def test_changes_are_answered_at_once(server: DhcpServer, line: Wire) -> N
 
 
 async def test_machines_behind_a_relay_are_answered(server: DhcpServer, line: Wire) -> None:
-    line.within("ip", "addr", "add", "10.88.0.1/24", "dev", "lo")
     await server.answer(structs.replace(ANSWERS, networks=(NETWORK, FAR), hosts={7: N7, 9: FAR9}))
     known = await line.ipxe(FAR9.macs[0], relay="10.88.0.1")
     assert known["address"] == "10.88.0.9"
@@ -122,18 +120,21 @@ async def test_without_networks_nobody_is_answered(server: DhcpServer, line: Wir
 
 
 async def test_a_server_that_was_killed_is_there_again(server: DhcpServer, line: Wire) -> None:
-    _kill(server.name if server.name != "kea" else "kea-dhcp4", line)
-    await server.answer(ANSWERS)
-    assert (await line.ipxe(N7.macs[0]))["address"] == "10.77.0.7"
+    _kill("kea-dhcp4" if server.name == "kea" else "dnsmasq", line)
+    offered: dict[str, str] = {}
+    while not offered:
+        await server.answer(ANSWERS)
+        offered = await line.ipxe(N7.macs[0])
+    assert offered["address"] == "10.77.0.7"
 
 
 async def test_an_interface_without_a_carrier_is_answered_once_it_has_one(tmp_path: Path) -> None:
     require("kea-dhcp4")
     with wire(carrier=False) as line:
-        async with inside(line):
+        async with inside(line.rack):
             kea = Kea(str(tmp_path))
             await kea.answer(ANSWERS)
-            line.within("ip", "link", "set", "machine0", "up")
+            line.beyond("ip", "link", "set", "machine0", "up")
             offered = {}
             for _ in range(20):
                 if offered := await line.ipxe(N7.macs[0]):
@@ -176,9 +177,11 @@ async def test_the_first_stage_is_served(line: Wire, tmp_path: Path) -> None:
 
 
 async def test_foreign_servers_are_seen(server: DhcpServer, line: Wire) -> None:
-    assert await servers_on("machine0", 2) == {"10.77.0.1"}
+    async with inside(line.machine):
+        assert await servers_on("machine0", 4) == {"10.77.0.1"}
     await server.close()
-    assert await servers_on("machine0", 1) == set()
+    async with inside(line.machine):
+        assert await servers_on("machine0", 1) == set()
 
 
 async def test_the_interface_of_an_address_is_found(line: Wire) -> None:
@@ -186,8 +189,6 @@ async def test_the_interface_of_an_address_is_found(line: Wire) -> None:
 
 
 def _first_block(name: str) -> bytes:
-    import socket
-
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         asking.settimeout(5)
         asking.sendto(b"\0\1" + name.encode() + b"\0octet\0", ("10.77.0.1", 69))
@@ -197,10 +198,14 @@ def _first_block(name: str) -> bytes:
 
 
 def _pids(program: str, line: Wire) -> list[int]:
-    import subprocess
+    return [pid for pid in pids_in(line.rack) if _name(pid) == program]
 
-    said = subprocess.run(["ip", "netns", "pids", line.namespace], capture_output=True, text=True, check=True).stdout
-    return [int(pid) for pid in said.split() if Path(f"/proc/{pid}/comm").read_text().strip() == program]
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except FileNotFoundError:
+        return ""
 
 
 def _kill(program: str, line: Wire) -> None:

@@ -23,6 +23,7 @@ from rackwright.drivers.jig.boot import BootJig
 from rackwright.drivers.jig.power import PowerJig
 from rackwright.rack.client import RackClient
 from rackwright.rack.desk import AgentDesk
+from rackwright.rack.dhcp.choice import servers as dhcp_servers
 from rackwright.rack.door.app import build
 from rackwright.rack.door.inside import Inside
 from rackwright.rack.door.server import bind, opened
@@ -32,6 +33,7 @@ from rackwright.rack.rack import RackSetting, only_one
 from rackwright.rack.region import Region
 from rackwright.rack.relay import Relay
 from rackwright.rack.replica import Replica
+from rackwright.rack.serving import Serving
 from rackwright.rack.switchboard import Switchboard
 
 log = structlog.get_logger()
@@ -69,7 +71,9 @@ async def machine_side(rack: RackSetting, setting: MachinesSetting) -> AsyncIter
             desk = AgentDesk(os.path.join(folder, "agents"))
             switches = Switchboard(replica, client.power, relay.mention, power_drivers())
             stack.push_async_callback(switches.close)
-            await stack.enter_async_context(_all_the_time(relay.run(), switches.watch()))
+            servers = dhcp_servers(setting.dhcp, os.path.join(folder, "dhcp"), tftp=setting.tftp)
+            following = Serving(client, replica, servers, setting.door_port)
+            await stack.enter_async_context(_all_the_time(relay.run(), switches.watch(), following.run()))
             behind = Inside(replica=replica, images=images, desk=desk, relay=relay, registry=region)
             serving = opened(build(behind), bind(setting.door_host, setting.door_port))
             await stack.enter_async_context(_all_the_time(_for_ever(await stack.enter_async_context(serving))))

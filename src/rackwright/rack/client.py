@@ -12,7 +12,7 @@ import httpx
 import msgspec
 import structlog
 
-from rackwright.core.errors import InvalidInput, NotAllowed, Retryable
+from rackwright.core.errors import Conflict, InvalidInput, NotAllowed, Retryable
 from rackwright.core.messages import (
     ClaimRequest,
     Claims,
@@ -23,6 +23,7 @@ from rackwright.core.messages import (
     Verdicts,
 )
 from rackwright.core.power import NodePower, NodePowers
+from rackwright.core.served import Applied, Delta
 
 first_pause = 0.2
 """Seconds before the second try; each further pause is up to twice as long."""
@@ -84,10 +85,24 @@ class RackClient:
         """Ask how these nodes are switched; those that nobody can switch are left out."""
         return (await self._post("power", _Nodes(list(nodes)), NodePowers)).items
 
+    async def served(self, after: int, wait: float) -> Delta:
+        """Ask for what a replica at this generation lacks; answers when there is something, or after ``wait`` s."""
+        return await self._ask("GET", f"served?after={after}&wait={wait}", None, Delta, wait)
+
+    async def applied(self, applied: Applied) -> None:
+        """Say up to which generation everything is answered. Raises ``Conflict`` when the api never gave that one."""
+        await self._post("applied", applied, msgspec.Struct)
+
     async def _post(self, verb: str, body: msgspec.Struct, answer: type[_Answer], extra: float = 0.0) -> _Answer:
-        url = f"{self._base}/{verb}"
+        return await self._ask("POST", verb, body, answer, extra)
+
+    async def _ask(
+        self, method: str, path: str, body: msgspec.Struct | None, answer: type[_Answer], extra: float
+    ) -> _Answer:
+        url = f"{self._base}/{path}"
+        content = None if body is None else msgspec.json.encode(body)
         try:
-            response = await self._http.post(url, content=msgspec.json.encode(body), timeout=one_request + extra)
+            response = await self._http.request(method, url, content=content, timeout=one_request + extra)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = str(error) or type(error).__name__
             raise Retryable(f"the api cannot be reached: {reason}", where=url, mend="is it running?") from error
@@ -107,6 +122,8 @@ class RackClient:
             raise NotAllowed(what, mend=f"get a new one with `rackwright rack add {self.name}`")
         if status in refusals and url.endswith(("/results", "/logs")):
             raise InvalidInput(said, where=url)
+        if status == 409 and url.endswith("/applied"):
+            raise Conflict(said, where=url)
         raise Retryable(said, where=url, after=_retry_after(response))
 
 

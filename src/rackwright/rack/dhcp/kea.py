@@ -54,15 +54,20 @@ class Kea:
         self._socket = os.path.join(folder, "control")
         self._process = ServerProcess("kea-dhcp4", "kea-dhcp4-server")
         self._writing = asyncio.Lock()
+        self._answered: Answers | None = None
 
     async def answer(self, answers: Answers) -> None:
         """See the protocol."""
         async with self._writing:
+            lives = await self._lives()
+            if lives and answers == self._answered:
+                return
             text = await asyncio.to_thread(self._written, answers)
-            if await self._lives():
+            if lives:
                 await self._command("config-set", text)
             else:
                 await self._start()
+            self._answered = answers
 
     async def close(self) -> None:
         """See the protocol."""

@@ -1,0 +1,176 @@
+"""Following the region: deltas go into the replica as they come, and then DHCP answers from it.
+
+Two loops. One takes deltas over, so that the door answers from them at once. The other brings DHCP to where the replica
+is, says so to the region, and never stops what it has begun: what comes meanwhile is in its next round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from msgspec import structs
+
+from rackwright.core.dhcp import Answers, DhcpServer, Host
+from rackwright.core.errors import Conflict, Retryable
+from rackwright.core.served import Applied, Delta, ServedNode
+from rackwright.rack.client import RackClient, patiently
+from rackwright.rack.dhcp import interfaces
+from rackwright.rack.dhcp.foreign import servers_on
+from rackwright.rack.replica import NEVER, Replica
+
+WAIT = 50.0
+"""Seconds that the region may wait for a change before it answers."""
+LOOK = 5.0
+"""Seconds between two looks whether the servers run and the interfaces are there."""
+PROBE = 600.0
+"""Seconds between two looks for foreign DHCP servers."""
+
+log = structlog.get_logger()
+
+
+class Serving:
+    """Keeps the replica in step with the region, and ``servers`` with the replica. ``door``: the port of the door."""
+
+    def __init__(self, client: RackClient, replica: Replica, servers: Sequence[DhcpServer], door: int) -> None:
+        self._client = client
+        self._replica = replica
+        self._servers = servers
+        self._hosts: dict[int, Host] = {}
+        self._answers = Answers(door=door)
+        self._foreign: set[str] = set()
+        self._trouble = ""
+        self._told: dict[str, Any] = {}
+        self._changed = asyncio.Event()
+        self._report = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until cancelled; the servers are then stopped. What the replica holds is answered at once, whether the
+        region is there or not. Raises ``NotAllowed`` when the api refuses the token."""
+        self._hosts = {node.id: host for node in self._replica.nodes() if (host := self._host(node)) is not None}
+        self._changed.set()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._follow())
+                group.create_task(self._serve())
+                group.create_task(self._tell())
+                group.create_task(self._probe())
+        finally:
+            for server in self._servers:
+                await server.close()
+
+    async def _follow(self) -> None:
+        while True:
+            delta = await patiently("served", self._next)
+            if delta.generation != self._replica.generation or delta.full:
+                await patiently("replica", functools.partial(self._replica.apply, delta))
+                self._note_hosts(delta)
+                self._changed.set()
+
+    async def _next(self) -> Delta:
+        return await self._client.served(self._replica.generation, WAIT)
+
+    def _note_hosts(self, delta: Delta) -> None:
+        """Keep what DHCP is to know; most changes are of no concern to it."""
+        if delta.full:
+            self._hosts = {}
+        for id in delta.gone:
+            self._hosts.pop(id, None)
+        for node in delta.nodes:
+            host = self._host(node)
+            if host is None:
+                self._hosts.pop(node.id, None)
+            else:
+                self._hosts[node.id] = host
+
+    def _host(self, node: ServedNode) -> Host | None:
+        if not node.macs:
+            return None
+        return Host(node.id, node.hostname or node.name, node.macs, node.address, self._replica.token(node))
+
+    async def _serve(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), LOOK)
+            self._changed.clear()
+            generation = self._replica.generation
+            try:
+                await self._answer()
+                if generation != self._replica.applied:
+                    await self._replica.set_applied(generation)
+                self._say("")
+            except Retryable as error:
+                self._say(str(error))
+                await asyncio.sleep(1.0)
+                self._changed.set()
+
+    async def _answer(self) -> None:
+        """Bring the servers to where the replica is; with no change it is only seen whether they run."""
+        rack = self._replica.rack()
+        answers = structs.replace(
+            self._answers,
+            networks=rack.networks if rack is not None else (),
+            hosts=dict(self._hosts),
+            interfaces=await interfaces.addresses() if rack is not None and rack.networks else {},
+        )
+        for server in self._servers:
+            await server.answer(answers)
+        self._answers = answers
+
+    def _say(self, trouble: str) -> None:
+        """Note what is wrong; the log is told when that changes."""
+        absent = [f"{network.cidr}: no interface has {network.address}" for network in self._answers.absent()]
+        trouble = trouble or "; ".join(absent)
+        if trouble and trouble != self._trouble:
+            log.warning("not everything is answered", reason=trouble)
+        self._trouble = trouble
+        if self._replica.applied != NEVER:
+            self._report.set()
+
+    async def _tell(self) -> None:
+        """Say to the region up to where everything is answered, whenever that or the report on it is another."""
+        told = NEVER
+        while True:
+            await self._report.wait()
+            self._report.clear()
+            applied, report = self._replica.applied, self._reported()
+            if (applied, report) == (told, self._told):
+                continue
+            said = Applied(generation=applied, report=report)
+            try:
+                await patiently("applied", functools.partial(self._client.applied, said))
+            except Conflict as error:
+                # The region was restored from a backup; it gives everything anew.
+                log.warning("the region does not know this generation", generation=applied, reason=str(error))
+            told, self._told = applied, report
+
+    def _reported(self) -> dict[str, Any]:
+        report: dict[str, Any] = {"servers": [server.name for server in self._servers]}
+        if self._foreign:
+            report["foreign"] = sorted(self._foreign)
+        if self._trouble:
+            report["trouble"] = self._trouble
+        return report
+
+    async def _probe(self) -> None:
+        """Look for DHCP servers that are not ours."""
+        while True:
+            found: set[str] = set()
+            probed = False
+            for network, interface in self._answers.present():
+                if network.proxy or network.relayed:
+                    continue
+                probed = True
+                with contextlib.suppress(OSError):
+                    found |= await servers_on(interface)
+            found -= self._answers.interfaces.keys()
+            if found - self._foreign:
+                log.warning("another DHCP server answers here", servers=sorted(found))
+            if probed:
+                self._foreign = found
+                self._report.set()
+            await asyncio.sleep(PROBE if probed else LOOK)
