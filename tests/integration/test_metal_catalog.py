@@ -64,6 +64,17 @@ async def test_a_system_is_installed_step_by_step_and_the_installer_boots_once(i
     assert facts["os.verified"]["request"] == facts["os.plan"]["request"]
 
 
+async def test_the_scripts_need_nothing_but_the_texts_that_their_tasks_name(site: Machines) -> None:
+    site.processes = True
+    await site.put("node", "n0", PEOPLE, **{"desired.os.image": "debian-12"})
+    await site.say("accept", "n0")
+    for verb in ("commission", "deploy", "erase"):
+        await site.say(verb, "n0")
+        await site.settle()
+    row = await site.rows("metal")
+    assert row == {}, "every activity came to its end"
+
+
 async def test_the_image_goes_to_the_disk_that_was_chosen_by_its_serial_and_size(installed: Machines) -> None:
     (write,) = [claim for claim in installed.seen if (claim.scope, claim.task) == ("n1", "os-write")]
     assert write.parameters["disk"] == {"serial": "SSD1-1", "min_bytes": DISKS[1]["bytes"]}
