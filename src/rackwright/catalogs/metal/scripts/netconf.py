@@ -150,7 +150,7 @@ def _check_addresses(one: Interface) -> None:
 def _netplan_own(one: Interface) -> dict[str, Any]:
     if one["type"] == "physical":
         if one["name"] == "any":
-            return {"match": {"name": "e*"}}
+            return {"match": {"name": "e*"}, "optional": True}
         match = {"match": {"macaddress": one["mac"]}} if one["mac"] else {}
         return {**match, **({"set-name": one["name"]} if one["mac"] and one["rename"] else {})}
     if one["type"] == "bond":
@@ -205,8 +205,10 @@ def _network_unit(one: Interface, network: Network) -> str:
     # A bond and its vlans may share the MAC of a member: only what a driver made is physical.
     kind = ["Type=ether", "Kind=!*"] if one["mac"] and one["type"] == "physical" else []
     lines = ["[Match]", match, *kind]
-    if one.get("mtu"):
-        lines += ["", "[Link]", f"MTUBytes={one['mtu']}"]
+    # Where any interface will do, a start must not wait for those without a cable.
+    link = [f"MTUBytes={one['mtu']}"] if one.get("mtu") else []
+    link += ["RequiredForOnline=no"] if one["name"] == "any" else []
+    lines += ["", "[Link]", *link] if link else []
     lines += ["", "[Network]", f"DHCP={'yes' if one['dhcp'] else 'no'}"]
     lines += [f"Bond={other['name']}" for other in others if other["type"] == "bond" and _is_member(one, other)]
     lines += [f"Bridge={other['name']}" for other in others if other["type"] == "bridge" and _is_member(one, other)]

@@ -83,7 +83,7 @@ install_agent() {
 
 # insist COMMAND...: again and again, with a longer pause each time, until it is done.
 insist() {
-    local pause=2
+    local pause=1
     until "$@"; do
         sleep "${RACKWRIGHT_PAUSE:-$pause}"
         pause=$((pause < 60 ? pause * 2 : 60))
