@@ -14,6 +14,7 @@ import struct
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import IO, TypeAlias
 
 import rackwright
@@ -27,7 +28,8 @@ _HEAD = struct.Struct(">cQ")
 
 def main() -> None:
     """Answer what comes on stdin, by the function that the first argument names (``module:function``). Its module may
-    have a function ``warm``, which makes ready what any chunk will need."""
+    have a function ``warm``, which makes ready what any chunk will need, and a function ``prepare``, which does so for
+    those of a setup."""
     for number in (signal.SIGINT, signal.SIGTERM):
         # It ends with its input: a chunk that its starter wants to see finished is finished.
         signal.signal(number, signal.SIG_IGN)
@@ -35,9 +37,10 @@ def main() -> None:
     with os.fdopen(os.dup(1), "wb") as answers, os.fdopen(os.dup(0), "rb") as questions:
         os.dup2(2, 1)
         answering = find(sys.argv[1])
-        getattr(sys.modules[answering.__module__], "warm", lambda: None)()
+        module = sys.modules[answering.__module__]
+        getattr(module, "warm", lambda: None)()
         write_frame(answers, HELLO, os.path.dirname(rackwright.__file__).encode())
-        serve(answering, questions, answers)
+        serve(answering, questions, answers, getattr(module, "prepare", lambda setup: None))
 
 
 def find(name: str) -> Answering:
@@ -47,13 +50,16 @@ def find(name: str) -> Answering:
     return found
 
 
-def serve(answering: Answering, questions: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer until the questions end."""
+def serve(answering: Answering, questions: IO[bytes], answers: IO[bytes], prepare: Callable[[bytes], None]) -> None:
+    """Answer until the questions end. Each new setup is prepared: the first chunk may yet be on its way."""
     setup = b""
     while (frame := read_frame(questions)) is not None:
         kind, data = frame
         if kind == SETUP:
             setup = data
+            # What is wrong with it is told by the answer to its first chunk.
+            with suppress(Exception):
+                prepare(setup)
         else:
             write_frame(answers, *_answered(answering, setup, data))
 

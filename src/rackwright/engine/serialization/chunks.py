@@ -16,6 +16,8 @@ TARGET = 0.1
 """Seconds of work that a chunk should take: long enough to make its way worth while, short enough to be done again."""
 FIRST, LEAST, MOST = 32, 8, 4096
 """Places of the first chunks, and the bounds of all."""
+_LAST = 4
+"""The part of what is left that one chunk may have."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -45,7 +47,8 @@ class Cut:
         if last < len(self._order):
             yield self._cut(last, len(self._order))
         while start < last:
-            end = min(start + self._size, last)
+            # The last ones are small: nobody shall wait long for somebody else's.
+            end = min(start + min(self._size, max(FIRST, (last - start) // _LAST)), last)
             yield self._cut(start, end)
             start = end
 

@@ -23,6 +23,8 @@ DEATHS = 3
 """Workers that may die of one chunk before it is an error."""
 _PATIENCE = 2.0
 """Seconds for a process that has closed its pipe to be gone."""
+_PIPE = 1 << 20
+"""Bytes that a pipe holds: most chunks as a whole, so that nobody is woken for pieces of one."""
 _PROGRAM = "from rackwright.engine.serialization.answering import main; main()"
 
 
@@ -55,6 +57,7 @@ class Answerer:
             env=_environment([code] if code else [file.parent for file in work.files]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            pipesize=_PIPE,
             start_new_session=True,
         )
         assert self._process.stdin is not None
@@ -68,13 +71,18 @@ class Answerer:
         """The process."""
         return self._process.pid
 
+    def prepare(self, setup: bytes) -> None:
+        """Send the setup of the next chunks, unless it is the one of the last: the process makes it ready. Raises
+        OSError."""
+        if self._setup is not setup and self._setup != setup:
+            write_frame(self._questions, SETUP, setup)
+            self._setup = setup
+
     def ask(self, setup: bytes, chunk: bytes) -> bytes:
         """Give the answer to a chunk. The setup is sent when it is another than the last time. Raises Died, or
         RackwrightError when the function failed."""
         try:
-            if self._setup is not setup and self._setup != setup:
-                write_frame(self._questions, SETUP, setup)
-                self._setup = setup
+            self.prepare(setup)
             write_frame(self._questions, CHUNK, chunk)
             frame = read_frame(self._answers)
         except OSError:

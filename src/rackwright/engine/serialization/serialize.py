@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -22,7 +23,7 @@ from rackwright.engine.serialization.graph import SerializedGraph, TaskOutcomes
 from rackwright.engine.serialization.messages import Answer, Fault, Setup
 from rackwright.engine.serialization.policy import Policy, PolicySettings, Serial, choose
 from rackwright.engine.serialization.rendering import LOCAL
-from rackwright.engine.serialization.state import State, check_members, read_part
+from rackwright.engine.serialization.state import Snapshot, State, check_members, read_part
 
 Progress = Callable[[int, int], None]
 """Told how many instances are done, of how many."""
@@ -54,9 +55,7 @@ def serialize(
     if only is not None:
         _refuse_unknown(only, tasks)
     old = None if force else state.old
-    places = Places(tasks, Resolution(members))
-    names = [task.id for task in tasks]
-    cut = Cut(names, places, state.new, old)
+    plan = _Plan(tasks, members, state.new, old)
     setup = Setup(
         tasks=tuple(tasks),
         common=bytes(state.new.common),
@@ -64,15 +63,14 @@ def serialize(
         master_ip=master_ip,
         only=frozenset(only) if only is not None else None,
     )
-    joined = _Joined(tasks, cut)
-    done, total = 0, sum(map(len, places.of.values()))
+    joined, done = _Joined(tasks, plan), 0
     if isinstance(policy, PolicySettings):
-        policy = choose(total, policy)
-    for answer in (policy or Serial()).answers(_setups.encode(setup), cut.chunks()):
+        policy = choose(plan.total if policy.policy == "auto" else 0, policy)
+    for answer in (policy or Serial()).answers(_setups.encode(setup), plan.chunks()):
         done += joined.add(_answers.decode(answer))
         if progress is not None:
-            progress(done, total)
-    expansion = link(tasks, places, relations=lambda task, nodes: joined.outcomes[task.id].relations())
+            progress(done, plan.total)
+    expansion = link(tasks, plan.places, relations=lambda task, nodes: joined.outcomes[task.id].relations())
     return SerializedGraph(expansion, joined.outcomes, [*expansion.warnings, *joined.warnings()])
 
 
@@ -112,13 +110,40 @@ def place_of(task: Task, node: NodeId) -> str:
     return f"{at}task {task.id} on " + (f"node {node}" if node is not None else "the deployment")
 
 
+class _Plan:
+    """What is to be evaluated. It is made when it is first asked for: workers are sent the setup meanwhile."""
+
+    def __init__(self, tasks: Sequence[Task], members: Sequence[Member], new: Snapshot, old: Snapshot | None) -> None:
+        self._tasks, self._members = tasks, members
+        self._new, self._old = new, old
+
+    @cached_property
+    def places(self) -> Places:
+        """Where the tasks stand."""
+        return Places(self._tasks, Resolution(self._members))
+
+    @cached_property
+    def cut(self) -> Cut:
+        """The same, to be cut into chunks."""
+        return Cut([task.id for task in self._tasks], self.places, self._new, self._old)
+
+    @cached_property
+    def total(self) -> int:
+        """How many instances there are."""
+        return sum(map(len, self.places.of.values()))
+
+    def chunks(self) -> Iterator[bytes]:
+        """Give the chunks."""
+        yield from self.cut.chunks()
+
+
 class _Joined:
     """The answers to the chunks so far, joined."""
 
-    def __init__(self, tasks: Sequence[Task], cut: Cut) -> None:
+    def __init__(self, tasks: Sequence[Task], plan: _Plan) -> None:
         self.outcomes: dict[str, TaskOutcomes] = {}
         self._tasks = tasks
-        self._cut = cut
+        self._plan = plan
         self._idle: dict[tuple[int, str], tuple[Fault, int]] = {}
         self._end = 0
         self._early: dict[int, tuple[int, Answer]] = {}
@@ -127,7 +152,7 @@ class _Joined:
         """Add the answer to the chunk that was cut next; gives how many instances could be joined by it. Answers are
         joined in the order of places. Raises InvalidInput for what failed: the first in the order of places and then
         of tasks."""
-        start, end = self._cut.answered(answer.seconds)
+        start, end = self._plan.cut.answered(answer.seconds)
         self._early[start] = end, answer
         count = 0
         while self._end in self._early:
@@ -160,7 +185,7 @@ class _Joined:
     def _error(self, fault: Fault, start: int) -> InvalidInput:
         where = fault.where
         if fault.task >= 0:
-            where = place_of(self._tasks[fault.task], self._cut.node(start + fault.place))
+            where = place_of(self._tasks[fault.task], self._plan.cut.node(start + fault.place))
             where = f"{where}, {fault.where}" if fault.where else where
         return InvalidInput(fault.what, where=where, mend=fault.mend)
 

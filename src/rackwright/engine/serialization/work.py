@@ -45,6 +45,12 @@ def warm() -> None:
     _kept.compiler()
 
 
+def prepare(setup: bytes) -> None:
+    """Make a setup ready, in this thread. Raises InvalidInput, as the answer to a chunk would tell."""
+    with _uncollected():
+        _kept.prepared(setup)
+
+
 @contextmanager
 def _uncollected() -> Iterator[None]:
     """Keep the collector of cycles from walking through the data of the whole fleet again and again: reading a chunk

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ class Desk:
         """Keep an archive that was sent; without bytes it is only asked for. Says whether it is here."""
         if data:
             self.keep(name, data)
+            self._prepare(name)
             log.info("archive kept", archive=name, bytes=len(data))
         return not self.lacks(name)
 
@@ -116,6 +118,12 @@ class Desk:
             for answerer in self._answerers.values():
                 answerer.close()
             self._answerers.clear()
+
+    def _prepare(self, name: str) -> None:
+        """Send the setup to the process that will need it. What goes wrong is told by the first chunk."""
+        with self._at_work, suppress(KeyError, OSError, RackwrightError):
+            archive = self._archives[name]
+            self._answerer(archive).prepare(archive.setup)
 
     def _answerer(self, archive: Unpacked) -> Answerer:
         answerer = self._answerers.get(archive.code)

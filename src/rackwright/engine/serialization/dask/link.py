@@ -108,6 +108,10 @@ class Link:
         self._loop.call_soon_threadsafe(self._begin, ticket, worker, chunk)
         return ticket
 
+    def supply(self, worker: str) -> None:
+        """Let the worker at an address have the archive, so that its first chunk need not wait for it."""
+        self._loop.call_soon_threadsafe(self._supplying, worker)
+
     def drop(self, ticket: int) -> None:
         """Forget a chunk that was sent: its worker is gone."""
         self._loop.call_soon_threadsafe(self._cancel, ticket)
@@ -189,14 +193,19 @@ class Link:
 
     async def _supplied(self, worker: str) -> None:
         """Wait until a worker has the archive; however many chunks wait for it, it is sent once."""
-        supply = self._supplies.get(worker)
-        if supply is None:
-            supply = self._supplies[worker] = self._loop.create_task(self._supply(worker))
         try:
-            await asyncio.shield(supply)
+            await asyncio.shield(self._supplying(worker))
         except Exception:
             self._supplies.pop(worker, None)
             raise
+
+    def _supplying(self, worker: str) -> asyncio.Task[None]:
+        """Begin to send a worker the archive, unless that has begun already."""
+        if worker not in self._supplies:
+            supply = self._supplies[worker] = self._loop.create_task(self._supply(worker))
+            # Its error is told to the chunks that wait for it; there may be none.
+            supply.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return self._supplies[worker]
 
     async def _supply(self, worker: str) -> None:
         try:

@@ -122,6 +122,8 @@ class _Crew:
             for at, worker in workers.items()
             if at not in self._avoided and not refusal(worker, self._settings, self._libraries)
         ]
+        for worker in self._usable:
+            self._link.supply(worker)
 
     def _lose(self, worker: str, flow: Flow) -> None:
         """Take back what a lost worker held. It answers in turn: it may have died of the first chunk, not of others."""
