@@ -13,6 +13,7 @@ from rackwright.cli.settings import Settings
 from rackwright.core.errors import StoreUnavailable
 
 _TIMEOUT = httpx.Timeout(75.0, connect=5.0)
+_UPLOAD = httpx.Timeout(600.0, connect=5.0)
 _STREAM = httpx.Timeout(60.0, connect=5.0)
 
 
@@ -46,6 +47,22 @@ class Client:
     def put(self, path: str, body: Any) -> Any:
         """The answer to a PUT of a JSON body."""
         return self._ask("PUT", path, body=body)
+
+    def has(self, path: str) -> bool:
+        """Whether something is there; it is not fetched."""
+        try:
+            self._send(self._http.build_request("HEAD", path))
+        except ServerProblem as problem:
+            if problem.status == httpx.codes.NOT_FOUND:
+                return False
+            raise
+        return True
+
+    def upload(self, path: str, pieces: Iterator[bytes], size: int) -> Any:
+        """Send a file as it comes, ``size`` bytes in all."""
+        headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
+        request = self._http.build_request("PUT", path, content=pieces, headers=headers, timeout=_UPLOAD)
+        return self._send(request).json()
 
     def patch(self, path: str, body: Any) -> Any:
         """Change something."""

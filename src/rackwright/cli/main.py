@@ -14,7 +14,7 @@ from rackwright.cli.lazy import Lazy, LazyGroup
 from rackwright.core.errors import RackwrightError
 
 COMMANDS = {
-    "get": Lazy("rackwright.cli.get:get", "List nodes, racks, roles, catalogs, deployments, tasks or plans."),
+    "get": Lazy("rackwright.cli.get:get", "List nodes, machines, racks, roles, catalogs, deployments, tasks or plans."),
     "describe": Lazy("rackwright.cli.describe:describe", "Show everything about one thing."),
     "apply": Lazy("rackwright.cli.apply:apply", "Make what a file says true."),
     "delete": Lazy("rackwright.cli.delete:delete", "Delete nodes, racks or deployments."),
@@ -29,6 +29,7 @@ COMMANDS = {
     "plan": Lazy("rackwright.cli.plan:plan", "Tell why a task runs on a node, or does not."),
     "yaql": Lazy("rackwright.commands.yaql:yaql", "Evaluate an expression where a node stands."),
     "service": Lazy("rackwright.cli.service:service", "Show the processes of the product."),
+    "image": Lazy("rackwright.cli.image:image", "Build, import, check and list what machines boot."),
     "webhook": Lazy("rackwright.cli.webhook:webhook", "Tell others what happens; see how that went."),
     "job": Lazy("rackwright.cli.job:job", "Ask for work now or later; retry or cancel it."),
     "up": Lazy("rackwright.commands.up:up", "Run api, conductor and racks on this machine."),

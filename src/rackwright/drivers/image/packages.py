@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import tempfile
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,12 +80,15 @@ def key(packages: Sequence[Package], *more: str) -> str:
     return hashlib.sha256(said.encode()).hexdigest()[:20]
 
 
-def run(words: Sequence[str], folder: Path | None = None, given: bytes | None = None) -> str:
-    """Run a program to its end; gives what it printed. Raises Permanent with its own words."""
+def run(words: Sequence[str], folder: Path | None = None, more: Mapping[str, str] | None = None) -> str:
+    """Run a program to its end, with ``more`` in its environment; gives what it printed. Raises Permanent with its own
+    words."""
     program = shutil.which(words[0], path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     if program is None:
         raise InvalidInput(f"there is no program {words[0]}", mend="install it; images are built on Debian")
-    done = subprocess.run([program, *words[1:]], cwd=folder, input=given, capture_output=True, check=False)
+    done = subprocess.run(
+        [program, *words[1:]], cwd=folder, env={**os.environ, **(more or {})}, capture_output=True, check=False
+    )
     if done.returncode:
         said = (done.stderr or done.stdout).decode(errors="replace").strip()[-2000:]
         raise Permanent(f"{words[0]} ended with exit code {done.returncode}: {said}", where=" ".join(words[:4]))
