@@ -6,16 +6,18 @@ import functools
 from collections.abc import Callable
 
 import click
+import msgspec
 
 from rackwright.cli.client import Client
 from rackwright.cli.examples import examples
 from rackwright.cli.get import fetch
-from rackwright.cli.kinds import CATALOG, DEPLOYMENT, NODE, RACK, ROLE, TASK, Kind, KindName, counts, labels
+from rackwright.cli.kinds import CATALOG, DEPLOYMENT, MACHINE, NODE, RACK, ROLE, TASK, Kind, KindName, counts, labels
 from rackwright.cli.options import operator, output
 from rackwright.cli.output import Item, Output, ago, compact, fields, paint, table
 from rackwright.core.errors import NotFound
+from rackwright.core.lifecycle import Machine, possible
 
-_DESCRIBED = (NODE, RACK, ROLE, CATALOG, DEPLOYMENT, TASK)
+_DESCRIBED = (NODE, MACHINE, RACK, ROLE, CATALOG, DEPLOYMENT, TASK)
 
 
 @examples(
@@ -50,9 +52,10 @@ def _people(kind: Kind, item: Item) -> None:
     pairs = [
         (name, special[name](item) if name in special and item.get(name) is not None else _value(name, value))
         for name, value in item.items()
-        if name not in ("facts", "reasons", "attributes")
+        if name not in ("facts", "reasons", "attributes", "machine")
     ]
     fields(pairs)
+    _section("machine", _machine(item))
     _section("reasons", [[reason] for reason in item.get("reasons", ())])
     _section("facts", [[path, compact(value)] for path, value in sorted(item.get("facts", {}).items())])
     properties = item.get("attributes", {}).get("properties", {}) if kind is ROLE else {}
@@ -65,6 +68,16 @@ def _people(kind: Kind, item: Item) -> None:
     )
 
 
+def _machine(item: Item) -> list[list[str]]:
+    """Where a machine stands on every axis, and which verbs can be said to it."""
+    said = item.get("machine")
+    if not said:
+        return []
+    verbs = ", ".join(possible(msgspec.convert(said, Machine))) or "none"
+    rows = [[name, _value(name, value)] for name, value in said.items() if name not in ("id", "deployment")]
+    return [*rows, ["possible now", verbs]]
+
+
 def _section(title: str, rows: list[list[str]]) -> None:
     if rows:
         click.echo(f"{title}:")
@@ -74,7 +87,7 @@ def _section(title: str, rows: list[list[str]]) -> None:
 def _value(name: str, value: object) -> str:
     if value is None or value in ([], {}, ""):
         return "-"
-    if isinstance(value, float) and (name.endswith("_at") or name == "last_seen"):
+    if isinstance(value, float) and (name.endswith("_at") or name in ("last_seen", "since")):
         return f"{ago(value)} ago"
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return ", ".join(value)

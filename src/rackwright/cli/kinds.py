@@ -21,6 +21,13 @@ class Kind:
     columns: tuple[Column, ...]
     within: bool = False
     key: str = "name"
+    place: str = ""
+    """Where the api has it; empty: under its plural."""
+
+    @property
+    def path(self) -> str:
+        """The path of the list of them."""
+        return f"/{self.place or self.name + 's'}"
 
 
 def done(item: Item) -> str:
@@ -48,6 +55,10 @@ def _joined(title: str, name: str, wide: bool = False) -> Column:
 
 def _yes(title: str, name: str) -> Column:
     return Column(title, lambda item: "yes" if item[name] else "no", wide=True)
+
+
+def _standing(title: str, name: str, wide: bool = False) -> Column:
+    return Column(title, lambda item: item["machine"][name] or "-", wide)
 
 
 def _age(title: str, name: str) -> Column:
@@ -147,7 +158,18 @@ CHANGE = Kind(
     key="id",
 )  # fmt: skip
 
-KINDS = (NODE, RACK, ROLE, CATALOG, DEPLOYMENT, TASK, PLAN)
+MACHINE = Kind(
+    "machine", ("machines", "ma"),
+    (
+        _plain("NAME", "name"), _plain("WORD", "word"), _standing("HEALTH", "health"), _plain("ADDRESS", "address"),
+        _plain("RACK", "rack"), _standing("ACTIVITY", "verb"), _standing("PHASE", "phase", wide=True),
+        _standing("ALLOCATION", "allocation", wide=True), Column("SINCE", lambda item: ago(item["machine"]["since"])),
+        Column("SEEN", lambda item: ago(item["machine"]["last_seen"]), wide=True), _standing("REASON", "reason"),
+    ),
+    place="nodes",
+)  # fmt: skip
+
+KINDS = (NODE, MACHINE, RACK, ROLE, CATALOG, DEPLOYMENT, TASK, PLAN)
 
 
 class KindName(click.ParamType[Kind]):
@@ -171,4 +193,4 @@ class KindName(click.ParamType[Kind]):
 
 def named(client: Client, kind: Kind, names: Sequence[str]) -> list[Item]:
     """Things of a kind by name, each with all that the api tells of it."""
-    return [client.get(f"/{kind.name}s/{name}") for name in names]
+    return [client.get(f"{kind.path}/{name}") for name in names]

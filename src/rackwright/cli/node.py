@@ -20,11 +20,28 @@ from rackwright.cli.output import Item, say
     cls=LazyGroup,
     lazy={
         "bmc": Lazy("rackwright.cli.bmc:bmc", "Say how nodes are switched on and off."),
+        "accept": Lazy("rackwright.cli.machine:accept", "Take new machines in."),
+        "commission": Lazy("rackwright.cli.machine:commission", "Take the inventory of machines and check it."),
+        "test": Lazy("rackwright.cli.machine:test", "Load machines for a while."),
+        "reserve": Lazy("rackwright.cli.machine:reserve", "Keep machines for somebody."),
+        "allocate": Lazy("rackwright.cli.machine:allocate", "Give machines to somebody."),
+        "deploy": Lazy("rackwright.cli.machine:deploy", "Install systems; what is on the disks is lost."),
+        "release": Lazy("rackwright.cli.machine:release", "Give machines back and erase their disks."),
+        "erase": Lazy("rackwright.cli.machine:erase", "Erase the disks of machines."),
+        "rescue": Lazy("rackwright.cli.machine:rescue", "Boot machines into the rescue system."),
+        "exit-rescue": Lazy("rackwright.cli.machine:exit_rescue", "Let machines out of rescue."),
+        "service": Lazy("rackwright.cli.machine:service", "Give machines into the hands of a person."),
+        "adopt": Lazy("rackwright.cli.machine:adopt", "Take in machines that have their system already."),
+        "retire": Lazy("rackwright.cli.machine:retire", "Take machines out of use."),
+        "hold": Lazy("rackwright.cli.machine:hold", "Let nothing more of an activity begin."),
+        "unhold": Lazy("rackwright.cli.machine:unhold", "Let an activity go on."),
+        "abort": Lazy("rackwright.cli.machine:abort", "End an activity."),
+        "retry": Lazy("rackwright.cli.machine:retry", "Try again what has failed of an activity."),
         "timeline": Lazy("rackwright.cli.task:timeline", "Show what ran on a node and what was changed of it."),
     },
 )
 def node() -> None:
-    """Add nodes; change what is known of them."""
+    """Add nodes; change what is known of them; say verbs to machines."""
 
 
 @examples(

@@ -35,13 +35,15 @@ Workers: TypeAlias = int
 
 @dataclass(frozen=True, kw_only=True)
 class ConductorSetting:
-    """A conductor: the database by ``dsn`` (empty: the embedded one of the folder ``data``), how many processes, and
-    the seconds that they may take to finish what is under way."""
+    """A conductor: the database by ``dsn`` (empty: the embedded one of the folder ``data``), how many processes, the
+    seconds that they may take to finish what is under way, and the seconds without a beat of its agent after which a
+    machine is missing."""
 
     data: Path
     dsn: str = ""
     workers: Workers = 1
     drain: float = 30.0
+    missing_after: float = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)

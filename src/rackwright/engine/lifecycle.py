@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import random
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+import structlog
+
 from rackwright.core import annealing, lifecycle
+from rackwright.core.errors import RackwrightError
 from rackwright.core.facts import FactWrite
 from rackwright.core.lifecycle import Health, Machine, word
 from rackwright.core.machines import METAL
@@ -20,6 +27,10 @@ WRITER = "lifecycle"
 ACTIVITY = "machine.activity"
 MISSED = 500
 """Machines per transaction that are found to be missing."""
+LOOK = 15.0
+"""Seconds between two looks for missing machines, at most."""
+
+log = structlog.get_logger()
 
 
 async def follow(
@@ -42,6 +53,19 @@ async def follow(
     ended = {id: lifecycle.end(after[id], now) for id in through}
     events = await _close(tx, library, [machines[id] for id in through], now)
     return events + await save(tx, machines, {**after, **ended})
+
+
+async def watch(store: Store, patience: float, stop: asyncio.Event) -> None:
+    """Find missing machines until ``stop`` is set: those that are silent for more than ``patience`` seconds. Any number
+    of conductors may do so at once."""
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), min(max(patience / 10, 1.0), LOOK) * random.uniform(0.8, 1.2))
+        try:
+            while not stop.is_set() and await miss(store, time.time() - patience, time.time()):
+                log.warning("machines are missing")
+        except RackwrightError as error:
+            log.warning("nobody could look for missing machines", why=str(error))
 
 
 async def miss(store: Store, before: float, now: float) -> int:
