@@ -29,6 +29,7 @@ from rackwright.commands.logging_setup import configure_logging
 from rackwright.commands.master import Orders, lead, living, presence, take_orders
 from rackwright.commands.notices import Notices
 from rackwright.commands.workers import Job
+from rackwright.engine.clock import followed, shared_clock
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.sealing import Seal
 from rackwright.engine.telemetry import Telemetry
@@ -83,13 +84,14 @@ async def _alone(setting: ApiSetting, admit: bool, listening: socket.socket, ord
         if admit:
             await _admit(setting, store, _url(listening))
         here = presence(store.roster, "api", telemetry)
-        news, catalogs = News(store), CatalogLibrary()
+        news, catalogs, clock = News(store), CatalogLibrary(), shared_clock()
         services = Services(
             store=store,
             views=store.views,
             catalogs=catalogs,
             news=news,
             presence=here,
+            clock=clock,
             webhook_key=webhook_key(setting.data, os.environ),
             seal=Seal(sealing_key(setting.data, os.environ)),
             images=ImageFolder(setting.data / "images"),
@@ -104,7 +106,7 @@ async def _alone(setting: ApiSetting, admit: bool, listening: socket.socket, ord
             here.drain()
 
         server = Server(build(services), news, drain=setting.drain, started=started, left=left)
-        async with living(notices), here.shown():
+        async with living(notices), here.shown(), followed(store, clock):
             obeying = asyncio.create_task(_obey(server, orders, notices, catalogs))
             try:
                 await server.serve(sockets=[listening])

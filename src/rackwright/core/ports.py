@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from rackwright.core.audit import NOBODY, Asked, Change
+from rackwright.core.clocks import ClockErrands
 from rackwright.core.errands import HookErrands, JobErrands, SealedErrands
 from rackwright.core.facts import Fact, FactWrite
 from rackwright.core.limits import Limit, Running
@@ -138,6 +139,7 @@ class Transaction(
     ParkingErrands,
     SpreadingErrands,
     QueueErrands,
+    ClockErrands,
     SealedErrands,
     ServedErrands,
     MachineErrands,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 
 import structlog
 
+from rackwright.core.clocks import SharedClock
 from rackwright.core.errors import StoreUnavailable, TryAgain
 from rackwright.core.ports import Store
-from rackwright.engine import deadlocks, hooks, jobs, parking, planning, spreading, steering, timers
+from rackwright.engine import clock, deadlocks, hooks, jobs, parking, planning, spreading, steering, timers
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.pace import Pace
 from rackwright.engine.serialization.policy import BY_SIZE, PolicySettings
@@ -33,21 +33,22 @@ async def run(store: Store, library: CatalogLibrary, stop: asyncio.Event, settin
     Any number of conductors may run at once: none holds anything between two transactions, so any of them may be
     killed at any time.
     """
+    now = clock.shared_clock()
     waking = Pace(timers.WAKE, least=100, most=20_000)
     spreads = Pace(spreading.SLICE, least=100, most=20_000)
     passes: list[tuple[asyncio.Event, Callable[[], Awaitable[object]]]] = [
         *((asyncio.Event(), lambda: planning.compute_next(store, library, settings)) for _ in range(PLANS)),
         (asyncio.Event(), lambda: waking.take(lambda size: timers.wake(store, size))),
         (asyncio.Event(), lambda: spreads.take(lambda size: spreading.spread(store, size))),
-        (asyncio.Event(), lambda: timers.reap(store, time.time())),
+        (asyncio.Event(), lambda: reap(store, now)),
         (asyncio.Event(), lambda: timers.fold(store)),
-        (asyncio.Event(), lambda: parking.tend(store, library, time.time())),
-        (asyncio.Event(), lambda: steering.keep(store, time.time())),
+        (asyncio.Event(), lambda: parking.tend(store, library, now())),
+        (asyncio.Event(), lambda: steering.keep(store, now())),
     ]
     news, hook = [event for event, _ in passes], asyncio.Event()
     # What hooks wait for comes often, and concerns no other pass.
     passes += [
-        (hook, lambda: hooks.dispatch(store, time.time())),
+        (hook, lambda: hooks.dispatch(store, now())),
         (asyncio.Event(), lambda: hooks.watch(store)),
         (asyncio.Event(), lambda: jobs.recover(store)),
         (asyncio.Event(), lambda: timers.look_at_heads(store)),
@@ -84,6 +85,12 @@ async def _repeat(stop: asyncio.Event, news: asyncio.Event, work: Callable[[], A
         with suppress(TimeoutError):
             await asyncio.wait_for(news.wait(), POLL * random.uniform(0.8, 1.2))
         news.clear()
+
+
+async def reap(store: Store, now: SharedClock) -> int:
+    """Take back what racks hold beyond their lease, unless the clock was set a moment ago."""
+    await clock.look(store, now)
+    return await timers.reap(store, now()) if now.settled else 0
 
 
 async def _sweep(store: Store, library: CatalogLibrary, stop: asyncio.Event) -> None:

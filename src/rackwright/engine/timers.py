@@ -4,6 +4,7 @@ everything."""
 from __future__ import annotations
 
 from rackwright.core import annealing
+from rackwright.core.clocks import FAR
 from rackwright.core.node_task import State
 from rackwright.core.ports import Event, Store, Transaction
 from rackwright.engine.claims import give_back
@@ -28,7 +29,7 @@ async def reap(store: Store, now: float) -> int:
     async def work(tx: Transaction) -> int:
         ids = await tx.expired(now, REAP)
         reason = "the rack was not heard of before its lease ended"
-        lost = await give_back(tx, ids, reason, now, lambda row: row.lease_until < now) if ids else 0
+        lost = await give_back(tx, ids, reason, now, lambda row: not now <= row.lease_until <= now + FAR) if ids else 0
         if lost:
             await tx.record([Event(kind="lost", text=f"{lost} node tasks came back after their lease ended")])
         return lost

@@ -156,9 +156,12 @@ class ClaimsLoop:
         """Carry out one claim once the older attempts have ended, and give its result."""
         if after:
             await asyncio.wait(after)
-        self.results.give(await self.workshop.attempt(claim, self.logs.path(claim.id, claim.attempt)))
+        result = await self.workshop.attempt(claim, self.logs.path(claim.id, claim.attempt))
+        # The place is free before the result is sent, so that the next node task can be asked for with it.
+        self._running.pop((claim.id, claim.attempt), None)
+        self.results.give(result)
 
     def _done(self, number: int, attempt: int) -> None:
         self.logs.end(number, attempt)
-        del self._running[number, attempt]
+        self._running.pop((number, attempt), None)
         self._room.set()

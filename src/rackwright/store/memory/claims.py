@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
+from rackwright.core.clocks import FAR, JUMP, SAME_AT
 from rackwright.core.node_task import NodeTask, State
 from rackwright.core.seats import Holder
 from rackwright.store.memory.tables import copied, is_waking
@@ -38,8 +39,27 @@ class ClaimWork(Work):
 
     async def expired(self, now: float, limit: int) -> list[int]:
         """See the port."""
-        rows = [row for row in self.tables.rows_of(state=State.TRANSITION) if row.lease_until < now and not row.parked]
+        held = [row for row in self.tables.rows_of(state=State.TRANSITION) if not row.parked]
+        rows = [row for row in held if not now <= row.lease_until <= now + FAR]
         return [row.id for row in sorted(rows, key=lambda row: row.lease_until)[:limit]]
+
+    async def clock(self) -> float:
+        """See the port."""
+        return time.time()
+
+    async def clock_jumped(self, at: float, by: float) -> bool:
+        """See the port."""
+        tables = self.tables
+        if any(abs(at - then) < SAME_AT and abs(by - step) < JUMP for then, step in tables.jumps):
+            return False
+        tables.jumps.append((at, by))
+        tables.parked = {
+            id: msgspec.structs.replace(one, deadline=one.deadline + by) for id, one in tables.parked.items()
+        }
+        for row in tables.rows_of(state=State.TODO):
+            if row.not_before:
+                tables.rows[row.id] = msgspec.structs.replace(row, not_before=row.not_before + by)
+        return True
 
     async def look_at_heads(self) -> None:
         """See the port."""

@@ -61,6 +61,8 @@ class Tables(msgspec.Struct):
     limits: dict[tuple[int, str], int] = {}
     """By scope (0: the site) and task."""
     rollup: dict[Place, int] = {}
+    jumps: list[tuple[float, float]] = []
+    """Of the clock: when, by how many seconds."""
     heads: dict[tuple[str, int], tuple[int, float]] = {}
     """By queue and place in it: what is the first in line, and since when."""
     holders: dict[int, Holder] = {}

@@ -36,3 +36,6 @@ EXCEPTION WHEN unique_violation THEN
     RETURN NULL;
 END
 $$;
+
+-- When the database's clock was set, and by how much: so that of many processes one moves the times that are written down.
+CREATE TABLE clock_jump (at double precision NOT NULL, seconds double precision NOT NULL);

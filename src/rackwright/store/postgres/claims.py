@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from rackwright.core.clocks import FAR
 from rackwright.core.node_task import NodeTask
 from rackwright.core.seats import Holder
 from rackwright.store.postgres import records
@@ -47,7 +48,19 @@ class ClaimWork(Work):
     async def expired(self, now: float, limit: int) -> list[int]:
         """See the port."""
         statement, _ = limited("expired", limit)
-        return [row[0] for row in await self.text_rows(statement, now)][:limit]
+        return [row[0] for row in await self.text_rows(statement, now, now + FAR)][:limit]
+
+    async def clock(self) -> float:
+        """See the port."""
+        return float(await self.value("clock"))
+
+    async def clock_jumped(self, at: float, by: float) -> bool:
+        """See the port."""
+        await self.run("lock_clock")
+        if await self.value("note_jump", at, by) is None:
+            return False
+        await self.run("move_times", by)
+        return True
 
     async def look_at_heads(self) -> None:
         """See the port."""

@@ -57,10 +57,35 @@ WHERE rack_id = $1 AND state = 2 AND incarnation IS DISTINCT FROM $2 AND incarna
 ORDER BY id;
 
 -- name: expired
-SELECT id FROM node_task
-WHERE state = 2 AND lease_until < $1 AND incarnation IS DISTINCT FROM 'parked'
+-- What ends very far from now is of a clock that was set back since. Two looks into the index, for each end of it.
+SELECT id FROM (
+    (SELECT id, lease_until FROM node_task
+     WHERE state = 2 AND lease_until IS NOT NULL AND lease_until < $1 AND incarnation IS DISTINCT FROM 'parked'
+     ORDER BY lease_until LIMIT :limit)
+    UNION ALL
+    (SELECT id, lease_until FROM node_task
+     WHERE state = 2 AND lease_until IS NOT NULL AND lease_until > $2 AND incarnation IS DISTINCT FROM 'parked'
+     ORDER BY lease_until LIMIT :limit)
+) AS ended
 ORDER BY lease_until
 LIMIT :limit;
+
+-- name: clock
+SELECT extract(epoch FROM clock_timestamp())::double precision;
+
+-- name: lock_clock
+SELECT pg_advisory_xact_lock(hashtextextended('rackwright clock', 0));
+
+-- name: note_jump
+-- Every process sees the jump; the first that comes moves the times.
+INSERT INTO clock_jump (at, seconds)
+SELECT $1::double precision, $2::double precision
+WHERE NOT EXISTS (SELECT FROM clock_jump WHERE abs(at - $1) < 60 AND abs(seconds - $2) < 5)
+RETURNING at;
+
+-- name: move_times
+WITH moved AS (UPDATE parked SET deadline = deadline + $1::double precision)
+UPDATE node_task SET not_before = not_before + $1::double precision WHERE state = 1 AND not_before > 0;
 
 -- name: extend
 WITH mine AS MATERIALIZED (
