@@ -28,6 +28,16 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     cluster.end()
 
 
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Workers on nodes of different status, which no test harms."""
+    cluster = Cluster(tmp_path_factory.mktemp("ranks"))
+    known = {node: ("--status", status) for node, status in (("n1", "ready"), ("n2", "discovered"), ("n3", "error"))}
+    cluster.workers({**known, "n4": ()})
+    yield cluster
+    cluster.end()
+
+
 def appended(file: Path) -> str:
     """Lines of a function that notes each chunk that it was given."""
     return f"with open({str(file)!r}, 'a') as notes:\n    notes.write(chunk.decode() + '\\n')"
@@ -82,33 +92,27 @@ def test_a_late_worker_with_an_old_copy_of_the_package_runs_the_new_code(cluster
     assert len(late[0].lines("archive kept")) == 1
 
 
-def test_only_workers_on_nodes_of_an_allowed_status_are_used(cluster: Cluster, tmp_path: Path) -> None:
-    cluster.workers(
-        {
-            "n1": ("--status", "ready"),
-            "n2": ("--status", "discovered"),
-            "n3": ("--status", "error"),
-            "c1": ("--control",),
-        }
-    )
+def test_only_workers_on_nodes_of_an_allowed_status_are_used(ranks: Cluster, tmp_path: Path) -> None:
+    control = ranks.worker("c1", "--control")
     work = work_of(tmp_path, MARK)
 
     def used(settings: PolicySettings) -> set[bytes]:
         return set(Dask(settings, work).answers(b"", CHUNKS))
 
-    assert used(cluster.settings()) == {b"n2", b"n3", b"c1"}
-    assert used(cluster.settings(use_ready=True, use_error=False, use_discovered=False)) == {b"n1", b"c1"}
+    try:
+        assert used(ranks.settings()) == {b"n2", b"n3", b"c1"}
+        assert used(ranks.settings(use_ready=True, use_error=False, use_discovered=False)) == {b"n1", b"c1"}
+    finally:
+        control.end()
 
 
-def test_without_a_worker_that_may_be_used_the_error_names_those_that_are_there(
-    cluster: Cluster, tmp_path: Path
-) -> None:
-    cluster.workers({"n1": ("--status", "ready"), "n2": ()})
+def test_without_a_worker_that_may_be_used_the_error_names_those_that_are_there(ranks: Cluster, tmp_path: Path) -> None:
+    settings = ranks.settings(grace=0.7, use_discovered=False, use_error=False)
     with pytest.raises(RackwrightError) as raised:
-        list(Dask(cluster.settings(grace=0.7), work_of(tmp_path, MARK)).answers(b"", CHUNKS))
+        list(Dask(settings, work_of(tmp_path, MARK)).answers(b"", CHUNKS))
     assert "node n1 (ready) at tls://" in str(raised.value)
     assert ": use_ready is off" in str(raised.value)
-    assert "node n2 (no status) at tls://" in str(raised.value)
+    assert "node n4 (no status) at tls://" in str(raised.value)
 
 
 def test_a_run_whose_workers_are_all_gone_ends_with_an_error(cluster: Cluster, tmp_path: Path) -> None:

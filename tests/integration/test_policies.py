@@ -63,6 +63,17 @@ def test_the_setup_is_sent_once_to_each_process(tmp_path: Path) -> None:
     assert first == second
 
 
+def test_a_setup_is_made_ready_before_the_first_chunk_and_its_error_waits_for_it(tmp_path: Path) -> None:
+    ready, work = tmp_path / "ready", work_of(tmp_path, "return setup + chunk")
+    with work.files[0].open("a") as module:
+        module.write(f"\n\ndef prepare(setup):\n    Path({str(ready)!r}).touch()\n    raise ValueError(setup)\n")
+    answerer = Answerer(work)
+    answerer.prepare(b"setup")
+    eventually(ready.exists, "the setup is made ready")
+    assert answerer.ask(b"setup", b"x") == b"setupx"
+    answerer.close()
+
+
 def test_a_process_that_dies_is_replaced_and_its_chunk_answered(tmp_path: Path) -> None:
     died = tmp_path / "died"
     work = work_of(
