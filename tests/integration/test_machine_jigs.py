@@ -25,7 +25,7 @@ async def here(tmp_path: Path) -> AsyncIterator[World]:
 def work(folder: Path, timeout: float = 10.0, **parameters: Any) -> Work:
     claim = Claim(
         id=5, attempt=1, revision=1, deployment="metal", task="t", scope="n1", jig="agent", parameters=parameters,
-        writes=("served.boot",),
+        writes=("served.boot",), inputs={"cores": 4},
         files={"scripts/a.sh": "echo a"}, timeout=timeout,
     )  # fmt: skip
     return Work(claim=claim, rack="r1", folder=str(folder), state=str(folder), log=str(folder / "log"))
@@ -48,6 +48,11 @@ async def test_the_agent_gets_its_own_parameters_and_the_files_but_not_the_jigs(
     assert task.parameters == {"request": "q1", "url": "http://x"}
     assert (task.action, task.files, task.timeout) == ("write-image", {"scripts/a.sh": "echo a"}, 10.0)
     assert outcome == Outcome(facts={"os.written": {"request": "q1"}})
+
+
+async def test_a_script_on_the_machine_gets_what_its_task_reads(here: World, tmp_path: Path) -> None:
+    task, _ = await carried_out(here, tmp_path, {}, action="script", script="scripts/a.sh")
+    assert task.parameters == {"script": "scripts/a.sh", "inputs": {"cores": 4}}
 
 
 async def test_a_reboot_parks_until_the_machine_is_back(here: World, tmp_path: Path) -> None:

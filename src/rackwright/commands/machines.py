@@ -18,6 +18,7 @@ import structlog
 from rackwright.core.errors import RackwrightError
 from rackwright.core.jig import Jig
 from rackwright.core.power import PowerFactory
+from rackwright.drivers.image.archive import agent_archive
 from rackwright.drivers.jig.agent import AgentJig
 from rackwright.drivers.jig.boot import BootJig
 from rackwright.drivers.jig.power import PowerJig
@@ -74,7 +75,9 @@ async def machine_side(rack: RackSetting, setting: MachinesSetting) -> AsyncIter
             servers = dhcp_servers(setting.dhcp, os.path.join(folder, "dhcp"), tftp=setting.tftp)
             following = Serving(client, replica, servers, setting.door_port)
             await stack.enter_async_context(_all_the_time(relay.run(), switches.watch(), following.run()))
-            behind = Inside(replica=replica, images=images, desk=desk, relay=relay, registry=region)
+            behind = Inside(
+                replica=replica, images=images, desk=desk, relay=relay, registry=region, archive=agent_archive
+            )
             serving = opened(build(behind), bind(setting.door_host, setting.door_port))
             await stack.enter_async_context(_all_the_time(_for_ever(await stack.enter_async_context(serving))))
             stack.callback(desk.close)

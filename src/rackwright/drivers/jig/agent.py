@@ -16,6 +16,7 @@ from rackwright.core.desk import Desk, Recipient
 from rackwright.core.errors import Permanent, Retryable
 from rackwright.core.jig import Outcome, Wait, Work
 from rackwright.core.machine_messages import AgentTask, Ended, System
+from rackwright.core.messages import Claim
 from rackwright.drivers.jig.surroundings import parameters_as
 
 
@@ -32,6 +33,8 @@ class AgentParameters(msgspec.Struct, frozen=True, kw_only=True):
 OURS = frozenset({"action", "systems", "until_fact", "until"})
 """Parameters that the agent does not get."""
 
+SCRIPT = "script"
+
 
 class AgentJig:
     """One rack's: the agents of its machines fetch their work at ``desk``."""
@@ -47,7 +50,7 @@ class AgentJig:
         asked, claim = parameters_as(AgentParameters, work), work.claim
         task = AgentTask(
             id=claim.id, attempt=claim.attempt, action=asked.action, timeout=claim.timeout, files=claim.files,
-            parameters={name: value for name, value in claim.parameters.items() if name not in OURS},
+            parameters=_parameters(asked.action, claim),
         )  # fmt: skip
         to = Recipient(node=claim.scope, systems=asked.systems, request=str(asked.request))
         return _outcome(await self.desk.carry_out(to, task, work.log), asked, claim.scope)
@@ -61,6 +64,12 @@ class AgentJig:
 
     async def close(self, grace: float) -> None:
         """Nothing is kept."""
+
+
+def _parameters(action: str, claim: Claim) -> dict[str, Any]:
+    """What the agent gets: its own parameters, and for a script what the task reads."""
+    inputs = {"inputs": claim.inputs} if action == SCRIPT else {}
+    return inputs | {name: value for name, value in claim.parameters.items() if name not in OURS}
 
 
 def _outcome(ended: Ended, asked: AgentParameters, node: str) -> Outcome:
