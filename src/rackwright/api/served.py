@@ -45,7 +45,10 @@ async def served(call: Call) -> Response:
 
 async def applied(call: Call) -> Response:
     """Take the rack's word that it answers from a generation."""
-    await serving.applied(call.services.store, call.caller.rack, await call.body(Applied))
+    services = call.services
+    effect = await serving.applied(services.store, call.caller.rack, await call.body(Applied))
+    if effect is not None:
+        services.presence.telemetry.took_effect(effect)
     return reply({})
 
 

@@ -78,9 +78,32 @@ NODE = Kind(
         Column("LABELS", labels, wide=True),
     ),
 )  # fmt: skip
+
+
+def _served(item: Item) -> str:
+    """How far a rack is with what it serves to machines."""
+    serving = item.get("serving")
+    if not serving:
+        return "-"
+    if serving["report"].get("foreign"):
+        return "foreign-dhcp"
+    if serving["report"].get("trouble"):
+        return "trouble"
+    return "current" if serving["applied"] == serving["generation"] else "behind"
+
+
+def _effect(item: Item) -> str:
+    """How long its newest change took from commit to answer."""
+    effect = (item.get("serving") or {}).get("effect")
+    return "-" if effect is None else f"{effect * 1000:.0f}ms"
+
+
 RACK = Kind(
     "rack", ("racks", "ra"),
-    (_plain("NAME", "name"), _plain("NODES", "nodes"), _age("SEEN", "last_seen"), Column("TASKS", counts)),
+    (
+        _plain("NAME", "name"), _plain("NODES", "nodes"), _age("SEEN", "last_seen"), Column("SERVES", _served),
+        Column("EFFECT", _effect), Column("TASKS", counts),
+    ),
 )  # fmt: skip
 ROLE = Kind(
     "role", ("roles", "ro"),

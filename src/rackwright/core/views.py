@@ -8,6 +8,7 @@ import msgspec
 
 from rackwright.core.history import History
 from rackwright.core.lifecycle import Machine, word
+from rackwright.core.serving import Serving
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +63,8 @@ class RackView(msgspec.Struct, frozen=True, kw_only=True):
     nodes: int
     last_seen: float | None
     tasks: dict[str, int]
+    serving: Serving | None = None
+    """How far it is with what it serves to machines; None: it serves none."""
 
 
 class SteeringView(msgspec.Struct, frozen=True, kw_only=True):

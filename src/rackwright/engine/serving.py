@@ -40,18 +40,20 @@ async def delta(store: Store, rack: int, after: int) -> Delta | None:
     return None if step is None else _delta(step, rack, after)
 
 
-async def applied(store: Store, rack: int, said: Applied) -> None:
-    """Take a rack's word of what it answers from. Raises Conflict for a generation that it was never given."""
+async def applied(store: Store, rack: int, said: Applied) -> float | None:
+    """Take a rack's word of what it answers from. Gives the seconds from the commit of its newest change until it was
+    answered; None when nothing new is. Raises Conflict for a generation that it was never given."""
 
-    async def work(tx: Transaction) -> None:
+    async def work(tx: Transaction) -> float | None:
         known = (await tx.serving([rack])).get(rack)
         if known is None or said.generation > known.generation:
             what = f"the rack says that it answers from generation {said.generation}, which does not exist"
             raise Conflict(what, mend="ask for everything anew, with after=-1")
         await tx.record(_told(await tx.scopes([rack]), known.report, said.report))
         await tx.note_applied(rack, said.generation, said.report)
+        return (await tx.serving([rack]))[rack].effect if known.applied != said.generation else None
 
-    await transact(store, work)
+    return await transact(store, work)
 
 
 async def _make_all(tx: Transaction, rack: int) -> None:

@@ -45,6 +45,12 @@ class Telemetry:
             buckets=BUCKETS,
             registry=self._registry,
         )
+        self._effect = Histogram(
+            "rackwright_served_effect_seconds",
+            "From the commit of a change of what a rack serves until the rack answered with it.",
+            buckets=BUCKETS,
+            registry=self._registry,
+        )
         started = Gauge(
             "rackwright_process_start_time_seconds", "When the process began, since 1970.", registry=self._registry
         )
@@ -73,6 +79,10 @@ class Telemetry:
         """The longest time in seconds by which the loop came late since this was asked before."""
         worst, self._worst = self._worst, 0.0
         return worst
+
+    def took_effect(self, seconds: float) -> None:
+        """A rack answers from a newer generation, whose newest change was committed that long ago."""
+        self._effect.observe(seconds)
 
     def waited(self, seconds: float) -> None:
         """Work got its connection to the database after that long."""

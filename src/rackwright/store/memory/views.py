@@ -78,6 +78,7 @@ class MemoryViews(MemoryHistory):
                 nodes=sum(scope.rack == rack.id for scope in tables.scopes.values()),
                 last_seen=rack.last_seen,
                 tasks=words(_summed(tables, functools.partial(_in_rack, rack.id))),
+                serving=tables.serving.get(rack.id),
             )
             for rack in _scopes(tables, "rack", names)
         ]

@@ -9,6 +9,7 @@ import asyncpg
 
 from rackwright.core.node_task import Barrier, NodeTask, Run, State
 from rackwright.core.ports import Deployment, Membership, PlanRecord, Scope
+from rackwright.core.serving import Serving
 from rackwright.store.texts import plain
 
 STATES = {int(state): state for state in State}
@@ -120,3 +121,8 @@ def plan(row: asyncpg.Record) -> PlanRecord:
 
 def _array(ids: Iterable[int]) -> str:
     return "{" + ",".join(map(str, ids)) + "}"
+
+
+def serving(generation: int, applied: int, effect: float | None, report: dict[str, Any]) -> Serving:
+    """How far a rack is with what it serves."""
+    return Serving(generation=generation, applied=applied, effect=effect, report=report)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rackwright.core.serving import DAY, ServedPlace, Serving, Step
+from rackwright.store.postgres import records
 from rackwright.store.postgres.session import columns
 from rackwright.store.postgres.work import Work
 
@@ -63,10 +64,7 @@ class ServedWork(Work):
     async def serving(self, racks: Collection[int] | None) -> dict[int, Serving]:
         """See the port."""
         rows = await self.rows("serving", None if racks is None else list(racks))
-        return {
-            rack: Serving(generation=generation, applied=applied, effect=effect, report=report)
-            for rack, generation, applied, effect, report in rows
-        }
+        return {row[0]: records.serving(*row[1:]) for row in rows}
 
     async def allocations(self, scopes: Collection[int]) -> dict[int, str]:
         """See the port."""

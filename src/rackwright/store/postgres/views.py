@@ -26,6 +26,7 @@ from rackwright.core.views import (
     TaskView,
 )
 from rackwright.store.logs import assemble
+from rackwright.store.postgres import records
 from rackwright.store.postgres.history import PostgresHistory
 from rackwright.store.postgres.migration import behind
 from rackwright.store.postgres.session import Session, columns, translated
@@ -73,7 +74,11 @@ class PostgresViews(PostgresHistory):
         """See the port."""
         return [
             RackView(
-                name=row["name"], nodes=row["nodes"], last_seen=row["last_seen"], tasks=words(_counts(row["tasks"]))
+                name=row["name"],
+                nodes=row["nodes"],
+                last_seen=row["last_seen"],
+                tasks=words(_counts(row["tasks"])),
+                serving=records.serving(*row[4:]) if row["generation"] is not None else None,
             )
             for row in await self._rows("view_racks", names)
         ]

@@ -36,8 +36,9 @@ SELECT path, value FROM fact WHERE scope_id = $1 ORDER BY path;
 
 -- name: view_racks
 SELECT scope.name, (SELECT count(*) FROM scope AS node WHERE node.rack = scope.id) AS nodes, scope.last_seen,
-       counted.tasks
+       counted.tasks, served_rack.generation, served_rack.applied, served_rack.effect, served_rack.report
 FROM scope
+LEFT JOIN served_rack ON served_rack.rack_id = scope.id
 LEFT JOIN (
     SELECT rack_id, jsonb_object_agg(state, n) AS tasks
     FROM (SELECT rack_id, state, sum(n) AS n FROM rollup_now GROUP BY rack_id, state HAVING sum(n) <> 0) AS by_state
