@@ -100,20 +100,23 @@ def _recorded(path: str) -> Identity | None:
 
 def _lay_out(work: Work, given: ScriptParameters) -> list[str]:
     """Fill the work folder; gives the words that start the script."""
-    claim = work.claim
-    text = given.script if "\n" in given.script else claim.files.get(given.script)
-    if text is None:
-        mend = "name a file that the catalog has, or give the text itself, with more than one line"
-        raise Permanent(f"the catalog has no script {given.script!r}", mend=mend)
+    claim, text = work.claim, script_text(work, given)
     for name in ("files", "tmp"):
         os.makedirs(os.path.join(work.folder, name), mode=0o700)
     surroundings.write_files(claim.files, os.path.join(work.folder, "files"))
-    about = {"node": {"name": claim.scope, "address": claim.address}, "deployment": claim.deployment, "rack": work.rack}
-    inputs = msgspec.json.encode(about | claim.inputs).decode()
-    surroundings.write_private(os.path.join(work.folder, "inputs.json"), inputs)
+    surroundings.write_private(os.path.join(work.folder, "inputs.json"), surroundings.inputs_text(work))
     script = os.path.join(work.folder, "script")
     surroundings.write_private(script, text, 0o700)
     return [*interpreter(text), script, *(str(word) for word in given.args)]
+
+
+def script_text(work: Work, given: ScriptParameters) -> str:
+    """The script itself; raises ``Permanent`` when the catalog has none of this name."""
+    text = given.script if "\n" in given.script else work.claim.files.get(given.script)
+    if text is None:
+        mend = "name a file that the catalog has, or give the text itself, with more than one line"
+        raise Permanent(f"the catalog has no script {given.script!r}", mend=mend)
+    return text
 
 
 def interpreter(text: str) -> list[str]:

@@ -57,16 +57,27 @@ def given_variables(env: dict[str, Any]) -> dict[str, str]:
     return {name: _as_text(value) or "" for name, value in env.items()}
 
 
+def inputs_text(work: Work) -> str:
+    """What a script finds in its file of inputs: JSON."""
+    claim = work.claim
+    about = {"node": {"name": claim.scope, "address": claim.address}, "deployment": claim.deployment, "rack": work.rack}
+    return msgspec.json.encode(about | claim.inputs).decode()
+
+
+def inner_path(path: str) -> str:
+    """A path of the catalog as it is; raises ``Permanent`` for one that leads out of its folder."""
+    if path.startswith("/") or ".." in path.split("/"):
+        raise Permanent(f"the file {path!r} leads out of its folder", mend="use paths relative to the catalog")
+    return path
+
+
 def write_files(files: dict[str, str], folder: str) -> None:
     """Write the catalog's texts below ``folder``, those that begin with ``#!`` as programs.
 
     Raises ``Permanent`` for a path that leads out of the folder.
     """
     for path, text in files.items():
-        parts = path.split("/")
-        if path.startswith("/") or ".." in parts:
-            raise Permanent(f"the file {path!r} leads out of its folder", mend="use paths relative to the catalog")
-        target = os.path.join(folder, *parts)
+        target = os.path.join(folder, *inner_path(path).split("/"))
         os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
         write_private(target, text, 0o700 if text.startswith("#!") else 0o600)
 
