@@ -45,6 +45,8 @@ class Machines(Hands):
     folder: Path
     silent: set[str]
     """Machines that never report."""
+    strange: set[str]
+    """Machines that boot by UEFI, and say so when they boot the discovery system."""
     reports: list[tuple[str, dict[str, Any]]]
     seen: list[Claim]
     """Everything that was claimed, in order."""
@@ -55,7 +57,8 @@ class Machines(Hands):
 
     async def open(self, folder: Path, nodes: int = 2) -> None:
         """Machines n0.. of one rack, known by their inventory; an image."""
-        self.folder, self.silent, self.reports, self.seen, self.boots = folder, set(), [], [], []
+        self.folder, self.silent, self.strange = folder, set(), set()
+        self.reports, self.seen, self.boots = [], [], []
         await self.site(nodes)
         await self.put("rack", "r0", "images", **{"images.debian-12": manifest()})
         for number in range(nodes):
@@ -153,12 +156,15 @@ class Machines(Hands):
             self.reports.append((name, {"observed.os": system, "observed.booted": {**boot, "system": "installed"}}))
         else:
             system_name = "rescue" if served.kind == "rescue" else "discovery"
-            self.reports.append((name, {"observed.booted": {**boot, "system": system_name}}))
+            seen = {"observed.inventory.firmware": {"mode": "uefi"}} if name in self.strange else {}
+            self.reports.append((name, {"observed.booted": {**boot, "system": system_name}, **seen}))
 
     def script(self, claim: Claim) -> Result:
         """Run a script with the texts that its task names, and no others."""
         work = self.folder / "work"
+        state = self.folder / "state" / claim.scope
         shutil.rmtree(work, ignore_errors=True)
+        state.mkdir(parents=True, exist_ok=True)
         for path, text in claim.files.items():
             (work / "files" / path).parent.mkdir(parents=True, exist_ok=True)
             (work / "files" / path).write_text(text, encoding="utf-8")
@@ -169,6 +175,7 @@ class Machines(Hands):
             "RACKWRIGHT_INPUTS": str(work / "inputs.json"),
             "RACKWRIGHT_OUTPUT": str(work / "output"),
             "RACKWRIGHT_FILES": str(work / "files"),
+            "RACKWRIGHT_STATE": str(state),
         }
         words = [str(work / "files" / claim.parameters["script"])]
         words += [str(word) for word in claim.parameters.get("args", [])]

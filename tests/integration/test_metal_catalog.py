@@ -18,6 +18,7 @@ from tests.unit.metal_scripts import DISKS, KEY, manifest
 
 INSTALL = ["os-target", "os-plan", "os-served", "os-boot", "os-write", "os-local", "os-restart", "os-home",
            "os-verified"]  # fmt: skip
+BOOT = ["machine-firmware", "machine-served", "machine-boot"]
 DESTRUCTIVE = {"os-plan", "os-boot", "os-write", "os-restart"}
 
 
@@ -205,18 +206,18 @@ async def test_a_machine_is_commissioned_tested_deployed_rescued_and_released(si
     await site.put("node", "n0", PEOPLE, **{"desired.os.image": "debian-12"})
     story: list[tuple[str, dict[str, Any], list[str], list[str]]] = [
         ("accept", {}, [], []),
-        ("commission", {}, ["machine-served", "machine-boot", "machine-inventory", "machine-hardware", "machine-off"],
+        ("commission", {}, [*BOOT, "machine-inventory", "machine-hardware", "machine-off"],
          ["discovery"]),
-        ("test", {"cpu": 5, "memory": 0}, ["machine-served", "machine-boot", "test-cpu", "test-disk", "machine-off"],
+        ("test", {"cpu": 5, "memory": 0}, [*BOOT, "test-cpu", "test-disk", "machine-off"],
          ["discovery"]),
         ("deploy", {}, INSTALL, ["install", "local"]),
-        ("rescue", {}, ["machine-served", "machine-boot"], ["rescue"]),
-        ("exit-rescue", {}, ["machine-served", "machine-boot"], ["local"]),
+        ("rescue", {}, BOOT, ["rescue"]),
+        ("exit-rescue", {}, BOOT, ["local"]),
         ("power", {"action": "cycle"}, ["machine-power"], []),
-        ("release", {"mode": "zero"}, ["machine-served", "machine-boot", "erase-list", "erase-disks", "machine-off"],
+        ("release", {"mode": "zero"}, [*BOOT, "erase-list", "erase-disks", "machine-off"],
          ["discovery"]),
         ("erase", {"disks": ["SSD2-0"]},
-         ["machine-served", "machine-boot", "erase-list", "erase-disks", "machine-off"], ["discovery"]),
+         [*BOOT, "erase-list", "erase-disks", "machine-off"], ["discovery"]),
     ]  # fmt: skip
     for verb, parameters, tasks, boots in story:
         before = len(site.boots)
@@ -244,6 +245,22 @@ async def test_a_machine_is_deployed_anew_by_the_same_verb(site: Machines) -> No
         requests.append((await site.facts("n0"))["os.plan"]["request"])
     assert requests[0] != requests[1]
     assert [kind for _, kind in site.boots] == ["install", "local"] * 2
+
+
+@pytest.mark.parametrize("wanted", [{}, {"desired.hardware.firmware": "uefi"}])
+async def test_a_machine_that_tells_its_firmware_for_the_first_time_boots_once(
+    site: Machines, wanted: dict[str, Any]
+) -> None:
+    site.strange.add("n0")
+    await site.put("node", "n0", PEOPLE, **wanted)
+    await site.put("node", "n0", WORLD, **{"observed.inventory.firmware": None})
+    await site.say("accept", "n0")
+    await site.say("commission", "n0")
+    ran = tasks_of(await site.settle(), "n0")
+    assert (ran.count("machine-boot"), site.boots) == (1, [("n0", "discovery")])
+    (boot,) = [claim for claim in site.seen if claim.task == "machine-boot"]
+    assert boot.inputs["firmware"] == wanted.get("desired.hardware.firmware", "")
+    assert await site.rows("metal") == {}
 
 
 async def test_a_bmc_gets_its_user_only_when_somebody_names_one(site: Machines) -> None:

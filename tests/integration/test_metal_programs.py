@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -174,6 +175,17 @@ def test_the_files_of_a_system_are_placed_as_they_are_said(tmp_path: Path) -> No
             continue
         assert there.read_text() == file["content"]
         assert there.stat().st_mode & 0o777 == int(file["mode"], 8)
+
+
+@pytest.mark.parametrize("layout", ["flat", "lvm", "raid1"])
+def test_debconf_takes_the_answers_for_debians_installer(tmp_path: Path, layout: str) -> None:
+    program = shutil.which("debconf-set-selections")
+    if program is None:
+        pytest.skip("the program debconf-set-selections is not installed")
+    file = tmp_path / "preseed.cfg"
+    file.write_text(answers.preseed(wish(BONDED, storage={"layout": layout}), text)["preseed.cfg"])
+    ended = subprocess.run([program, "--checkonly", file], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("name", ["preseed.cfg", "disks.sh", "place.sh"])
