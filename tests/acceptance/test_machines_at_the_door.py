@@ -165,7 +165,7 @@ def test_a_stranger_boots_registers_works_and_loses_nothing_when_the_rack_is_kil
     site.run("deployment", "create", "tended", "--catalog", "tended")
     site.run("deployment", "apply", "tended", "--bind", f"machine={name}")
     first = agent.task()
-    assert (first["action"], first["parameters"]) == ("script", {"text": "echo tended"})
+    assert (first["action"], first["parameters"]["script"]) == ("script", "echo tended\n")
     rack.kill_and_start_again()
     cancelled: list[list[int]] = []
 

@@ -9,7 +9,7 @@ import pytest
 
 from rackwright.core.desk import Recipient
 from rackwright.core.errors import Permanent, Retryable
-from rackwright.core.machine_messages import AgentTask, Ended
+from rackwright.core.machine_messages import AgentTask, Ended, Said
 from rackwright.rack import desk as desk_module
 from tests.integration.door_world import Agent, World, world
 
@@ -78,6 +78,21 @@ async def test_a_log_that_never_ends_is_cut(here: World, tmp_path: Path, monkeyp
     for piece in range(5):
         await agent.say(task, piece * 600, b"x" * 600)
     assert errand.log.read_bytes() == b"x" * 1200 + b"\n[the log is longer; the rest is not kept]\n"
+    await agent.end(task)
+    await errand.ended()
+
+
+async def test_a_log_that_the_disk_does_not_take_is_asked_for_again(here: World, tmp_path: Path) -> None:
+    agent, errand = Agent(here, 1), Errand(here, tmp_path)
+    await agent.register()
+    task = await agent.task()
+    errand.log.mkdir()
+    piece = Said(id=task.id, attempt=task.attempt, offset=0, data=b"one\n")
+    answer = await agent.post("log", piece)
+    assert (answer.status_code, "does not take the log" in answer.text) == (503, True)
+    errand.log.rmdir()
+    await agent.say(task, 0, b"one\n")
+    assert errand.log.read_bytes() == b"one\n"
     await agent.end(task)
     await errand.ended()
 

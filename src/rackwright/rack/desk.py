@@ -135,7 +135,8 @@ class AgentDesk:
                 await asyncio.wait_for(place.changed.wait(), left)
 
     async def said(self, node: str, said: Said) -> None:
-        """Put a piece into the attempt's log; what is there already is not written again."""
+        """Put a piece into the attempt's log; what is there already is not written again. Raises ``Retryable`` when the
+        disk does not take it."""
         place = self._place(node)
         place.heard = time.monotonic()
         errand = place.errands.get((said.id, said.attempt))
@@ -145,7 +146,12 @@ class AgentDesk:
         if end <= errand.logged:
             return
         before, errand.logged = errand.logged, end
-        await asyncio.to_thread(_append, errand.log, before, said)
+        try:
+            await asyncio.to_thread(_append, errand.log, before, said)
+        except OSError as error:
+            errand.logged = before
+            what = f"the rack's disk does not take the log: {error.strerror}"
+            raise Retryable(what, where=errand.log, mend="make room there") from error
 
     def ended(self, node: str, ended: Ended) -> bool:
         """Take a result; gives False for one that nobody waits for any more."""

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from rackwright.core.errors import InvalidInput, NotFound, Retryable
+from rackwright.core.errors import RackwrightError
 from rackwright.core.images import Manifest
 from rackwright.core.served import ServedNode
 from rackwright.rack.door.boot_choice import again_url, discovery_image, node_script, stranger_script, wanted_image
@@ -42,7 +42,7 @@ async def stranger(request: Request) -> Response:
     try:
         image = await _at_hand(here, discovery_image(here.replica.rack()))
         return _script(stranger_script(mac, image, door))
-    except (InvalidInput, NotFound, Retryable) as error:
+    except RackwrightError as error:
         return _script(trouble_script(f"no discovery system for this machine ({mac}): {error}", again_url(door, "")))
 
 
@@ -53,7 +53,7 @@ async def script_for(here: Inside, node: ServedNode, door: str, token: str) -> s
         name = wanted_image(node.bootenv, here.replica.rack())
         image = await _at_hand(here, name) if name else None
         return node_script(node, image, door, token)
-    except (InvalidInput, NotFound, Retryable) as error:
+    except RackwrightError as error:
         log.warning("a machine cannot be booted", node=node.name, reason=str(error))
         return trouble_script(f"{node.name} cannot boot yet: {error}", again_url(door, token))
 
