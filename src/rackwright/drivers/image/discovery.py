@@ -59,13 +59,16 @@ class Variant:
     """Further packages: firmware and the programs that look modules up."""
 
 
-_VIRTIO = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "virtio_net")
+_VIRTIO = ("virtio_pci", "virtio_blk", "virtio_net")
 VARIANTS = {
     "lab": Variant("linux-image-cloud-amd64", r"linux-image-[0-9.]+-[0-9]+-cloud-amd64", _VIRTIO),
     "generic": Variant(
         "linux-image-amd64",
         r"linux-image-[0-9.]+-[0-9]+-amd64",
-        (*_VIRTIO, "ext4", "vfat", "xfs", "ipmi_si", "ipmi_devintf", "efivarfs", "dmi_sysfs", "usbhid"),
+        (
+            *_VIRTIO, "virtio_scsi", "sd_mod", "ext4", "vfat", "xfs", "ipmi_si", "ipmi_devintf", "efivarfs",
+            "dmi_sysfs", "usbhid",
+        ),
         (
             "kernel/drivers/net/ethernet", "kernel/drivers/net/phy", "kernel/drivers/net/mdio", "kernel/net",
             "kernel/drivers/scsi", "kernel/drivers/ata", "kernel/drivers/nvme", "kernel/drivers/block",

@@ -17,21 +17,22 @@ EXTRA = (
     "linecache",
     "stringprep",
     "traceback",
-    "zipimport",
 )
 """What is loaded only now and then: for host names, for faults."""
 WITHOUT = ("_bz2", "_hashlib", "_lzma", "_ssl", "asyncio", "bz2", "ctypes", "lzma", "ssl")
-"""What standard modules use only where it is there: it needs large libraries."""
+"""What standard modules use only where it is there: it needs large libraries. Modules that are frozen into the
+interpreter need no file, but it finds its library by the file of ``os``."""
 _LOADER = "lib64/ld-linux-x86-64.so.2"
 _LIBRARIES = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu")
 
 _ASK = """
-import importlib, json, sys
+import importlib, json, os, sys
 sys.modules.update(dict.fromkeys({without!r}))
 sys.path.insert(0, {agent!r})
 for name in {names!r}:
     importlib.import_module(name)
-files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+specs = [getattr(module, "__spec__", None) for module in list(sys.modules.values())]
+files = [os.__file__, *(spec.origin for spec in specs if spec)]
 print(json.dumps(sorted({{file for file in files if file and file.startswith({library!r})}})))
 """
 _COMPILE = """
