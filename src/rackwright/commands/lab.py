@@ -36,7 +36,26 @@ def on_ground(function: Command) -> Command:
     )  # fmt: skip
     @functools.wraps(function)
     def run(*, data: Path | None, **options: Any) -> Any:
-        return function(Ground(data or data_folder(os.environ) / "lab"), **options)
+        return function(Ground(data or own_folder() / "lab"), **options)
+
+    return run
+
+
+def own_folder() -> Path:
+    """The user's folder for data, whichever site the commands speak to at present."""
+    return data_folder({name: value for name, value in os.environ.items() if name != "RACKWRIGHT_DATA"})
+
+
+def with_images(function: Command) -> Command:
+    """The command takes images: it gets the folder ``images`` where they are kept."""
+
+    @click.option(
+        "--images", type=click.Path(file_okay=False, path_type=Path), envvar="RACKWRIGHT_LAB_IMAGES",
+        help="Where images are kept (RACKWRIGHT_LAB_IMAGES).  [default: lab-images in the data folder]",
+    )  # fmt: skip
+    @functools.wraps(function)
+    def run(*positional: Any, images: Path | None, **options: Any) -> Any:
+        return function(*positional, images=(images or own_folder() / "lab-images").absolute(), **options)
 
     return run
 
@@ -66,6 +85,7 @@ def lab() -> None:
 @click.option("--dhcp", default="kea", show_default=True, type=click.Choice(["kea", "dnsmasq"]))
 @click.option("--unknown", is_flag=True, help="Tell the rack nothing: machines make themselves known when switched on.")
 @click.option("--port", type=click.IntRange(1, 65535), help="The api's, on 127.0.0.1.  [default: any that is free]")
+@with_images
 @on_ground
 def up(ground: Ground, **wanted: Any) -> None:
     """Start a lab: machines that are off, each with its BMC, and `rackwright up` with a rack beside them. As root."""

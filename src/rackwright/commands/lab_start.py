@@ -11,7 +11,7 @@ from typing import Any
 
 from rackwright.cli.client import Client
 from rackwright.cli.settings import read_settings
-from rackwright.commands import lab_control, lab_ending
+from rackwright.commands import lab_control, lab_ending, lab_images
 from rackwright.commands.lab_site import MARK, RACK, Ground, Lab, design, lay_wires, network
 from rackwright.core.errors import Conflict, RackwrightError, StoreUnavailable
 from rackwright.sim import wires
@@ -24,8 +24,10 @@ ENVIRONMENT = ("RACKWRIGHT_DSN", "RACKWRIGHT_SERVER", "RACKWRIGHT_TOKEN", "RACKW
 
 
 def start(ground: Ground, wanted: dict[str, Any]) -> Lab:
-    """Start a lab and tell its rack what people know. What fails leaves nothing behind. Raises RackwrightError."""
+    """Start a lab and tell its rack what people know. What fails leaves nothing behind. ``wanted``: see the options of
+    `rackwright lab up`. Raises RackwrightError."""
     ground.prepare()
+    discovery = lab_images.build(wanted["images"], lab_images.DISCOVERY)
     try:
         with _listening(wanted["port"] or 0) as listening:
             port = listening.getsockname()[1]
@@ -35,6 +37,7 @@ def start(ground: Ground, wanted: dict[str, Any]) -> Lab:
             lay_wires(lab)
             keeper = _start_keeper(ground, lab, listening)
         _until_ready(ground, keeper)
+        lab_images.bring(ground.site, discovery)
         declare(operator(ground), lab)
     except BaseException:
         lab_ending.end(ground)
@@ -60,6 +63,10 @@ def declare(client: Client, lab: Lab) -> None:
         path = f"/nodes/{one.shape.name}"
         client.patch(path, {"facts": {"desired.macs": [one.shape.mac()]}})
         client.put(f"{path}/power", one.power)
+    accepted = client.post("/nodes:batch", {"verb": "accept", "names": [node["name"] for node in nodes]})
+    wrong = [item for item in accepted["items"] if item.get("error")]
+    if wrong:
+        raise Conflict(wrong[0]["error"], where=wrong[0]["name"])
 
 
 def _start_keeper(ground: Ground, lab: Lab, listening: socket.socket) -> subprocess.Popen[bytes]:
