@@ -139,6 +139,13 @@ def test_a_plan_of_an_image_has_all_that_the_agent_needs_to_write_it() -> None:
     assert any(file["path"] == "/etc/hostname" and file["content"] == "n1\n" for file in made["seed"])
 
 
+def test_the_keys_are_for_whom_the_image_says_unless_somebody_says_otherwise() -> None:
+    image = manifest(properties={"user": "debian", "cloud_init": True})
+    for os, user in (({}, "debian"), ({"user": "anna"}, "anna")):
+        assert f"- name: {user}\n" in plan(os, image)["data"]["answers"]["vendor-data"]
+    assert "- name: root\n" in plan()["data"]["answers"]["vendor-data"]
+
+
 @pytest.mark.parametrize(
     ("method", "answer", "argument"),
     [

@@ -57,7 +57,7 @@ def wish_of(given: dict[str, Any]) -> answers.Wish:
         if not _HOST.fullmatch(label):
             mend = "set the attribute os.hostname (letters, digits and hyphens)"
             raise told.Refused(f"{label!r} is no part of a host's name", mend)
-    user = str(wished.get("user") or "root")
+    user = str(wished.get("user") or properties.get("user") or "root")
     if not _USER.fullmatch(user):
         raise told.Refused(f"{user!r} is no name of a user", "correct the attribute os.user")
     keys = [str(key).strip() for key in wished.get("ssh_keys") or []]
