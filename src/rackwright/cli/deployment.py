@@ -25,6 +25,7 @@ from rackwright.cli.lazy import Lazy, LazyGroup
         "window": Lazy("rackwright.cli.deployment_roll:window", "Let work begin in windows of the week only."),
         "limit": Lazy("rackwright.cli.deployment_roll:limit", "Limit how many node tasks run at the same time."),
         "waves": Lazy("rackwright.cli.deployment_roll:waves", "Go over some nodes first, then over more."),
+        "rehearse": Lazy("rackwright.cli.deployment_rehearse:rehearse", "Show what all that is to come would do."),
         "noop": Lazy("rackwright.cli.deployment_roll:noop", "Only rehearse what would run."),
         "retry": Lazy("rackwright.cli.deployment_steer:retry", "Run failed node tasks again."),
         "commit": Lazy("rackwright.cli.deployment_steer:commit", "Agree to proposed (destructive) node tasks."),

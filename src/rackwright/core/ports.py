@@ -181,6 +181,10 @@ class Transaction(
     async def standing_on(self, scope: int) -> list[NodeTask]:
         """Every node task on a scope, of any deployment, by id. Reads without locking."""
 
+    async def to_come(self, deployment: int, after: tuple[int, int], limit: int) -> list[NodeTask]:
+        """At most ``limit`` node tasks of a deployment that are not active, heaviest first, from the one with this
+        (priority, id) on, which is left out. Reads without locking."""
+
     async def waited_for(self, id: int, barriers: Collection[int], limit: int) -> list[NodeTask]:
         """At most ``limit`` node tasks, by id, that are not active and that this one waits for: its parents, and those
         that feed one of the barriers directly. Reads without locking."""

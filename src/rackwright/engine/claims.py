@@ -131,7 +131,7 @@ async def _claim(
             near, row, fingerprint=at.fingerprint, incarnation=request.incarnation, now=now, until=now + lease,
             noop=at.deployment.noop,
         )  # fmt: skip
-        made, held = _prepare(library, row, at, past.get(row.id, NOTHING))
+        made, held = prepare(library, row, at, past.get(row.id, NOTHING))
         if isinstance(made, Claim):
             claims.append(made)
         else:
@@ -169,7 +169,7 @@ async def _ready(tx: Transaction, rack: int, capacity: int, now: float, limited:
     return near
 
 
-def _prepare(library: CatalogLibrary, row: NodeTask, at: Situation, past: Past) -> tuple[Claim | Result, bool]:
+def prepare(library: CatalogLibrary, row: NodeTask, at: Situation, past: Past) -> tuple[Claim | Result, bool]:
     """The claim to be carried out, or, where there is nothing to carry out, its result; and whether this attempt acts
     on what it read: then this is what the next one is compared with."""
     refused = _refused(row, at)

@@ -37,6 +37,13 @@ class MoveWork(HookWork, RollupWork, ParkingWork, SpreadingWork):
         """See the port."""
         return [copied(row) for row in self.tables.rows_of(scope=scope)]
 
+    async def to_come(self, deployment: int, after: tuple[int, int], limit: int) -> list[NodeTask]:
+        """See the port."""
+        rows = [row for row in self.tables.rows_of(deployment=deployment) if row.state is not State.ACTIVE]
+        beyond = (-after[0], after[1])
+        found = sorted((-row.priority, row.id) for row in rows if (-row.priority, row.id) > beyond)
+        return [copied(self.tables.rows[id]) for _, id in found[:limit]]
+
     async def waited_for(self, id: int, barriers: Collection[int], limit: int) -> list[NodeTask]:
         """See the port."""
         child = self.tables.rows.get(id)

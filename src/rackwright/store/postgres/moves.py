@@ -34,6 +34,11 @@ class MoveWork(HookWork, RollupWork, ParkingWork, SpreadingWork):
         """See the port."""
         return [records.node_task(row) for row in await self.rows("standing_on", scope)]
 
+    async def to_come(self, deployment: int, after: tuple[int, int], limit: int) -> list[NodeTask]:
+        """See the port."""
+        statement, _ = limited("to_come", limit)
+        return [records.node_task(row) for row in await self.text_rows(statement, deployment, *after)][:limit]
+
     async def waited_for(self, id: int, barriers: Collection[int], limit: int) -> list[NodeTask]:
         """See the port."""
         statement, _ = limited("waited_for", limit)

@@ -33,6 +33,16 @@ FROM node_task
 WHERE id = ANY (ARRAY(SELECT place.id FROM node_task_place AS place WHERE place.scope_id = $1))
 ORDER BY id;
 
+-- name: to_come
+SELECT node_task.id, node_task.deployment_id, node_task.graph, node_task.task, node_task.scope_id, rack_id, state, waits,
+       priority, critical, attempt, tries, runs, revision, fingerprint, claimed, forced, incarnation, claimed_at,
+       lease_until, not_before, reason, children, feeds, gates, offline
+FROM node_task_place AS place JOIN node_task USING (id)
+WHERE place.deployment_id = $1 AND state <> 0
+  AND (priority < $2::integer OR priority = $2::integer AND node_task.id > $3::bigint)
+ORDER BY priority DESC, node_task.id
+LIMIT :limit;
+
 -- name: waited_for
 -- Only a person who asks why waits for this: edges are kept with the parents, so all that is not active is looked at.
 SELECT parent.id, parent.deployment_id, parent.graph, parent.task, parent.scope_id, parent.rack_id, parent.state,
