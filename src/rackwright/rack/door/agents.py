@@ -30,11 +30,7 @@ enlist_patience = 20.0
 come_again = 5.0
 """Seconds that a machine is asked to wait."""
 
-enlist_at_once = 16
-"""Strangers that are enlisted at the same time; the others wait."""
-
 log = structlog.get_logger()
-_turns = asyncio.Semaphore(enlist_at_once)
 
 
 class Installed(msgspec.Struct, frozen=True):
@@ -151,7 +147,7 @@ async def _enlisted(here: Inside, said: Register) -> ServedNode:
         what = "a machine without an Ethernet address cannot be enlisted"
         raise NotAllowed(what, where="macs", mend="does the discovery system have the driver of its network card?")
     try:
-        async with asyncio.timeout(enlist_patience), _turns:
+        async with asyncio.timeout(enlist_patience), here.turns:
             enlisted = await here.registry.enlist(said)
             while (node := here.replica.node(enlisted.id)) is None:
                 await here.replica.changed()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Callable
@@ -27,6 +28,9 @@ MIB = 1 << 20
 
 quiet_after_refusal = 60.0
 """Seconds in which a second refusal of the same node is not told to the region."""
+
+enlist_at_once = 16
+"""Strangers that are enlisted at the same time; the others wait."""
 
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]-]{1,255}")
 
@@ -59,6 +63,7 @@ class Inside:
     archive: Callable[[], bytes] | None = None
     loaders: str = "/usr/lib/ipxe"
     refusals: dict[str, float] = field(default_factory=dict)
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(enlist_at_once))
 
     def node_of(self, token: str) -> ServedNode:
         """The node with this token, with what it boots now. Raises ``NotAllowed``."""
