@@ -1,0 +1,106 @@
+"""What Kea and dnsmasq are told, and the messages of DHCP."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
+
+from rackwright.core.dhcp import Answers, Host
+from rackwright.core.errors import InvalidInput
+from rackwright.core.served import Network
+from rackwright.rack.dhcp import dnsmasq, kea
+from rackwright.rack.dhcp.choice import servers
+from rackwright.rack.dhcp.packet import DISCOVER, OFFER, Message, broadcast_frame, decode, from_frame
+
+GOLDEN = Path(__file__).parent / "dhcp"
+NEAR = Network(
+    cidr="10.77.0.0/24", address="10.77.0.1", gateway="10.77.0.254", dns=("10.77.0.53", "10.77.0.54"),
+    domain="rack.test", dynamic=("10.77.0.100", "10.77.0.199"),
+)  # fmt: skip
+FAR = Network(cidr="10.88.0.0/24", address="10.77.0.1", relayed=True)
+BESIDE = Network(cidr="10.99.0.0/24", address="10.99.0.1", proxy=True)
+AWAY = Network(cidr="10.66.0.0/24", address="10.66.0.1")
+ANSWERS = Answers(
+    networks=(NEAR, FAR, BESIDE, AWAY),
+    hosts={
+        7: Host(7, "n7", ("52:54:00:00:00:07", "52:54:00:00:01:07"), "10.77.0.7", "token7"),
+        8: Host(8, "n8", ("52:54:00:00:00:08",), None, "token8"),
+        9: Host(9, "n9", ("52:54:00:00:00:09",), "10.88.0.9", "token9"),
+    },
+    interfaces={"10.77.0.1": "eth1", "10.99.0.1": "eth2"},
+)
+
+
+def golden(name: str, text: str) -> None:
+    """Compare with the file that is kept."""
+    assert text == (GOLDEN / name).read_text()
+
+
+def test_kea_is_told_of_networks_hosts_and_first_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kea, "glob", lambda pattern: ["/hooks/libdhcp_flex_option.so"])
+    golden("kea.json", json.dumps(kea.configuration(ANSWERS, "/rack/kea"), indent=1) + "\n")
+
+
+@pytest.mark.parametrize("addresses", [True, False])
+def test_dnsmasq_is_told_its_part(addresses: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    lines = dnsmasq.configuration(ANSWERS, "/rack/dnsmasq", addresses=addresses, tftp=not addresses)
+    golden(f"dnsmasq-{'addresses' if addresses else 'boot'}.conf", "\n".join(lines) + "\n")
+
+
+def test_a_network_is_answered_where_the_rack_has_its_address() -> None:
+    assert [network.cidr for network in ANSWERS.absent()] == [AWAY.cidr]
+    elsewhere = structs.replace(ANSWERS, networks=(structs.replace(NEAR, interface="eth9"),))
+    assert list(elsewhere.present()) == []
+
+
+def test_what_a_url_holds_cannot_break_the_option() -> None:
+    odd = structs.replace(ANSWERS.hosts[7], token="a,b")
+    subnet = kea.configuration(structs.replace(ANSWERS, hosts={7: odd}), "/rack")["Dhcp4"]["subnet4"][0]
+    assert "/boot/a\\,b/ipxe" in subnet["reservations"][0]["option-data"][0]["data"]
+
+
+def test_an_unknown_kind_of_server_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="there is no DHCP server 'isc'"):
+        servers("isc", "/rack", tftp=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "tftp", "names"),
+    [
+        ("kea", True, ["dnsmasq", "kea", "router advertisements"]),
+        ("dnsmasq", True, ["dnsmasq", "dnsmasq", "router advertisements"]),
+        ("none", True, ["dnsmasq", "router advertisements"]),
+        ("none", False, ["dnsmasq"]),
+    ],
+)
+def test_what_runs_for_each_kind(kind: str, tftp: bool, names: list[str]) -> None:
+    assert [server.name for server in servers(kind, "/rack", tftp=tftp)] == names
+
+
+def test_a_message_is_read_as_it_was_written() -> None:
+    message = Message(
+        OFFER, 7, bytes.fromhex("525400000007"), reply=True, yours="10.77.0.7", server="10.77.0.1", relay="10.88.0.1",
+        file="undionly.kpxe", options={54: bytes([10, 77, 0, 1]), 67: b"http://rack"},
+    )  # fmt: skip
+    assert decode(message.encode()) == message
+
+
+def test_a_question_in_a_frame_goes_to_the_servers() -> None:
+    frame = broadcast_frame(Message(DISCOVER, 7, bytes.fromhex("525400000007")))
+    assert frame[:6] == b"\xff" * 6
+    assert sum(int.from_bytes(frame[at : at + 2]) for at in range(14, 34, 2)) % 0xFFFF == 0
+    assert from_frame(frame) is None
+
+
+@given(st.binary(max_size=600))
+def test_no_bytes_break_the_reader(data: bytes) -> None:
+    start = Message(DISCOVER, 7, bytes(6)).encode()[:240]
+    assert decode(start + data) is not None
+    assert decode(data) is None or len(data) > 240
+    from_frame(data)
