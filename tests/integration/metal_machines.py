@@ -60,7 +60,8 @@ class Machines(Hands):
         self.folder, self.silent, self.strange = folder, set(), set()
         self.reports, self.seen, self.boots = [], [], []
         await self.site(nodes)
-        await self.put("rack", "r0", "images", **{"images.debian-12": manifest()})
+        self.images: dict[str, Any] = {}
+        await self.imported(manifest())
         for number in range(nodes):
             disks = [{**disk, "serial": f"{disk['serial']}-{number}"} for disk in DISKS]
             await self.put("node", f"n{number}", WORLD, **{
@@ -78,6 +79,11 @@ class Machines(Hands):
         await intake.put_facts(
             self.store, self.library, [FactWrite(scope, path, value, writer) for path, value in facts.items()]
         )
+
+    async def imported(self, image: dict[str, Any]) -> None:
+        """An image has been imported: every rack knows it."""
+        self.images[image["name"]] = image
+        await self.put("rack", "r0", "images", images=dict(self.images))
 
     async def facts(self, name: str) -> dict[str, Any]:
         """A node's facts by path."""

@@ -107,6 +107,27 @@ def test_a_name_means_the_image_that_was_added_last(site: Site, tmp_path: Path) 
     assert site.world.ask("GET", "/api/v1/images/discovery").json()["digest"] == second.digest
 
 
+def test_every_rack_knows_the_images_that_there_are_also_one_that_comes_later(site: Site, tmp_path: Path) -> None:
+    async def look(rack: str) -> dict[str, str]:
+        async with site.world.services.store.transaction() as tx:
+            scope = (await tx.named("rack", [rack]))[rack]
+            (fact,) = await tx.facts([scope.id], ["images"])
+        return {name: image["digest"] for name, image in fact.value.items()}
+
+    def known(rack: str) -> dict[str, str]:
+        return site.world.run(look(rack))
+
+    built(tmp_path / "one", name="debian-12.5")
+    newer = built(tmp_path / "two", name="debian-12.5", kernel=b"newer")
+    for folder in ("one", "two"):
+        site.world.rackwright("image", "import", str(tmp_path / folder))
+    site.world.ask("POST", "/api/v1/racks", {"name": "later"})
+    assert known("r1") == known("later") == {"debian-12.5": newer.digest}
+    site.world.rackwright("image", "remove", newer.digest)
+    assert set(known("r1")) == {"debian-12.5"}
+    assert known("r1")["debian-12.5"] != newer.digest
+
+
 def test_a_file_that_is_not_what_its_digest_says_is_never_there(site: Site) -> None:
     answer = site.world.ask("PUT", f"/api/v1/images/files/{'0' * 64}", b"other")
     assert answer.status_code == 400

@@ -131,10 +131,10 @@ async def test_a_machine_that_runs_another_system_is_told(installed: Machines) -
 async def test_a_newer_image_is_proposed_to_those_who_have_it_and_another_one_concerns_nobody(
     installed: Machines,
 ) -> None:
-    await installed.put("rack", "r0", "images", **{"images.other": manifest(name="other")})
+    await installed.imported(manifest(name="other"))
     assert set(await installed.settle()) == of("n0", "os-target") | of("n1", "os-target")
     assert await proposed(installed) == set()
-    await installed.put("rack", "r0", "images", **{"images.debian-12": manifest(version="2026.2")})
+    await installed.imported(manifest(version="2026.2"))
     await installed.settle()
     assert await proposed(installed) == of("n0", "os-plan") | of("n1", "os-plan")
 
@@ -170,7 +170,7 @@ async def test_an_installer_that_never_calls_back_ends_at_its_time_limit_and_wri
 async def test_an_installer_writes_its_disk_itself_and_restarts_into_its_system(site: Machines, method: str) -> None:
     properties = {"method": method, "mirror": "http://mirror.example/x", "url": "http://mirror.example/x.iso"}
     image = manifest("installer", name="net", properties=properties)
-    await site.put("rack", "r0", "images", **{"images.net": image})
+    await site.imported(image)
     await deployments.create(site.store, site.library, "d", catalog="metal")
     await site.apply({"set": {"os": {"image": "net"}}, "bind": {"os-install": ["n0"]}})
     await site.settle()
@@ -180,7 +180,7 @@ async def test_an_installer_writes_its_disk_itself_and_restarts_into_its_system(
 
 
 async def test_a_system_that_runs_from_memory_writes_no_disk(site: Machines) -> None:
-    await site.put("rack", "r0", "images", **{"images.live": manifest("memory", name="live")})
+    await site.imported(manifest("memory", name="live"))
     await deployments.create(site.store, site.library, "d", catalog="metal")
     await site.apply({"set": {"os": {"image": "live"}}, "bind": {"os-install": ["n0"]}})
     await site.settle()

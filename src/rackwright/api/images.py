@@ -13,7 +13,7 @@ from rackwright.api.call import PREFIX, Call, route
 from rackwright.api.pages import whole
 from rackwright.core.errors import StoreUnavailable
 from rackwright.core.images import Manifest
-from rackwright.engine import image_signing
+from rackwright.engine import image_signing, images
 from rackwright.store.images import ImageFolder
 
 
@@ -32,13 +32,22 @@ async def add_image(call: Call) -> Response:
     manifest = await call.body(Manifest)
     image_signing.check(manifest)
     await asyncio.to_thread(_folder(call).add, manifest)
+    await tell_racks(call)
     return reply(_told(manifest), 201, {"Location": f"{PREFIX}/images/{manifest.digest}"})
 
 
 async def remove_image(call: Call) -> Response:
     """Forget an image, and its files that no other one has."""
     await asyncio.to_thread(_folder(call).remove, call.path["image"])
+    await tell_racks(call)
     return nothing()
+
+
+async def tell_racks(call: Call) -> None:
+    """Let every rack know the images that there are. An api that keeps none tells nothing."""
+    if call.services.images is not None:
+        found = await asyncio.to_thread(call.services.images.all)
+        await images.tell_racks(call.store, call.services.catalogs, found)
 
 
 async def verify_image(call: Call) -> Response:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from rackwright.api import tokens
 from rackwright.api.bodies import nothing, reply
 from rackwright.api.call import PREFIX, Call, route
+from rackwright.api.images import tell_racks
 from rackwright.api.names import split, unknown
 from rackwright.api.pages import whole
 from rackwright.core.errors import InvalidInput
@@ -60,6 +61,7 @@ async def add_rack(call: Call) -> Response:
     rack = await call.body(NewRack)
     token = tokens.new_token(tokens.RACK_PREFIX)
     await machines.add_rack(call.store, rack.name, tokens.digest(token))
+    await tell_racks(call)
     location = {"Location": f"{PREFIX}/racks/{rack.name}", "Cache-Control": "no-store"}
     return reply({"name": rack.name, "token": token}, 201, location)
 
