@@ -62,12 +62,11 @@ async def chosen(store: Store, labels: Mapping[str, str]) -> list[str]:
 
 
 async def system(tx: Transaction, library: CatalogLibrary) -> Deployment:
-    """The deployment in which activities are carried out, with the catalog that its name means now: made when it is
-    first needed."""
-    digest = await library.resolve(tx, METAL)
+    """The deployment in which activities are carried out, with what the name of its catalog means now. It is made of
+    the shipped catalog when it is first needed; people may have made it before, of a catalog of their own."""
     found = await tx.named("deployment", [METAL])
     if not found:
-        made = Deployment(id=0, name=METAL, catalog=digest, catalog_name=METAL)
+        made = Deployment(id=0, name=METAL, catalog=await library.resolve(tx, METAL), catalog_name=METAL)
         try:
             await tx.announce(of_deployment("created", await tx.add_deployment(made), METAL))
         except Conflict as taken:
@@ -75,10 +74,11 @@ async def system(tx: Transaction, library: CatalogLibrary) -> Deployment:
         found = await tx.named("deployment", [METAL])
     id = found[METAL].id
     deployment = (await tx.deployments([id]))[id]
-    if deployment.catalog != digest:
-        await tx.set_deployment(id, catalog=digest)
-        deployment = (await tx.deployments([id]))[id]
-    return deployment
+    digest = await library.resolve(tx, deployment.catalog_name or METAL)
+    if deployment.catalog == digest:
+        return deployment
+    await tx.set_deployment(id, catalog=digest)
+    return (await tx.deployments([id]))[id]
 
 
 class _Turn(msgspec.Struct, kw_only=True):

@@ -10,6 +10,7 @@ import structlog
 
 from rackwright.core.audit import Asked, Change
 from rackwright.core.errors import Conflict, InvalidInput, RackwrightError, StoreUnavailable, TryAgain
+from rackwright.core.machines import METAL
 from rackwright.core.ports import Event, PlanRecord, Store, Transaction
 from rackwright.engine.changes import Changes
 from rackwright.engine.documents import keep_in_step
@@ -33,6 +34,12 @@ async def request_plan(store: Store, deployment: str, changes: dict[str, Any], *
         msgspec.convert(changes, Changes)
     except msgspec.ValidationError as error:
         raise InvalidInput(f"these changes cannot be read: {error}", mend="see the reference of plans") from None
+
+    if deployment == METAL:
+        raise Conflict(
+            f"the deployment {METAL} is not planned: verbs begin what is done in it",
+            mend="see `rackwright node --help`; to change its tasks, add a catalog of its catalog's name",
+        )
 
     async def work(tx: Transaction) -> int:
         scope = await scope_named(tx, "deployment", deployment)
