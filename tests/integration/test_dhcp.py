@@ -176,6 +176,19 @@ async def test_the_first_stage_is_served(line: Wire, tmp_path: Path) -> None:
     await beside.close()
 
 
+async def test_what_a_killed_rack_left_behind_is_replaced(line: Wire, tmp_path: Path) -> None:
+    left, fresh = _dnsmasq(tmp_path), _dnsmasq(tmp_path)
+    await left.answer(ANSWERS)
+    before = _pids("dnsmasq", line)
+    await fresh.answer(structs.replace(ANSWERS, hosts={}))
+    after = _pids("dnsmasq", line)
+    assert (len(before), len(after)) == (1, 1)
+    assert before != after
+    assert (await line.ipxe(N7.macs[0]))["address"] >= "10.77.0.100"
+    await fresh.close()
+    await left.close()
+
+
 async def test_foreign_servers_are_seen(server: DhcpServer, line: Wire) -> None:
     async with inside(line.machine):
         assert await servers_on("machine0", 4) == {"10.77.0.1"}

@@ -117,9 +117,15 @@ class Serving:
             hosts=dict(self._hosts),
             interfaces=await interfaces.addresses() if rack is not None and rack.networks else {},
         )
-        for server in self._servers:
-            await server.answer(answers)
         self._answers = answers
+        refused: list[Retryable] = []
+        for server in self._servers:
+            try:
+                await server.answer(answers)
+            except Retryable as error:
+                refused.append(error)
+        if refused:
+            raise refused[0]
 
     def _say(self, trouble: str) -> None:
         """Note what is wrong; the log is told when that changes."""

@@ -27,13 +27,16 @@ from rackwright.core.dhcp import (
 )
 from rackwright.core.errors import Retryable
 from rackwright.core.served import Network
-from rackwright.rack.dhcp.process import STARTED, ServerProcess
+from rackwright.rack.dhcp.process import STARTED, ServerProcess, end_former
 
 FIRST_STAGE = "/usr/lib/ipxe"
 """Where Debian's package ipxe puts what firmware boots."""
 
 LEASE = 3600
 """Seconds for which an address is given."""
+
+PIDS = "dnsmasq.pid"
+"""File with the id of the process that runs."""
 
 log = structlog.get_logger()
 
@@ -69,6 +72,7 @@ class Dnsmasq:
 
     async def _start(self, lines: list[str]) -> None:
         path = await asyncio.to_thread(self._written, lines)
+        await end_former(os.path.join(self._folder, PIDS), path)
         self._started.clear()
         await self._process.start(["--keep-in-foreground", f"--conf-file={path}"])
         until = asyncio.get_running_loop().time() + STARTED
@@ -99,7 +103,13 @@ class Dnsmasq:
 def configuration(answers: Answers, folder: str, *, addresses: bool, tftp: bool) -> list[str]:
     """The lines of its configuration."""
     networks = list(answers.present())
-    lines = ["port=0", "log-facility=-", "pid-file=", "bind-dynamic", "except-interface=lo"]
+    lines = [
+        "port=0",
+        "log-facility=-",
+        f"pid-file={os.path.join(folder, PIDS)}",
+        "bind-dynamic",
+        "except-interface=lo",
+    ]
     if os.geteuid() == 0:
         # The folder with its leases is for the rack alone.
         lines.append("user=root")

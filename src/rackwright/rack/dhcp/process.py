@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
+import signal
 from collections.abc import Callable, Mapping, Sequence
 
 import structlog
@@ -84,6 +86,30 @@ class ServerProcess:
             self._heard(said)
             log.debug(said, program=self.name)
         await process.wait()
+
+
+async def end_former(pid_file: str, argument: str) -> None:
+    """End the program that a rack's process left behind when it was killed: the one whose id is in the file, if it was
+    started with something that ends with this argument."""
+    pid = await asyncio.to_thread(_still_runs, pid_file, argument)
+    until = asyncio.get_running_loop().time() + STOPPED
+    while pid is not None:
+        late = asyncio.get_running_loop().time() > until
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL if late else signal.SIGTERM)
+        await asyncio.sleep(0.05)
+        pid = await asyncio.to_thread(_still_runs, pid_file, argument)
+
+
+def _still_runs(pid_file: str, argument: str) -> int | None:
+    try:
+        with open(pid_file, encoding="ascii") as file:
+            pid = int(file.read())
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            started_with = file.read().split(b"\0")
+    except (OSError, ValueError):
+        return None
+    return pid if any(part.endswith(argument.encode()) for part in started_with) else None
 
 
 async def _line(stream: asyncio.StreamReader) -> bytes:
