@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from rackwright.core.bootenv import Bootenv
 from rackwright.core.errors import Permanent, Retryable
 from rackwright.core.jig import Outcome, Work
 from rackwright.core.messages import Claim
+from rackwright.core.served import Delta, ServedNode
 from rackwright.drivers.jig.agent import AgentJig
 from rackwright.drivers.jig.boot import BootJig
 from rackwright.rack.door.service import DoorBoot
@@ -98,9 +100,20 @@ async def test_boot_waits_for_the_kind_that_is_wanted(here: World, tmp_path: Pat
     assert (await asyncio.wait_for(running, 10)).facts["served.boot"]["kind"] == "local"
 
 
-async def test_boot_that_is_never_served_says_so_and_may_be_tried_again(here: World, tmp_path: Path) -> None:
-    with pytest.raises(Retryable, match=r"has not been told within 0\.2 s to boot 'q9'"):
-        await BootJig(DoorBoot(here.replica, here.images)).run(work(tmp_path, timeout=0.2, request="q9"))
+async def test_boot_that_is_never_served_says_what_is_missing_and_may_be_tried_again(
+    here: World, tmp_path: Path
+) -> None:
+    jig, asked = BootJig(DoorBoot(here.replica, here.images)), work(tmp_path, timeout=0.2, request="q9", kind="local")
+    reason = r"within 0\.2 s: it is to boot discovery for request '', not local for request 'q9'"
+    with pytest.raises(Retryable, match=reason):
+        await jig.run(asked)
+    told = ServedNode(id=1, name="n1", bootenv=Bootenv(kind="local", request="q9"))
+    await here.replica.apply(Delta(after=1, generation=2, nodes=(told,)))
+    with pytest.raises(Retryable, match="DHCP answers from generation 1 only, of 2"):
+        await jig.run(asked)
+    await here.replica.apply(Delta(after=2, generation=3, gone=(1,)))
+    with pytest.raises(Retryable, match="has not told the rack of this machine"):
+        await jig.run(asked)
 
 
 async def test_boot_of_an_image_that_is_nowhere_fails_before_the_machine_is_touched(

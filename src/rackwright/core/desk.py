@@ -48,3 +48,6 @@ class BootService(Protocol):
     async def served(self, node: str, request: str, kind: Kind | None) -> NowServed:
         """Wait until the node boots what this request asks for (of this kind, if one is given), and the files of it are
         on the rack. Raises ``Retryable`` when those cannot be had."""
+
+    def missing(self, node: str, request: str, kind: Kind | None) -> str:
+        """What is still missing for this, for people."""

@@ -42,8 +42,9 @@ class BootJig:
             async with asyncio.timeout(claim.timeout):
                 now = await self.service.served(claim.scope, request, wanted.kind)
         except TimeoutError:
-            what = f"rack {work.rack} has not been told within {claim.timeout:g} s to boot {request!r} there"
-            raise Retryable(what, where=claim.scope, mend="has a newer request replaced it?") from None
+            missing = self.service.missing(claim.scope, request, wanted.kind)
+            what = f"rack {work.rack} does not serve this within {claim.timeout:g} s: {missing}"
+            raise Retryable(what, where=claim.scope) from None
         return Outcome(facts={path: msgspec.to_builtins(now) for path in claim.writes[:1]})
 
     def kept(self) -> list[int]:
