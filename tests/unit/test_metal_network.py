@@ -28,7 +28,7 @@ def test_a_bonded_network_in_all_its_forms_is_as_it_is_kept() -> None:
 def test_with_nothing_wished_the_interface_that_booted_asks_dhcp_and_keeps_its_name() -> None:
     network = netconf.checked(None, MACS)
     assert netconf.netplan(network)["ethernets"] == {
-        "primary": {"match": {"macaddress": MACS[0]}, "dhcp4": True},
+        "primary": {"match": {"macaddress": MACS[0]}, "dhcp4": True, "dhcp-identifier": "mac"},
     }
     assert "MACAddress=52:54:00:00:00:01" in netconf.networkd(network)["10-primary.network"]
     assert netconf.links(network) == {}

@@ -161,7 +161,8 @@ def _netplan_own(one: Interface) -> dict[str, Any]:
 
 
 def _netplan_addresses(one: Interface, dns: dict[str, list[str]]) -> dict[str, Any]:
-    body: dict[str, Any] = {"dhcp4": bool(one["dhcp"])}
+    # Racks know machines by their MACs; the default is an identity that every installation makes anew.
+    body: dict[str, Any] = {"dhcp4": bool(one["dhcp"]), **({"dhcp-identifier": "mac"} if one["dhcp"] else {})}
     if one.get("mtu"):
         body["mtu"] = int(one["mtu"])
     if not one["addresses"]:
@@ -219,6 +220,7 @@ def _network_unit(one: Interface, network: Network) -> str:
         lines += [f"Domains={' '.join(network['dns']['search'])}"] if network["dns"]["search"] else []
     for route in _routes(one):
         lines += ["", "[Route]", f"Destination={route['to']}", f"Gateway={route['via']}"]
+    lines += ["", "[DHCPv4]", "ClientIdentifier=mac"] if one["dhcp"] else []
     return "\n".join([*lines, ""])
 
 
