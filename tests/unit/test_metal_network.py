@@ -36,9 +36,12 @@ def test_with_nothing_wished_the_interface_that_booted_asks_dhcp_and_keeps_its_n
 
 def test_without_any_mac_every_ethernet_interface_asks_dhcp() -> None:
     network = netconf.checked({}, [])
-    assert netconf.netplan(network)["ethernets"] == {"any": {"match": {"name": "e*"}, "optional": True, "dhcp4": True}}
+    assert netconf.netplan(network)["ethernets"] == {
+        "any": {"match": {"name": "e*"}, "optional": True, "dhcp4": True, "dhcp-identifier": "mac"}
+    }
     unit = netconf.networkd(network)["10-any.network"]
     assert "Name=e*" in unit
+    assert "[DHCPv4]\nClientIdentifier=mac\n" in unit, "a new installation keeps its lease"
     assert "RequiredForOnline=no" in unit, "a start does not wait for interfaces without a cable"
     assert netconf.kickstart(network) == ["network --device=link --bootproto=dhcp --activate --onboot=yes"]
 
