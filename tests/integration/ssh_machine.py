@@ -37,16 +37,34 @@ async def ssh_machine(authorized: str, folder: Path) -> AsyncIterator[SshMachine
 
 
 async def _serve(process: asyncssh.SSHServerProcess[bytes]) -> None:
+    """Run a command with its three streams, until it has ended: some clients never end their input."""
     running = await asyncio.create_subprocess_exec(
         "/bin/sh", "-c", process.command or "exit 1", stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
+    assert running.stdin is not None
+    assert running.stdout is not None
+    assert running.stderr is not None
+    feeding = asyncio.create_task(_feed(process.stdin, running.stdin))
     try:
-        out, err = await running.communicate(await process.stdin.read())
-        process.stdout.write(out)
-        process.stderr.write(err)
-        process.exit(running.returncode or 0)
+        await asyncio.gather(_copy(running.stdout, process.stdout), _copy(running.stderr, process.stderr))
+        process.exit(await running.wait())
     finally:
+        feeding.cancel()
         if running.returncode is None:
             running.kill()
-            await running.communicate()
+            await running.wait()
+        await asyncio.gather(feeding, return_exceptions=True)
+        running.stdin.close()
+
+
+async def _feed(source: asyncssh.SSHReader[bytes], to: asyncio.StreamWriter) -> None:
+    while data := await source.read(65536):
+        to.write(data)
+        await to.drain()
+    to.close()
+
+
+async def _copy(source: asyncio.StreamReader, to: asyncssh.SSHWriter[bytes]) -> None:
+    while data := await source.read(65536):
+        to.write(data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,7 @@ class TestSsh(JigConformance):
             await Reaching(stranger, machine).run(make_work(tmp_path, {"script": GOOD}))
 
 
+PYTHON = {"ansible_python_interpreter": sys.executable}
 PLAY = """
 - hosts: machine
   gather_facts: false
@@ -143,7 +145,13 @@ class TestAnsible:
     async def test_a_play_runs_on_the_machine_over_ssh(
         self, jig: AnsibleJig, machine: SshMachine, tmp_path: Path
     ) -> None:
-        parameters = {"playbook": PLAY, "port": machine.port, "host_keys": [machine.host_key], "user": "tester"}
+        parameters = {
+            "playbook": PLAY,
+            "port": machine.port,
+            "host_keys": [machine.host_key],
+            "user": "tester",
+            "variables": PYTHON,
+        }
         work = make_work(tmp_path, parameters, timeout=120.0, writes=("done",))
         assert (await jig.run(work)).facts == {"done": "yes"}
 
@@ -152,7 +160,13 @@ class TestAnsible:
         self, jig: AnsibleJig, machine: SshMachine, tmp_path: Path
     ) -> None:
         other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
-        parameters = {"playbook": PLAY, "port": machine.port, "host_keys": [other], "user": "tester"}
+        parameters = {
+            "playbook": PLAY,
+            "port": machine.port,
+            "host_keys": [other],
+            "user": "tester",
+            "variables": PYTHON,
+        }
         with pytest.raises(Retryable, match="cannot be reached"):
             await jig.run(make_work(tmp_path, parameters, timeout=120.0))
 

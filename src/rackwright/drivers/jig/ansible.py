@@ -149,6 +149,8 @@ def _environment(work: Work) -> dict[str, str]:
         "ANSIBLE_HOME": home,
         "ANSIBLE_LOCAL_TEMP": home,
         "ANSIBLE_NOCOLOR": "1",
+        # ansible-runner's own word is False, and SSH takes the first that it hears.
+        "ANSIBLE_HOST_KEY_CHECKING": "True",
         # A shared connection needs a socket, whose path would be too long in here.
         "ANSIBLE_SSH_ARGS": "-o ControlMaster=no",
         "ANSIBLE_RETRY_FILES_ENABLED": "0",
