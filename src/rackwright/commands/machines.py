@@ -22,6 +22,7 @@ from rackwright.drivers.image.archive import agent_archive
 from rackwright.drivers.jig.agent import AgentJig
 from rackwright.drivers.jig.boot import BootJig
 from rackwright.drivers.jig.power import PowerJig
+from rackwright.drivers.jig.rack_key import public_key
 from rackwright.rack.client import RackClient
 from rackwright.rack.desk import AgentDesk
 from rackwright.rack.dhcp.choice import servers as dhcp_servers
@@ -76,7 +77,13 @@ async def machine_side(rack: RackSetting, setting: MachinesSetting) -> AsyncIter
             following = Serving(client, replica, servers, setting.door_port)
             await stack.enter_async_context(_all_the_time(relay.run(), switches.watch(), following.run()))
             behind = Inside(
-                replica=replica, images=images, desk=desk, relay=relay, registry=region, archive=agent_archive
+                replica=replica,
+                images=images,
+                desk=desk,
+                relay=relay,
+                registry=region,
+                archive=agent_archive,
+                ssh_key=public_key(os.path.join(rack.data, "jigs", "ssh")),
             )
             serving = opened(build(behind), bind(setting.door_host, setting.door_port))
             await stack.enter_async_context(_all_the_time(_for_ever(await stack.enter_async_context(serving))))

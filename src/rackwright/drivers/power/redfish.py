@@ -72,7 +72,7 @@ class RedfishPower:
         await self._do(switch)
         return ""
 
-    async def set_boot_device(self, device: Device, *, once: bool, uefi: bool) -> None:
+    async def set_boot_device(self, device: Device, *, once: bool, uefi: bool | None) -> None:
         """See the port."""
         target = _DEVICES[device]
         if device == "network" and self._setting.options.get("boot") == "http":
@@ -80,7 +80,7 @@ class RedfishPower:
         enabled = sushy.BOOT_SOURCE_ENABLED_ONCE if once else sushy.BOOT_SOURCE_ENABLED_CONTINUOUS
         if device == "none":
             enabled = sushy.BOOT_SOURCE_ENABLED_DISABLED
-        mode = sushy.BOOT_SOURCE_MODE_UEFI if uefi else sushy.BOOT_SOURCE_MODE_BIOS
+        mode = {None: None, True: sushy.BOOT_SOURCE_MODE_UEFI, False: sushy.BOOT_SOURCE_MODE_BIOS}[uefi]
 
         def choose(system: Any) -> None:
             # Not every BMC lets the mode be set; those that do not are in the right one already.
