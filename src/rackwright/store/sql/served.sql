@@ -69,10 +69,14 @@ WITH known AS (
         SELECT FROM served_step WHERE served_step.rack_id = $1 AND served_step.generation = $2) AS found
     FROM served_rack WHERE rack_id = $1 AND generation <> $2
 )
-SELECT known.generation, known.found, served.scope_id, served.document
+SELECT known.generation, known.found, lacking.scope_id, lacking.document
 FROM known
-LEFT JOIN served ON served.rack_id = $1
-    AND (known.found AND served.generation > $2 OR NOT known.found AND served.document IS NOT NULL);
+-- Two branches, of which one is never begun: a delta must not read all that the rack serves.
+LEFT JOIN LATERAL (
+    SELECT scope_id, document FROM served WHERE known.found AND rack_id = $1 AND generation > $2
+    UNION ALL
+    SELECT scope_id, document FROM served WHERE NOT known.found AND rack_id = $1 AND document IS NOT NULL
+) AS lacking ON true;
 
 -- name: note_applied
 UPDATE served_rack SET
