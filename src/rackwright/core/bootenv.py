@@ -8,7 +8,7 @@ when it reports, so that an old report is never taken for a new one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -41,14 +41,15 @@ def derive(facts: Mapping[str, Any]) -> Bootenv:
 
     An activity that needs a system of its own comes first. Then a plan of an operating system: its installer until it
     has been written or has said that it is done, its disk from then on. A machine of which nothing is known but that it
-    has a system keeps it. All others boot the discovery system.
+    has a system keeps it. All others boot the discovery system. What does not have the form of its fact counts as
+    absent: machines and catalogs may say anything, and what others boot must not depend on it.
     """
-    activity = facts.get("machine.activity") or {}
-    if activity.get("env"):
-        given = activity.get("parameters") or {}
+    activity = _mapping(facts.get("machine.activity"))
+    if activity.get("env") in get_args(Kind):
+        given = _mapping(activity.get("parameters"))
         return Bootenv(kind=activity["env"], request=str(activity.get("id", "")), data=given)
-    plan = facts.get("os.plan") or {}
-    if plan:
+    plan = _mapping(facts.get("os.plan"))
+    if plan.get("request"):
         return _of_plan(plan, facts)
     if facts.get("observed.os"):
         return Bootenv(kind="local")
@@ -56,19 +57,23 @@ def derive(facts: Mapping[str, Any]) -> Bootenv:
 
 
 def _of_plan(plan: Mapping[str, Any], facts: Mapping[str, Any]) -> Bootenv:
-    request, method = str(plan["request"]), plan.get("method", "image")
-    reports = [facts.get(path) or {} for path in ("observed.os", "observed.installed", "os.written")]
+    request, method, data = str(plan["request"]), str(plan.get("method", "image")), _mapping(plan.get("data"))
+    reports = [_mapping(facts.get(path)) for path in ("observed.os", "observed.installed", "os.written")]
     if method == "memory":
         kind: Kind = "memory"
     elif any(report.get("request") == request for report in reports):
-        return Bootenv(kind="local", request=request, data=plan.get("data", {}))
+        return Bootenv(kind="local", request=request, data=data)
     else:
         kind = "install"
     return Bootenv(
         kind=kind,
         request=request,
-        image=plan.get("boot_image", ""),
+        image=str(plan.get("boot_image") or ""),
         method=method,
-        arguments=plan.get("arguments", ""),
-        data=plan.get("data", {}),
+        arguments=str(plan.get("arguments") or ""),
+        data=data,
     )
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
