@@ -100,8 +100,8 @@ def test_a_machine_registers_and_writes_an_image(built: tuple[Manifest, Path], t
             door.tasks = [AgentTask(id=4, attempt=1, action="erase", parameters={"mode": "quick", "disks": ["LAB1"]})]
             erased = door.wait(lambda: [ended for ended in door.said["result"] if ended.id == 4], 120)[0]
             assert erased.outcome == "ok", erased.reason
-    with disk.open("rb") as file:
-        assert file.read(MIB) == bytes(MIB)
+    with disk.open("rb") as erased_disk:
+        assert erased_disk.read(MIB) == bytes(MIB)
 
 
 def test_the_same_packages_give_the_same_image(built: tuple[Manifest, Path], tmp_path: Path) -> None:

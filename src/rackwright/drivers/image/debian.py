@@ -27,8 +27,8 @@ from rackwright.drivers.image.discovery import described
 SUITE = "bookworm"
 VERSION = "12"
 MIB = 1 << 20
-ESP_BYTES = 96 * MIB
-SPARE_BYTES = 96 * MIB
+ESP_BYTES = 72 * MIB
+SPARE_BYTES = 48 * MIB
 """What the root file system has beyond its files, before it is grown to its disk."""
 ROOT_PARTITION = 2
 _FIRST = MIB
