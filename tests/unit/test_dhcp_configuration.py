@@ -65,6 +65,12 @@ def test_what_a_url_holds_cannot_break_the_option() -> None:
     assert "/boot/a\\,b/ipxe" in subnet["reservations"][0]["option-data"][0]["data"]
 
 
+def test_an_address_that_two_nodes_claim_is_that_of_the_first() -> None:
+    twin = Host(6, "n6", (ANSWERS.hosts[7].macs[0],), "10.77.0.6", "token6")
+    found = {host.name: host.macs for host in structs.replace(ANSWERS, hosts={**ANSWERS.hosts, 6: twin}).of(NEAR)}
+    assert (found["n6"], found["n7"]) == (twin.macs, ANSWERS.hosts[7].macs[1:])
+
+
 def test_an_unknown_kind_of_server_is_refused() -> None:
     with pytest.raises(InvalidInput, match="there is no DHCP server 'isc'"):
         servers("isc", "/rack", tftp=True)

@@ -35,7 +35,14 @@ def test_facts_below_a_path_are_put_together() -> None:
 
 
 def test_what_makes_no_sense_is_left_out() -> None:
-    facts = {"desired.macs": "52:54:00:aa:00:07", "desired.power": "ipmi", "machine.epoch": "two"}
+    facts = {
+        "desired.macs": ["52:54:00", 7],
+        "observed.macs": "52:54:00:aa:00:07",
+        "desired.power": "ipmi",
+        "machine.epoch": "two",
+        "desired.address": "10.77.0.999",
+        "desired.hostname": "a b,c\nd",
+    }
     assert project_node(7, "n7", facts) == ServedNode(id=7, name="n7")
 
 
@@ -46,10 +53,20 @@ def test_a_rack_serves_its_networks_and_settings() -> None:
     assert (served, wrong) == (ServedRack(name="r1", networks=(expected,), settings={"auto_accept": True}), "")
 
 
-def test_networks_that_make_no_sense_are_told() -> None:
-    served, wrong = project_rack("r1", {"desired.rack.networks": [{"cidr": 7}], "desired.rack.discovery": "d"})
+@pytest.mark.parametrize(
+    ("network", "word"),
+    [
+        ({"cidr": 7, "address": "10.77.0.1"}, "cidr"),
+        ({"cidr": "10.77.0.0/33", "address": "10.77.0.1"}, "10.77.0.0/33"),
+        ({"cidr": "10.77.0.0/24", "address": "rack"}, "rack"),
+        ({"cidr": "10.77.0.0/24", "address": "10.77.0.1", "dynamic": ["10.78.0.1", "10.78.0.9"]}, "not within"),
+        ({"cidr": "10.77.0.0/24", "address": "10.77.0.1", "domain": "a\nb"}, "no name"),
+    ],
+)
+def test_networks_that_make_no_sense_are_told(network: dict[str, object], word: str) -> None:
+    served, wrong = project_rack("r1", {"desired.rack.networks": [network], "desired.rack.discovery": "d"})
     assert served == ServedRack(name="r1", settings={"discovery": "d"})
-    assert "cidr" in wrong
+    assert word in wrong
 
 
 def test_one_document_has_one_form() -> None:

@@ -56,11 +56,21 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
         return [network for network in self.networks if network not in present]
 
     def of(self, network: Network) -> Iterator[Host]:
-        """The hosts that this network answers to: those whose address is in it, and those without one."""
+        """The hosts that this network answers to: those whose address is in it, and those without one. An Ethernet
+        address that two nodes claim is that of the one that was known first: servers refuse to know it twice."""
         within = ipaddress.ip_network(network.cidr, strict=False)
-        for host in self.hosts.values():
+        for host in self.known():
             if host.address is None or ipaddress.ip_address(host.address) in within:
                 yield host
+
+    def known(self) -> Iterator[Host]:
+        """The hosts by id, each with the Ethernet addresses that are its own."""
+        taken: set[str] = set()
+        for _, host in sorted(self.hosts.items()):
+            own = tuple(mac for mac in host.macs if mac not in taken)
+            taken.update(own)
+            if own:
+                yield host if own == host.macs else msgspec.structs.replace(host, macs=own)
 
 
 def door_url(network: Network, port: int) -> str:

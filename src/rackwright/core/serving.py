@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -31,6 +33,9 @@ RACK_READS = ("desired.rack",)
 
 _HEADS = tuple(dict.fromkeys((*NODE_READS, *RACK_READS)))
 _ABOVE = frozenset(path[:end] for path in _HEADS for end, letter in enumerate(path) if letter == ".")
+
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_WORD = re.compile(r"[A-Za-z0-9._-]{0,253}")
 
 DAY = 86_400_000_000
 """A day in generations: they are microseconds since the epoch, or one more than the one before where that is later."""
@@ -122,8 +127,8 @@ def project_node(id: int, name: str, facts: Mapping[str, Any], allocation: str =
         id=id,
         name=name,
         macs=_macs([seen.get(path) for path in MACS]),
-        address=seen.get("desired.address"),
-        hostname=str(seen.get("desired.hostname") or seen.get("desired.os.hostname") or ""),
+        address=_address(seen.get("desired.address")),
+        hostname=_hostname(seen.get("desired.hostname")) or _hostname(seen.get("desired.os.hostname")),
         allocation=allocation,
         bootenv=derive(seen),
         power=power if isinstance(power, dict) else None,
@@ -140,7 +145,9 @@ def project_rack(name: str, facts: Mapping[str, Any]) -> tuple[ServedRack, str]:
     rest = {key: value for key, value in settings.items() if key != "networks"}
     try:
         networks = msgspec.convert(settings.get("networks") or [], tuple[Network, ...])
-    except msgspec.ValidationError as error:
+        for network in networks:
+            _check(network)
+    except (msgspec.ValidationError, ValueError) as error:
         return ServedRack(name=name, settings=rest), str(error)
     return ServedRack(name=name, networks=networks, settings=rest), ""
 
@@ -152,4 +159,30 @@ def document(served: ServedNode | ServedRack) -> bytes:
 
 def _macs(lists: Iterable[Any]) -> tuple[str, ...]:
     given = [mac for macs in lists if isinstance(macs, list) for mac in macs if isinstance(mac, str)]
-    return tuple(dict.fromkeys(mac.lower().replace("-", ":") for mac in given))
+    spelled = dict.fromkeys(mac.lower().replace("-", ":") for mac in given)
+    return tuple(mac for mac in spelled if _MAC.fullmatch(mac))
+
+
+def _check(network: Network) -> None:
+    """Raises ValueError for what is no network or address."""
+    within = ipaddress.ip_network(network.cidr)
+    for address in (network.address, network.gateway, *network.dns):
+        if address is not None:
+            ipaddress.ip_address(address)
+    for span in (network.dynamic, network.static):
+        if span is not None and not all(ipaddress.ip_address(end) in within for end in span):
+            raise ValueError(f"{' - '.join(span)} is not within {network.cidr}")
+    odd = [word for word in (network.domain, network.interface) if not _WORD.fullmatch(word)]
+    if odd:
+        raise ValueError(f"{odd[0]!r} is no name")
+
+
+def _address(value: Any) -> str | None:
+    try:
+        return str(ipaddress.ip_address(value)) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _hostname(value: Any) -> str:
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else ""

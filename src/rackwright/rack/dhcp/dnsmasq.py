@@ -132,7 +132,7 @@ def configuration(answers: Answers, folder: str, *, addresses: bool, tftp: bool)
 
 def _hosts(answers: Answers) -> Iterator[str]:
     """For each node: its Ethernet addresses, a tag of its own, its address and name."""
-    for host in answers.hosts.values():
+    for host in answers.known():
         parts = [*host.macs, f"set:n{host.id}", host.address or "", host.name]
         yield f"dhcp-host={','.join(part for part in parts if part)}"
 
