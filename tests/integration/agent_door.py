@@ -12,7 +12,17 @@ from typing import Any
 
 import msgspec
 
-from rackwright.core.machine_messages import AgentTask, Ended, PhoneHome, Poll, Register, Registered, Said, Work
+from rackwright.core.machine_messages import (
+    AgentTask,
+    Ended,
+    PhoneHome,
+    Poll,
+    RackKey,
+    Register,
+    Registered,
+    Said,
+    Work,
+)
 
 TOKEN = "token-of-n1"
 _KINDS: dict[str, type[msgspec.Struct]] = {
@@ -20,6 +30,7 @@ _KINDS: dict[str, type[msgspec.Struct]] = {
     "poll": Poll,
     "log": Said,
     "result": Ended,
+    "key": msgspec.Struct,
     "home": PhoneHome,
 }
 
@@ -70,6 +81,8 @@ class AgentDoor:
     def answer(self, kind: str, message: Any) -> Any:
         if kind == "register":
             return Registered(node="n1", token=TOKEN, heartbeat=0.2, clock=self.clock)
+        if kind == "key":
+            return RackKey("ssh-ed25519 AAAA rackwright")
         if kind != "poll":
             return {}
         if not self.tasks and not self.cancel:

@@ -152,8 +152,15 @@ def test_the_action_inventory_tells_all_of_it(door: AgentDoor, start: Start) -> 
 
 
 def test_an_installed_system_phones_home_before_all_else(door: AgentDoor, start: Start) -> None:
-    start("installed")
+    admitted: list[str] = []
+
+    def let_in(key: str) -> bool:
+        admitted.append(key)
+        return True
+
+    start("installed", let_in=let_in)
     door.wait(lambda: door.said["poll"])
+    assert admitted == ["ssh-ed25519 AAAA rackwright"]
     home = door.said["home"][0]
     assert (home.request, home.os["kernel"]) == ("request-1", Path("/proc/sys/kernel/osrelease").read_text().strip())
     assert door.said["register"][0].system == "installed"

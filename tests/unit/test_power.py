@@ -124,7 +124,7 @@ class Lamp:
             self.on = action not in ("off", "soft")
         return ""
 
-    async def set_boot_device(self, device: Device, *, once: bool, uefi: bool) -> None:
+    async def set_boot_device(self, device: Device, *, once: bool, uefi: bool | None) -> None:
         self.told.append(f"{device} {'once' if once else 'always'}{' uefi' if uefi else ''}")
 
     async def describe(self) -> dict[str, Any]:

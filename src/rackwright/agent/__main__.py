@@ -6,11 +6,15 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from pathlib import Path
 
-from rackwright.agent import inventory, lldp, nics, reading, settings
+from rackwright.agent import inventory, lldp, nics, reading, settings, ssh
 from rackwright.agent.loop import Agent
 
 FOLDER = "/run/rackwright-agent"
+
+HOME = Path("/root")
+"""Of whom the rack signs in as."""
 
 
 def main() -> int:
@@ -21,7 +25,7 @@ def main() -> int:
         _tell(f"no door is named, neither in {file} nor on the kernel's command line (rackwright.door=URL)")
         return 2
     heard: dict[str, dict[str, object]] = {}
-    agent = Agent(found, folder, look=lambda: inventory.take(neighbours=heard), tell=_tell)
+    agent = Agent(found, folder, lambda: inventory.take(neighbours=heard), tell=_tell, let_in=_let_in)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())
     if found.system != "installed":
@@ -36,6 +40,10 @@ def _hear(agent: Agent, heard: dict[str, dict[str, object]]) -> None:
     heard |= lldp.listen(nics.names())
     if heard:
         agent.see({"inventory.nics": nics.inventory(neighbours=heard)})
+
+
+def _let_in(key: str) -> bool:
+    return ssh.let_in(key, HOME)
 
 
 def _tell(text: str) -> None:

@@ -38,9 +38,11 @@ class Agent:
         look: Callable[[], dict[str, Any]] = inventory.take,
         set_clock: Callable[[float], None] | None = None,
         tell: Callable[[str], None] = lambda text: None,
+        let_in: Callable[[str], bool] = lambda key: False,
     ) -> None:
         self._settings, self._look, self._tell = settings, look, tell
         self._set_clock = set_clock or (lambda now: time.clock_settime(time.CLOCK_REALTIME, now))
+        self._admit = let_in
         self._door = Door(settings.door, settings.token)
         self._spool = Spool(folder)
         self._courier = Courier(self._door, self._spool, self._taken)
@@ -84,6 +86,7 @@ class Agent:
         identity = inventory.identity(boot_mac=settings.mac)
         self._boot_id = identity["boot_id"]
         if settings.system in _RUNS_FOR_GOOD:
+            self._let_in()
             self._phone_home()
         answer = self._door.post(
             "/agent/register",
@@ -145,6 +148,19 @@ class Agent:
         for attempt in self._spool.attempts():
             if self._spool.result(attempt) is None:
                 self._spool.end(attempt, _result("retryable", "the agent was restarted while it ran"))
+
+    def _let_in(self) -> None:
+        """Let the rack sign in on this system as root, before it hears that the system is there."""
+        try:
+            key = str(self._door.post("/agent/key", {}).get("key", "")).strip()
+        except Refused as refused:
+            self._tell(f"the rack tells no key of its own: {refused}")
+            return
+        try:
+            if key and self._admit(key):
+                self._tell("the rack may sign in here now")
+        except OSError as error:
+            self._tell(f"the rack's key could not be kept: {error}")
 
     def _phone_home(self) -> None:
         said = {

@@ -99,6 +99,13 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, Any] = {}
 
 
+class RackKey(msgspec.Struct, frozen=True):
+    """The answer to ``POST /agent/key``: the rack's public SSH key, a line of authorized_keys; empty: it has none. A
+    system that is to stay lets it in before it phones home."""
+
+    key: str = ""
+
+
 class PhoneHome(msgspec.Struct, frozen=True, kw_only=True):
     """``POST /agent/home``: a system that was just installed runs from its own disk for the first time."""
 

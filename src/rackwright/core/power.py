@@ -44,8 +44,9 @@ class PowerDriver(Protocol):
         """Switch, and give ''; it may return before the machine has followed: ask ``state``. Where only a person can
         do it, do nothing and give what the person is to do."""
 
-    async def set_boot_device(self, device: Device, *, once: bool, uefi: bool) -> None:
-        """What it boots next (``once``) or always; ``none`` takes that back."""
+    async def set_boot_device(self, device: Device, *, once: bool, uefi: bool | None) -> None:
+        """What it boots next (``once``) or always; ``none`` takes that back. ``uefi`` None: nobody knows yet which
+        kind of firmware it has, and its mode stays as it is."""
 
     async def describe(self) -> dict[str, Any]:
         """What the BMC tells of itself and its machine: maker, model, serial, firmware versions, BIOS settings where
@@ -83,7 +84,7 @@ class Switches(Protocol):
     async def act(self, node: str, action: Action) -> str:
         """See ``PowerDriver``."""
 
-    async def set_boot_device(self, node: str, device: Device, *, once: bool, uefi: bool) -> None:
+    async def set_boot_device(self, node: str, device: Device, *, once: bool, uefi: bool | None) -> None:
         """See ``PowerDriver``."""
 
     async def describe(self, node: str) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class Switchboard:
         """See the port."""
         return await self._speak(node, lambda driver: driver.act(action))
 
-    async def set_boot_device(self, node: str, device: Device, *, once: bool, uefi: bool) -> None:
+    async def set_boot_device(self, node: str, device: Device, *, once: bool, uefi: bool | None) -> None:
         """See the port."""
         await self._speak(node, lambda driver: driver.set_boot_device(device, once=once, uefi=uefi))
 

@@ -116,7 +116,7 @@ class _Attempt:
     async def _choose(self) -> None:
         uefi = self.asked.uefi
         if uefi is None:
-            uefi = self.work.claim.inputs.get("firmware") == "uefi"
+            uefi = {"uefi": True, "bios": False}.get(str(self.work.claim.inputs.get("firmware")))
         await self.switches.set_boot_device(self.node, self.asked.device, once=self.asked.once, uefi=uefi)
         self.say(f"it boots from {self.asked.device} {'once' if self.asked.once else 'from now on'}")
 

@@ -58,7 +58,7 @@ class IpmiPower:
         await self._run("chassis", "power", _WORDS[action])
         return ""
 
-    async def set_boot_device(self, device: Device, *, once: bool, uefi: bool) -> None:
+    async def set_boot_device(self, device: Device, *, once: bool, uefi: bool | None) -> None:
         """See the port."""
         options = [word for word, wanted in (("persistent", not once), ("efiboot", uefi)) if wanted]
         said = [f"options={','.join(options)}"] if options and device != "none" else []

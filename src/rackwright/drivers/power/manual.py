@@ -30,7 +30,7 @@ class ManualPower:
         """What the person is to do."""
         return f"{_TOLD[action]} ({self._place})" if self._place else _TOLD[action]
 
-    async def set_boot_device(self, device: Device, *, once: bool, uefi: bool) -> None:
+    async def set_boot_device(self, device: Device, *, once: bool, uefi: bool | None) -> None:
         """Nothing: such a machine is set to boot from the network first, once for all."""
 
     async def describe(self) -> dict[str, Any]:

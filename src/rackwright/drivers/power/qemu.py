@@ -54,7 +54,7 @@ class QemuPower:
                     await machine.execute("cont")
         return ""
 
-    async def set_boot_device(self, device: Device, *, once: bool, uefi: bool) -> None:
+    async def set_boot_device(self, device: Device, *, once: bool, uefi: bool | None) -> None:
         """See the port. QEMU has no choice for one start only: it stays until it is set anew."""
         if device == "setup":
             raise Permanent("a virtual machine has no set-up to boot into", where=self._socket)

@@ -42,7 +42,7 @@ class WebhookPower:
         await self._ask("POST", {"action": action})
         return ""
 
-    async def set_boot_device(self, device: Device, *, once: bool, uefi: bool) -> None:
+    async def set_boot_device(self, device: Device, *, once: bool, uefi: bool | None) -> None:
         """See the port."""
         await self._ask("POST", {"boot_device": device, "once": once, "uefi": uefi})
 

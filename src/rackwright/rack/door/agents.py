@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rackwright.core.errors import Conflict, NotAllowed, NotFound, Retryable
-from rackwright.core.machine_messages import Ended, PhoneHome, Poll, Register, Registered, Said
+from rackwright.core.machine_messages import Ended, PhoneHome, Poll, RackKey, Register, Registered, Said
 from rackwright.core.served import ServedNode
 from rackwright.rack.door.inside import MIB, Inside, bearer, inside, read, reply
 
@@ -61,6 +61,12 @@ async def poll(request: Request) -> Response:
         await here.relay.report(node.name, facts)
     here.relay.seen(node.name)
     return reply(await here.desk.poll(node.name, said))
+
+
+async def key(request: Request) -> Response:
+    """The key with which the rack signs in on its machines."""
+    _node(request)
+    return reply(RackKey(inside(request).ssh_key))
 
 
 async def say(request: Request) -> Response:
@@ -181,6 +187,7 @@ routes = [
         ("poll", poll),
         ("log", say),
         ("result", result),
+        ("key", key),
         ("home", home),
         ("installed", installed),
     )

@@ -53,7 +53,7 @@ class Registry(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Inside:
     """What the door answers from. ``archive`` gives the agent for installed systems; ``loaders`` is the folder with
-    iPXE's own files."""
+    iPXE's own files; ``ssh_key`` is the public key with which the rack signs in on machines."""
 
     replica: Replica
     images: ImageCache
@@ -62,6 +62,7 @@ class Inside:
     registry: Registry
     archive: Callable[[], bytes] | None = None
     loaders: str = "/usr/lib/ipxe"
+    ssh_key: str = ""
     refusals: dict[str, float] = field(default_factory=dict)
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(enlist_at_once))
 
