@@ -199,19 +199,26 @@ async def _steer(tx: Transaction, turn: _Turn, nodes: Sequence[Scope]) -> None:
         await _give_up(tx, turn, nodes, ABORTED)
         turn.after |= {node.id: lifecycle.abort(turn.machines[node.id], turn.now) for node in nodes}
         return
-    if name == "retry":
-        await _retry(tx, turn, {node.id for node in nodes})
+    moved = await _retry(tx, turn, {node.id for node in nodes}) if name == "retry" else {node.id for node in nodes}
     phase = lifecycle.phase_after(name)
-    turn.after |= {node.id: lifecycle.set_phase(turn.machines[node.id], phase, turn.now) for node in nodes}
+    for node in nodes:
+        was = turn.machines[node.id]
+        turn.after[node.id] = lifecycle.set_phase(was, phase, turn.now) if node.id in moved else was
 
 
-async def _retry(tx: Transaction, turn: _Turn, nodes: set[int]) -> None:
+async def _retry(tx: Transaction, turn: _Turn, nodes: set[int]) -> set[int]:
+    """Let go on what has failed or waits to be committed; gives the machines of which something does."""
+    moved: set[int] = set()
     for row in [turn.near.rows[id] for id in sorted(turn.near.rows)]:
-        if row.scope in nodes and row.state is State.ERROR:
+        if row.scope not in nodes or row.state not in (State.ERROR, State.PROPOSED):
+            continue
+        if row.state is State.ERROR:
             annealing.retry(turn.near, row, "a person asked for it")
-        elif row.scope in nodes and row.state is State.PROPOSED:
+        else:
             annealing.commit(turn.near, row)
+        moved.add(row.scope)
     await tx.save(turn.near)
+    return moved
 
 
 async def _give_up(tx: Transaction, turn: _Turn, nodes: Sequence[Scope], reason: str) -> None:
