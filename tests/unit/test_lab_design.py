@@ -13,7 +13,7 @@ from rackwright.core.errors import NotFound
 from rackwright.core.power import PowerSetting
 from rackwright.core.served import Network
 
-MORE: dict[str, Any] = {"memory": 512, "disk": 4, "dhcp": "kea", "unknown": False}
+MORE: dict[str, Any] = {"memory": 512, "disk": 4, "dhcp": "kea", "unknown": 0}
 
 
 def lab(count: int, tmp_path: Path, **more: Any) -> Lab:
@@ -52,6 +52,11 @@ def test_what_ipmi_takes_of_a_user_and_a_password_is_not_exceeded(tmp_path: Path
     account = lab(1, tmp_path).machines[0].account
     assert len(account.user) <= 16
     assert 12 <= len(account.password) <= 20
+
+
+def test_of_the_unknown_machines_nothing_is_declared(tmp_path: Path) -> None:
+    told = [[one.shape.name for one in lab(3, tmp_path, unknown=count).declared] for count in (0, 1, 3, 5)]
+    assert told == [["m1", "m2", "m3"], ["m1", "m2"], [], []]
 
 
 def test_how_a_bmc_is_reached_is_a_setting_of_its_driver(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def lab() -> None:
 
 @examples(
     "sudo rackwright lab up --nodes 2 --firmware mixed --bmc mixed",
-    "sudo rackwright lab up --nodes 1 --unknown            and then: lab power on m1",
+    "sudo rackwright lab up --nodes 1 --unknown 1          and then: lab power on m1",
     'eval "$(rackwright lab env)"; rackwright get nodes',
 )
 @lab.command()
@@ -83,7 +83,10 @@ def lab() -> None:
 @click.option("--memory", default=512, show_default=True, type=click.IntRange(min=256), help="MiB of a machine.")
 @click.option("--disk", default=4, show_default=True, type=click.IntRange(min=1), help="GiB of a machine; grows.")
 @click.option("--dhcp", default="kea", show_default=True, type=click.Choice(["kea", "dnsmasq"]))
-@click.option("--unknown", is_flag=True, help="Tell the rack nothing: machines make themselves known when switched on.")
+@click.option(
+    "--unknown", default=0, show_default=True, type=click.IntRange(min=0), metavar="N",
+    help="Of the last N the rack is told nothing: they make themselves known when they are switched on.",
+)  # fmt: skip
 @click.option("--port", type=click.IntRange(1, 65535), help="The api's, on 127.0.0.1.  [default: any that is free]")
 @with_images
 @on_ground

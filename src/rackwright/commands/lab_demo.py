@@ -24,7 +24,7 @@ from rackwright.core.errors import RackwrightError, Retryable
 from rackwright.sim import wires
 
 WANTED: dict[str, Any] = {
-    "nodes": 3, "firmware": "mixed", "bmc": "mixed", "memory": 512, "disk": 4, "dhcp": "kea", "unknown": False,
+    "nodes": 3, "firmware": "mixed", "bmc": "mixed", "memory": 512, "disk": 4, "dhcp": "kea", "unknown": 0,
     "port": None,
 }  # fmt: skip
 PATIENCE = 1800.0

@@ -64,13 +64,18 @@ class LabMachine(msgspec.Struct, frozen=True, kw_only=True):
 
 class Lab(msgspec.Struct, frozen=True, kw_only=True):
     """A lab as it was asked for: ``lab.json`` in its folder. ``port``: the api's, on 127.0.0.1 inside and outside.
-    ``unknown``: nobody tells the rack about the machines; they make themselves known."""
+    ``unknown``: of so many, the last ones, nobody tells the rack; they make themselves known."""
 
     id: str
     port: int
     machines: tuple[LabMachine, ...]
     dhcp: str = "kea"
-    unknown: bool = False
+    unknown: int = 0
+
+    @property
+    def declared(self) -> tuple[LabMachine, ...]:
+        """The machines that the rack is told about."""
+        return self.machines[: max(0, len(self.machines) - self.unknown)]
 
     @property
     def namespace(self) -> str:

@@ -51,15 +51,15 @@ def operator(ground: Ground) -> Client:
 
 
 def declare(client: Client, lab: Lab) -> None:
-    """Tell the rack its network, and, unless they shall make themselves known, its machines."""
+    """Tell the rack its network, and its machines, but for those that shall make themselves known."""
     client.patch(f"/racks/{RACK}", {"facts": {"desired.rack.networks": [network()]}})
-    if lab.unknown:
+    if not lab.declared:
         return
-    nodes = [{"name": one.shape.name, "rack": RACK, "address": one.address} for one in lab.machines]
+    nodes = [{"name": one.shape.name, "rack": RACK, "address": one.address} for one in lab.declared]
     wrong = [item for item in client.post("/nodes", nodes)["items"] if item.get("error")]
     if wrong:
         raise Conflict(wrong[0]["error"], where=wrong[0]["name"])
-    for one in lab.machines:
+    for one in lab.declared:
         path = f"/nodes/{one.shape.name}"
         client.patch(path, {"facts": {"desired.macs": [one.shape.mac()]}})
         client.put(f"{path}/power", one.power)

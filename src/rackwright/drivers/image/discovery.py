@@ -57,11 +57,15 @@ class Variant:
     """Folders of modules that are looked up by what the machine has."""
     more: tuple[str, ...] = ()
     """Further packages: firmware and the programs that look modules up."""
+    optional: tuple[str, ...] = ()
+    """Firmware that is taken where apt has it: Debian keeps it in the component non-free-firmware."""
 
 
 _VIRTIO = ("virtio_pci", "virtio_blk", "virtio_net")
+_BUTTON = ("button", "evdev")
+"""By these the power button is heard."""
 VARIANTS = {
-    "lab": Variant("linux-image-cloud-amd64", r"linux-image-[0-9.]+-[0-9]+-cloud-amd64", _VIRTIO),
+    "lab": Variant("linux-image-cloud-amd64", r"linux-image-[0-9.]+-[0-9]+-cloud-amd64", (*_VIRTIO, *_BUTTON)),
     "generic": Variant(
         "linux-image-amd64",
         r"linux-image-[0-9.]+-[0-9]+-amd64",
@@ -77,7 +81,8 @@ VARIANTS = {
             "kernel/crypto", "kernel/lib", "kernel/drivers/i2c", "kernel/drivers/dca", "kernel/drivers/ptp",
             "kernel/drivers/pps", "kernel/drivers/infiniband/core", "kernel/arch/x86/crypto", "kernel/drivers/mfd",
         ),
-        ("firmware-linux-free", "kmod", "libkmod2", "libssl3", "dmidecode"),
+        ("firmware-linux-free", "kmod", "libkmod2", "libssl3"),
+        ("firmware-bnx2", "firmware-bnx2x", "firmware-qlogic", "firmware-realtek", "firmware-netronome"),
     ),
 }  # fmt: skip
 
@@ -87,7 +92,8 @@ def build(variant: str, output: Path, cache: Path, tell: Callable[[str], None] =
     only when a package, the agent or the recipe differs. Raises Permanent, Retryable or InvalidInput."""
     wanted = VARIANTS[variant]
     kernel = packages.meant_by(wanted.kernel, wanted.pattern)
-    found = packages.find([kernel, *_COMMON, *_ZSTD_LIBRARIES, *wanted.more])
+    more = (*wanted.more, *packages.known(wanted.optional))
+    found = packages.find([kernel, *_COMMON, *_ZSTD_LIBRARIES, *more])
     made = cache / f"discovery-{variant}-{packages.key(found, _recipe(), variant)}"
     if not made.is_dir():
         tell(f"{len(found)} packages, kernel {kernel}")
@@ -167,7 +173,9 @@ def _modules(wanted: Variant, unpacked: Path, root: Path) -> None:
         modules.copy_tree(source, target, wanted.folders)
         for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
             shutil.copyfile(source / name, target / name)
-        packages.run([str(unpacked / "sbin/depmod"), "-b", str(root), source.name])
+        # The program does what its name says; in the package that name is a link out of it.
+        depmod = _placed(unpacked / "bin/kmod", unpacked / "depmod")
+        packages.run([*small_python.loaded(unpacked), str(depmod), "-b", str(root), source.name])
         (root / "lib/modules/lookup").touch()
         if (unpacked / "lib/firmware").is_dir():
             shutil.copytree(unpacked / "lib/firmware", root / "lib/firmware")

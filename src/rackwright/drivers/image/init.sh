@@ -63,6 +63,12 @@ until address; do
 done
 say "address at $(cut -d' ' -f1 /proc/uptime) s: $(ip -4 -o addr show scope global | tr -s ' ' | cut -d' ' -f2,4)"
 
+# Someone who presses the power button wants the machine off (an event has 24 bytes: struct input_event).
+for event in /sys/class/input/event*; do
+  [ "$(cat "$event/device/name" 2>/dev/null)" = "Power Button" ] || continue
+  (dd if="/dev/input/$(basename "$event")" of=/dev/null bs=24 count=1 2>/dev/null && sync && poweroff -f) &
+done
+
 if [ "$system" = rescue ]; then /bin/rescue & fi
 if [ -n "$shell" ]; then
   (while true; do setsid cttyhack sh; done) &
