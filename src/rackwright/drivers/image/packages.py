@@ -43,6 +43,12 @@ def find(names: Sequence[str]) -> list[Package]:
     return sorted(packages, key=lambda package: package.name)
 
 
+def known(names: Sequence[str]) -> list[str]:
+    """Those of the names that apt has a package for."""
+    told = run(["apt-cache", "madison", *names]) if names else ""
+    return sorted({line.split("|")[0].strip() for line in told.splitlines()})
+
+
 def meant_by(name: str, pattern: str) -> str:
     """The package that a meta package such as linux-image-amd64 stands for: the dependency that fits ``pattern``."""
     told = run(["apt-cache", "depends", "--important", name])
