@@ -11,11 +11,21 @@ from rackwright.core.bootenv import Bootenv
 from rackwright.core.errors import Permanent, Retryable
 from rackwright.core.jig import Outcome, Work
 from rackwright.core.messages import Claim
+from rackwright.core.power import PowerSetting
 from rackwright.core.served import Delta, ServedNode
 from rackwright.drivers.jig.agent import AgentJig
 from rackwright.drivers.jig.boot import BootJig
 from rackwright.rack.door.service import DoorBoot
 from tests.integration.door_world import Agent, World, world
+
+
+class Bmcs:
+    """What is known of the machines' BMCs."""
+
+    password = "s3cret"
+
+    async def setting(self, node: str) -> PowerSetting:
+        return PowerSetting(driver="ipmi", user="admin", password=self.password)
 
 
 @pytest.fixture
@@ -34,7 +44,7 @@ def work(folder: Path, timeout: float = 10.0, **parameters: Any) -> Work:
 
 
 async def carried_out(here: World, folder: Path, ending: dict[str, Any], **parameters: Any) -> tuple[Any, Outcome]:
-    running = asyncio.create_task(AgentJig(here.desk).run(work(folder, **parameters)))
+    running = asyncio.create_task(AgentJig(here.desk, Bmcs()).run(work(folder, **parameters)))
     agent = Agent(here, 1, request="q1")
     await agent.register()
     task = await agent.task()
@@ -75,7 +85,7 @@ async def test_what_the_agent_could_not_do_fails_with_its_reason(
 @pytest.mark.parametrize("wrong", [{}, {"action": 5}, {"action": "erase", "systems": ["windows"]}])
 async def test_parameters_that_make_no_sense_fail_at_once(here: World, tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(Permanent, match="do not fit"):
-        await AgentJig(here.desk).run(work(tmp_path, **wrong))
+        await AgentJig(here.desk, Bmcs()).run(work(tmp_path, **wrong))
 
 
 async def test_boot_waits_until_the_rack_serves_it_with_its_files(here: World, tmp_path: Path) -> None:
@@ -122,3 +132,15 @@ async def test_boot_of_an_image_that_is_nowhere_fails_before_the_machine_is_touc
     await here.serve(1, kind="memory", request="q1", image="live")
     with pytest.raises(Permanent, match="no image 'live'"):
         await BootJig(DoorBoot(here.replica, here.images)).run(work(tmp_path, request="q1"))
+
+
+async def test_the_agent_gets_the_password_of_its_bmc(here: World, tmp_path: Path) -> None:
+    task, _ = await carried_out(here, tmp_path, {}, action="bmc", credentials="bmc", slot=2)
+    assert task.parameters == {"slot": 2, "user": "admin", "password": "s3cret"}
+
+
+async def test_a_bmc_of_which_nobody_has_said_a_password_is_a_clear_error(here: World, tmp_path: Path) -> None:
+    silent = Bmcs()
+    silent.password = ""
+    with pytest.raises(Permanent, match="node bmc n1"):
+        await AgentJig(here.desk, silent).run(work(tmp_path, action="bmc", credentials="bmc"))

@@ -263,14 +263,26 @@ async def test_a_machine_that_tells_its_firmware_for_the_first_time_boots_once(
     assert await site.rows("metal") == {}
 
 
-async def test_a_bmc_gets_its_user_only_when_somebody_names_one(site: Machines) -> None:
+async def test_a_bmc_gets_its_user_only_when_somebody_asks_for_it_and_no_fact_has_the_password(site: Machines) -> None:
     await site.say("accept", "n0")
-    await site.say("commission", "n0", bmc={"user": "rackwright", "password": "secret"}, stay_on=True)
+    await site.say("commission", "n0", bmc=True, slot=3, stay_on=True)
     ran = tasks_of(await site.settle(), "n0")
     assert "machine-bmc" in ran
     assert "machine-off" not in ran
     (claim,) = [claim for claim in site.seen if claim.task == "machine-bmc"]
-    assert (claim.parameters["user"], claim.parameters["privilege"]) == ("rackwright", "administrator")
+    asked = {name: claim.parameters[name] for name in ("credentials", "slot", "privilege")}
+    assert asked == {"credentials": "bmc", "slot": 3, "privilege": "administrator"}
+
+
+async def test_a_bmc_is_described_and_its_bios_set_as_people_want_it(site: Machines) -> None:
+    await site.put("node", "n0", PEOPLE, **{"desired.power": {"driver": "redfish", "address": "bmc"}})
+    await site.put("node", "n0", PEOPLE, **{"desired.hardware.bios": {"HyperThreading": "Disabled"}})
+    await site.say("accept", "n0")
+    await site.say("commission", "n0")
+    ran = tasks_of(await site.settle(), "n0")
+    assert ran[4:6] == ["machine-described", "machine-bios"]
+    (claim,) = [claim for claim in site.seen if claim.task == "machine-bios"]
+    assert claim.parameters["settings"] == {"HyperThreading": "Disabled"}
 
 
 async def test_a_serial_that_the_machine_does_not_have_is_refused_before_anything_is_erased(site: Machines) -> None:

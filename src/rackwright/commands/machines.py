@@ -89,7 +89,7 @@ async def machine_side(rack: RackSetting, setting: MachinesSetting) -> AsyncIter
             await stack.enter_async_context(_all_the_time(_for_ever(await stack.enter_async_context(serving))))
             stack.callback(desk.close)
             yield {
-                "agent": AgentJig(desk),
+                "agent": AgentJig(desk, switches),
                 "boot": BootJig(DoorBoot(replica, images)),
                 "power": PowerJig(switches),
             }

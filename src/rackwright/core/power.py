@@ -92,3 +92,11 @@ class Switches(Protocol):
 
     async def set_bios(self, node: str, settings: dict[str, Any]) -> None:
         """See ``PowerDriver``."""
+
+
+class Credentials(Protocol):
+    """What a rack knows of its machines' BMCs, with passwords."""
+
+    async def setting(self, node: str) -> PowerSetting:
+        """How a node is switched. Raises ``Permanent`` where nobody has said it, ``Retryable`` while the region that
+        knows the password is away."""

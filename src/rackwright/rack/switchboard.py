@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from rackwright.core.errors import DriverError, Permanent
-from rackwright.core.power import Action, Device, NodePower, PowerDriver, PowerFactory, PowerState
+from rackwright.core.power import Action, Device, NodePower, PowerDriver, PowerFactory, PowerSetting, PowerState
 from rackwright.core.served import ServedNode
 
 ROUND = 120.0
@@ -38,8 +38,8 @@ class Known(Protocol):
 class _Line:
     """One machine's line: the driver, and what it was made from. BMCs take one conversation at a time."""
 
-    def __init__(self, driver: PowerDriver, made_from: Any) -> None:
-        self.driver = driver
+    def __init__(self, driver: PowerDriver, setting: PowerSetting, made_from: Any) -> None:
+        self.driver, self.setting = driver, setting
         self.made_from = made_from
         self.free = asyncio.Lock()
 
@@ -86,6 +86,10 @@ class Switchboard:
     async def set_bios(self, node: str, settings: dict[str, Any]) -> None:
         """See the port."""
         await self._speak(node, lambda driver: driver.set_bios(settings))
+
+    async def setting(self, node: str) -> PowerSetting:
+        """See ``core.power.Credentials``."""
+        return (await self._line(node)).setting
 
     async def watch(self) -> None:
         """Ask every machine for its state, a slice at a time, for ever; what changed is told. A BMC that is silent
@@ -140,5 +144,5 @@ class Switchboard:
                 raise Permanent(f"there is no power driver {found[0].driver!r} here (there are: {names})", where=node)
             if line is not None:
                 await line.driver.close()
-            line = self._lines[node] = _Line(factory(found[0]), served.power)
+            line = self._lines[node] = _Line(factory(found[0]), found[0], served.power)
         return line

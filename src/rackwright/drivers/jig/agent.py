@@ -2,13 +2,13 @@
 
 Parameters: ``action`` (what the agent does); ``systems`` (in which systems it may run: discovery, rescue, memory,
 installed; default: any); ``until_fact`` and ``until`` (seconds): once the agent has done its part, the attempt waits
-for these facts. All other parameters are the action's own. One of them, ``request``, also names the agent: only one
+for these facts; ``credentials: bmc``: the agent gets the user and password of the machine's BMC. All other parameters are the action's own. One of them, ``request``, also names the agent: only one
 that booted for this request gets the task.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -17,6 +17,7 @@ from rackwright.core.errors import Permanent, Retryable
 from rackwright.core.jig import Outcome, Wait, Work
 from rackwright.core.machine_messages import AgentTask, Ended, System
 from rackwright.core.messages import Claim
+from rackwright.core.power import Credentials
 from rackwright.drivers.jig.surroundings import parameters_as
 
 
@@ -28,9 +29,10 @@ class AgentParameters(msgspec.Struct, frozen=True, kw_only=True):
     request: str | int = ""
     until_fact: dict[str, Any] = {}
     until: float = 600.0
+    credentials: Literal["", "bmc"] = ""
 
 
-OURS = frozenset({"action", "systems", "until_fact", "until"})
+OURS = frozenset({"action", "systems", "until_fact", "until", "credentials"})
 """Parameters that the agent does not get."""
 
 SCRIPT = "script"
@@ -39,8 +41,9 @@ SCRIPT = "script"
 class AgentJig:
     """One rack's: the agents of its machines fetch their work at ``desk``."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, credentials: Credentials) -> None:
         self.desk = desk
+        self._credentials = credentials
 
     async def open(self) -> None:
         """Nothing is left here by a former process: agents end what nobody waits for any more."""
@@ -52,8 +55,20 @@ class AgentJig:
             id=claim.id, attempt=claim.attempt, action=asked.action, timeout=claim.timeout, files=claim.files,
             parameters=_parameters(asked.action, claim),
         )  # fmt: skip
+        if asked.credentials:
+            task = msgspec.structs.replace(task, parameters=await self._with_credentials(claim.scope, task.parameters))
         to = Recipient(node=claim.scope, systems=asked.systems, request=str(asked.request))
         return _outcome(await self.desk.carry_out(to, task, work.log), asked, claim.scope)
+
+    async def _with_credentials(self, node: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """The parameters with the BMC's user and password; they go to the machine's own agent and nowhere else."""
+        setting = await self._credentials.setting(node)
+        if not (setting.user and setting.password):
+            raise Permanent(
+                f"nobody has said a user and password for the BMC of {node}", where=node,
+                mend=f"say them with `rackwright node bmc {node} --user .. --password-file ..`",
+            )  # fmt: skip
+        return {**parameters, "user": setting.user, "password": setting.password}
 
     def kept(self) -> list[int]:
         """Nothing is kept."""
