@@ -29,6 +29,7 @@ COMMANDS = {
     "plan": Lazy("rackwright.cli.plan:plan", "Tell why a task runs on a node, or does not."),
     "yaql": Lazy("rackwright.commands.yaql:yaql", "Evaluate an expression where a node stands."),
     "service": Lazy("rackwright.cli.service:service", "Show the processes of the product."),
+    "image": Lazy("rackwright.cli.image:image", "Build, import, check and list what machines boot."),
     "webhook": Lazy("rackwright.cli.webhook:webhook", "Tell others what happens; see how that went."),
     "job": Lazy("rackwright.cli.job:job", "Ask for work now or later; retry or cancel it."),
     "up": Lazy("rackwright.commands.up:up", "Run api, conductor and racks on this machine."),

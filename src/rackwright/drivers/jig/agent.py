@@ -2,8 +2,9 @@
 
 Parameters: ``action`` (what the agent does); ``systems`` (in which systems it may run: discovery, rescue, memory,
 installed; default: any); ``until_fact`` and ``until`` (seconds): once the agent has done its part, the attempt waits
-for these facts; ``credentials: bmc``: the agent gets the user and password of the machine's BMC. All other parameters are the action's own. One of them, ``request``, also names the agent: only one
-that booted for this request gets the task.
+for these facts; ``credentials: bmc``: the agent gets the user and password of its machine's BMC. All other parameters
+are the action's own. One of them, ``request``, also names the agent: only one that booted for this request gets the
+task.
 """
 
 from __future__ import annotations
