@@ -137,6 +137,12 @@ class Ground:
             raise NotFound(
                 "there is no lab", where=str(self.folder), mend="start one with `rackwright lab up`, or give its --data"
             ) from None
+        except msgspec.MsgspecError as error:
+            raise Conflict(
+                f"the lab was made by another version: {error}",
+                where=str(self.file),
+                mend="`rackwright lab down`, then up",
+            ) from None
 
 
 def namespace_of(number: str) -> str:

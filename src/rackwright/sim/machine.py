@@ -148,13 +148,16 @@ class Machine:
 
     async def _connect(self, process: Process) -> QMPClient:
         """QEMU's control connection. Raises Retryable with what QEMU said when there is none."""
-        end = time.monotonic() + CONNECT_PATIENCE
+        path, end = self.folder / "qmp", time.monotonic() + CONNECT_PATIENCE
         while process.returncode is None and time.monotonic() < end:
+            # A failed try would be told in the log: it is made only when the socket is there.
+            if not path.exists():
+                await asyncio.sleep(LOOK)
+                continue
             control = QMPClient(self.shape.name)
             with contextlib.suppress(QMPError, OSError):
-                await control.connect(str(self.folder / "qmp"))
+                await control.connect(str(path))
                 return control
-            await asyncio.sleep(LOOK)
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
