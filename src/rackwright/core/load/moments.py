@@ -9,8 +9,8 @@ from collections.abc import Iterable
 import msgspec
 
 
-class Moments(msgspec.Struct):
-    """Of nothing at first."""
+class Moments(msgspec.Struct, omit_defaults=True):
+    """Of nothing at first. Left-out defaults keep the infinities out of JSON, which has no word for them."""
 
     count: int = 0
     mean: float = 0.0

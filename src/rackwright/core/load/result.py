@@ -31,6 +31,15 @@ class Part(msgspec.Struct, kw_only=True):
     every: Moments = msgspec.field(default_factory=Moments)
     """Service times of all."""
 
+    def merge(self, other: Part) -> None:
+        """Take all that the other one holds."""
+        self.total += other.total
+        self.errors += other.errors
+        self.latency.merge(other.latency)
+        self.service.merge(other.service)
+        self.good.merge(other.good)
+        self.every.merge(other.every)
+
 
 class Second(msgspec.Struct, kw_only=True):
     """One second of a workload: what ended in it, and how the generator did."""
@@ -48,6 +57,17 @@ class Second(msgspec.Struct, kw_only=True):
     """At the second's end."""
     cpu: float = 0.0
     """Processor seconds of the generator."""
+
+    def merge(self, other: Second) -> None:
+        """Take what another process or agent did in the same second; ``at`` stays."""
+        for name, part in other.parts.items():
+            self.parts.setdefault(name, Part()).merge(part)
+        self.intended += other.intended
+        self.started += other.started
+        self.missed += other.missed
+        self.lag.merge(other.lag)
+        self.in_flight += other.in_flight
+        self.cpu += other.cpu
 
 
 class Judgement(msgspec.Struct, kw_only=True):

@@ -1,0 +1,1 @@
+"""The load proof: task files, scenarios, load processes, agents and reports; everything of it that does I/O."""
