@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -90,3 +91,20 @@ def test_a_plan_for_some_tasks_tells_what_is_left_out(site: World) -> None:
     said = site.rackwright("deployment", "apply", "d", "--graph", "deploy", "--graph", "verify", "--yes")
     assert said.exit_code == 0
     assert reasons(site)[1] == "then: verify"
+
+
+def test_a_rehearsal_tells_all_that_is_to_come_in_order_and_moves_nothing(site: World) -> None:
+    shown = site.rackwright("deployment", "rehearse", "d", "-o", "json")
+    assert shown.exit_code == 0, shown.output
+    told = [(one["task"], one["scope"], one["would"]) for one in json.loads(shown.stdout)["items"]]
+    assert told[:3] == [("install", f"n{i}", "run") for i in range(3)]
+    assert [task for task, _, _ in told[3:]] == ["start"] * 3
+    rows = site.ask("GET", "/api/v1/deployments/d/tasks").json()["items"]
+    assert {row["state"] for row in rows} == {"todo", "blocked"}
+
+
+def test_a_rehearsal_comes_in_pages(site: World) -> None:
+    first = site.ask("GET", "/api/v1/deployments/d/rehearsal?limit=4").json()
+    rest = site.ask("GET", f"/api/v1/deployments/d/rehearsal?limit=4&cursor={first['next']}").json()
+    assert (len(first["items"]), len(rest["items"]), rest["next"]) == (4, 2, None)
+    assert site.ask("GET", "/api/v1/deployments/d/rehearsal?cursor=rubbish").status_code == 400
