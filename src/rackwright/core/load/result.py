@@ -30,6 +30,20 @@ class Part(msgspec.Struct, kw_only=True):
     """Service times of those that did not fail: most of Rally's criteria count these only."""
     every: Moments = msgspec.field(default_factory=Moments)
     """Service times of all."""
+    failed: Counts = msgspec.field(default_factory=Counts)
+    """Service times of those that failed; ``service`` holds them too."""
+
+    def add(self, latency: float, service: float, *, failed: bool = False) -> None:
+        """Take one that ended, with its seconds from the intended and from the real start."""
+        self.total += 1
+        self.latency.add(latency)
+        self.service.add(service)
+        self.every.add(service)
+        if failed:
+            self.errors += 1
+            self.failed.add(service)
+        else:
+            self.good.add(service)
 
     def merge(self, other: Part) -> None:
         """Take all that the other one holds."""
@@ -39,6 +53,7 @@ class Part(msgspec.Struct, kw_only=True):
         self.service.merge(other.service)
         self.good.merge(other.good)
         self.every.merge(other.every)
+        self.failed.merge(other.failed)
 
 
 class Second(msgspec.Struct, kw_only=True):
