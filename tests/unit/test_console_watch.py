@@ -11,7 +11,7 @@ BIOS = [
     b"iPXE initialising devices...ok\r\n",
     b"Configuring (net0 52:54:00:40:00:01)............ ok\r\nnet0: 10.77.0.11/255.255.255.0\r\n",
     b"http://10.77.0.1:8480/boot/abc/ipxe?mac=52:54:00:40:00:01... ok\r\n",
-    b"kernel... ok\r\n",
+    b"http://10.77.0.1:8480/assets/51349501a3d1ff83836437d2b365fd2d57f2feb8642d315e5181dec23d4c3275... ok\r\n",
 ]
 
 

@@ -12,7 +12,8 @@ MARKS: dict[str, re.Pattern[bytes]] = {
     "first stage": re.compile(rb"iPXE initialising devices"),
     "address": re.compile(rb"Configuring \(net\d [^)]*\)\.* ok|net\d: (?:\d+\.){3}\d+/"),
     "script": re.compile(rb"/ipxe\?\S*\.\.\. ok|Rackwright: "),
-    "kernel": re.compile(rb"\bkernel\.\.\. ok|Linux version \d|EFI stub:"),
+    "kernel": re.compile(rb"/assets/[0-9a-f]|SYSLINUX|systemd-boot|Linux version \d|EFI stub:"),
+    "init": re.compile(rb"rackwright: init at"),
     "login": re.compile(rb"\w login: "),
 }
 """What is looked for, in the order in which a boot tells it."""
