@@ -57,6 +57,8 @@ class Variant:
     """Folders of modules that are looked up by what the machine has."""
     more: tuple[str, ...] = ()
     """Further packages: firmware and the programs that look modules up."""
+    level: int = ramdisk.LEVEL
+    """Of zstd: the large ramdisk would take minutes at the highest."""
     optional: tuple[str, ...] = ()
     """Firmware that is taken where apt has it: Debian keeps it in the component non-free-firmware."""
 
@@ -82,6 +84,7 @@ VARIANTS = {
             "kernel/drivers/pps", "kernel/drivers/infiniband/core", "kernel/arch/x86/crypto", "kernel/drivers/mfd",
         ),
         ("firmware-linux-free", "kmod", "libkmod2", "libssl3"),
+        10,
         ("firmware-bnx2", "firmware-bnx2x", "firmware-qlogic", "firmware-realtek", "firmware-netronome"),
     ),
 }  # fmt: skip
@@ -143,7 +146,7 @@ def _make(wanted: Variant, files: list[Path], work: Path, tell: Callable[[str], 
     (made / "when").write_text(str(when))
     tell("packing the ramdisk")
     with (made / "ramdisk").open("wb") as file:
-        ramdisk.pack(root, file, when)
+        ramdisk.pack(root, file, when, wanted.level)
 
 
 def _programs(unpacked: Path, root: Path) -> None:

@@ -17,10 +17,10 @@ LEVEL = 19
 _TRAILER = "TRAILER!!!"
 
 
-def pack(folder: Path, into: BinaryIO, when: int = 0) -> None:
+def pack(folder: Path, into: BinaryIO, when: int = 0, level: int = LEVEL) -> None:
     """Write all that is below ``folder`` as one ramdisk, packed by zstd. ``when``: the time of every file, in seconds
-    since the epoch."""
-    parameters = zstandard.ZstdCompressionParameters.from_level(LEVEL, window_log=23, write_checksum=True)
+    since the epoch; ``level``: of zstd."""
+    parameters = zstandard.ZstdCompressionParameters.from_level(level, window_log=23, write_checksum=True)
     with zstandard.ZstdCompressor(compression_params=parameters).stream_writer(into, closefd=False) as packed:
         for number, path in enumerate(sorted(folder.rglob("*")), start=1):
             _member(packed, path, str(path.relative_to(folder)), number, when)
