@@ -20,7 +20,7 @@ from qemu.qmp import EventListener, QMPClient, QMPError
 
 from rackwright.core.errors import Permanent, Retryable
 from rackwright.sim import qemu
-from rackwright.sim.shape import Device, Shape
+from rackwright.sim.shape import Device, Firmware, Shape
 
 CONNECT_PATIENCE = 30.0
 """Seconds for QEMU to open its control socket."""
@@ -30,8 +30,11 @@ SETTLE = 2.0
 """Seconds in which resets belong together: SeaBIOS resets a machine once more when it was reset while it ran."""
 LOOK = 0.02
 
-DEFAULT_ORDER: tuple[Device, ...] = ("network", "disk")
-"""As machines are set up in racks: the network first, and the rack says "your disk" where that is meant."""
+DEVICES: tuple[Device, ...] = ("network", "disk")
+FIRST: dict[Firmware, Device] = {"bios": "network", "uefi": "disk"}
+"""What is tried first when nobody has chosen. BIOS asks the network, and the rack says "your disk" where that is meant.
+UEFI takes its disk as long as there is a system on it: for the network it has four entries (PXE and HTTP, each over IPv4
+and IPv6), and would try them all for minutes before it went on to the disk."""
 
 
 class Happening(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +55,7 @@ class Machine:
         self.shape, self.folder = shape, folder
         self.starts = 0
         self._tell = tell
-        self._always: Device = DEFAULT_ORDER[0]
+        self._always: Device = FIRST[shape.firmware]
         self._once: Device | None = None
         self._choices = 0
         """How often a device was chosen."""
@@ -197,7 +200,7 @@ class Machine:
 
     def _order(self) -> tuple[Device, ...]:
         first = self.next_device[0]
-        return (first, *(device for device in DEFAULT_ORDER if device != first))
+        return (first, *(device for device in DEVICES if device != first))
 
     async def _set_order(self, order: tuple[Device, ...]) -> None:
         """Change the order of a machine that is on; it counts from the next start."""

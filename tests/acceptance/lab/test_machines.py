@@ -54,7 +54,8 @@ def test_they_get_their_system_and_boot_it_from_their_own_disk(lab: RunningLab) 
         assert facts["observed.os"]["id"] == "debian"
         assert facts["observed.os"]["ssh_host_keys"]
         assert (lab.node(name)["word"], lab.node(name)["alive"]) == ("deployed", True)
-        assert lab.boots(name) == ["discovery", "install", "local"]
+    assert lab.boots(BIOS) == ["discovery", "install", "local"]
+    assert lab.boots(UEFI) == ["discovery", "install"], "UEFI goes to its disk by itself"
 
 
 def test_a_task_runs_on_them_by_agent_by_ssh_and_by_ansible(lab: RunningLab) -> None:
