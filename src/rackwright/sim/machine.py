@@ -32,9 +32,9 @@ LOOK = 0.02
 
 DEVICES: tuple[Device, ...] = ("network", "disk")
 FIRST: dict[Firmware, Device] = {"bios": "network", "uefi": "disk"}
-"""What is tried first when nobody has chosen. BIOS asks the network, and the rack says "your disk" where that is meant.
-UEFI takes its disk as long as there is a system on it: for the network it has four entries (PXE and HTTP, each over IPv4
-and IPv6), and would try them all for minutes before it went on to the disk."""
+"""What is tried first when nobody has chosen. BIOS asks the network, and the rack says "your disk" where that is
+meant. UEFI takes its disk as long as there is a system on it: for the network it has four entries (PXE and HTTP, each
+over IPv4 and IPv6), and would try them all for minutes before it went on to the disk."""
 
 
 class Happening(msgspec.Struct, frozen=True, kw_only=True):
