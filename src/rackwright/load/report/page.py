@@ -1,0 +1,67 @@
+"""A run as one HTML file that needs nothing else: no network, no script to see it, any browser, light or dark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from rackwright.core.load.result import RunResult, WorkloadResult
+from rackwright.core.load.summary import pairs, percentile
+from rackwright.core.load.timeline import QUANTILES
+from rackwright.load.report import words
+from rackwright.load.report.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
+from rackwright.load.report.heat import HeatMap
+from rackwright.load.report.view import view
+
+
+def page(runs: Sequence[RunResult], against: RunResult | None = None) -> Iterator[str]:
+    """The page of one or more runs, piece by piece; each run is compared with ``against`` where that is given.
+
+    All that a run says of itself is escaped: a page of a hostile service is as harmless as any other.
+    """
+    shown = [
+        (run, [view(workload, n, earlier) for n, (earlier, workload) in enumerate(_paired(against, run), first)])
+        for first, run in _numbered(runs)
+    ]
+    yield from _environment().get_template("page.html").generate(runs=shown, against=against)
+
+
+def _numbered(runs: Sequence[RunResult]) -> Iterator[tuple[int, RunResult]]:
+    """Each run with the number of its first workload on the page."""
+    first = 1
+    for run in runs:
+        yield first, run
+        first += len(run.workloads)
+
+
+def _paired(against: RunResult | None, run: RunResult) -> Iterator[tuple[WorkloadResult | None, WorkloadResult]]:
+    return pairs(against, run) if against else ((None, workload) for workload in run.workloads)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("rackwright.load.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        duration=words.duration,
+        number=words.number,
+        percent=words.percent,
+        size=words.size,
+        moment=words.moment,
+        action=words.action,
+        status=words.status,
+        change=words.change,
+        value=words.value,
+    )
+    environment.globals.update(
+        stretch=words.stretch,
+        quantile_names=[percentile(part) for part in QUANTILES],
+        box={"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM},
+    )
+    environment.tests["heat_map"] = lambda drawing: isinstance(drawing, HeatMap)
+    return environment
