@@ -1,0 +1,149 @@
+"""How long a machine takes from power-off to its inventory, and to the first boot of its system.
+
+One BIOS machine by IPMI and one UEFI machine by Redfish go the whole way in a lab: verbs, plan, DHCP by Kea, door,
+agent. The peer does the same in the same run with dnsmasq and one small HTTP server and nothing else: same machine,
+kernel, ramdisk, agent, image, and the same texts put onto the disk. What the peer needs is the price of emulation; what
+is above it is ours. It takes root and some minutes; the processor should have nothing else to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Interface
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from benchmarks.metal.bare import Job
+from rackwright.cli.image_source import of_folder
+from rackwright.commands import lab_ending, lab_images, lab_start, lab_timeline
+from rackwright.commands.demo_report import Report
+from rackwright.commands.lab_demo import WANTED, say
+from rackwright.commands.lab_site import BMCS, PROVISION, Ground, Lab, check_host
+from rackwright.core.errors import InvalidInput
+from rackwright.sim import wires
+from rackwright.sim.shape import Shape
+
+BEFORE = {("bios", "inventory"): 8.7, ("uefi", "inventory"): 16.2, ("bios", "first boot"): 41.6}
+"""Seconds that a bare experiment took on an idle host of two cores, with smaller ramdisks and images."""
+INVENTORY, FIRST_BOOT = "inventory", "first boot"
+WRITING = ("url", "sha256", "bytes", "compression", "raw_bytes", "raw_sha256", "root", "seed", "request")
+
+Seconds = dict[tuple[str, str], float]
+"""By firmware and what was reached."""
+
+
+def measured(images: Path, firmwares: list[str], *, install: bool) -> tuple[Seconds, dict[str, dict[str, Any]]]:
+    """The product's times, and the plans of installation by firmware."""
+    ground = Ground(Path(tempfile.mkdtemp(prefix="netboot-")))
+    report, times, plans = Report(quiet=True), Seconds(), dict[str, dict[str, Any]]()
+    system = lab_images.build(images, lab_images.DEBIAN) if install else None
+    try:
+        lab = lab_start.start(ground, WANTED | {"nodes": 2, "images": images})
+        client = lab_start.operator(ground)
+        if system is not None:
+            lab_images.bring(ground.site, system)
+        for machine in _chosen(lab, firmwares):
+            name, firmware = machine.name, machine.firmware
+            say(client, report, "commission", [name])
+            times[firmware, INVENTORY] = _since(ground, client, name, "registered: discovery", 0)
+            if system is None:
+                continue
+            client.patch(f"/nodes/{name}", {"facts": {"desired.os": {"image": lab_images.DEBIAN_NAME}}})
+            say(client, report, "deploy", [name])
+            times[firmware, FIRST_BOOT] = _since(ground, client, name, "phone home", 1)
+            plans[firmware] = client.get(f"/nodes/{name}")["facts"]["os.plan"]
+            # The next machine shall have the processor for itself.
+            say(client, report, "release", [name])
+    finally:
+        lab_ending.end(ground)
+    return times, plans
+
+
+def peer(images: Path, firmwares: list[str], plans: dict[str, dict[str, Any]]) -> Seconds:
+    """The peer's times for the same machines."""
+    times = Seconds()
+    for number, firmware in enumerate(("bios", "uefi"), start=1):
+        if firmware not in firmwares:
+            continue
+        shape = msgspec.convert({"number": number, "name": f"m{number}", "firmware": firmware, "bmc": "ipmi"}, Shape)
+        times[firmware, INVENTORY] = _bare(shape, images, None)[INVENTORY]
+        if firmware in plans:
+            times[firmware, FIRST_BOOT] = _bare(shape, images, plans[firmware])[FIRST_BOOT]
+    return times
+
+
+def _chosen(lab: Lab, firmwares: list[str]) -> Iterator[Shape]:
+    return (one.shape for one in lab.machines if one.shape.firmware in firmwares)
+
+
+def _since(ground: Ground, client: Any, name: str, what: str, journey: int) -> float:
+    """Seconds from the power-on with this number until that happened."""
+    told = [one for one in lab_timeline.moments(ground, client) if one.machine == name]
+    on = [one.at for one in told if one.what == "on"][journey]
+    return round(next(one.at for one in told if one.what == what and one.at > on) - on, 1)
+
+
+def _bare(shape: Shape, images: Path, plan: dict[str, Any] | None) -> dict[str, float]:
+    discovery, files = of_folder(images / "discovery")
+    named = {file.part: files[file.sha256] for file in discovery.files}
+    served = {"kernel": str(named["kernel"]), "ramdisk": str(named["ramdisk"])}
+    writing = None
+    if plan is not None:
+        writing = {key: plan[key] for key in WRITING} | {"disk": plan["where"], "grow": True}
+        disk, _ = of_folder(images / "debian")
+        served[plan["url"].lstrip("/")] = str(images / "debian" / disk.files[0].name)
+    with _wired(shape) as namespace, tempfile.TemporaryDirectory(prefix="bare-") as folder:
+        job = Job(shape=shape, folder=folder, files=served, arguments=discovery.arguments, writing=writing)
+        words = [sys.executable, "-m", "benchmarks.metal.bare", msgspec.json.encode(job).decode()]
+        done = subprocess.run(wires.inside(namespace, words), check=True, stdout=subprocess.PIPE)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+@contextmanager
+def _wired(shape: Shape) -> Iterator[str]:
+    namespace = f"rackwright-bare-{os.getpid()}"
+    wires.lay(namespace, IPv4Interface(f"{PROVISION[1]}/24"), IPv4Interface(f"{BMCS[1]}/24"), [shape.tap()])
+    try:
+        yield namespace
+    finally:
+        wires.tear(namespace)
+
+
+def show(ours: Seconds, theirs: Seconds) -> None:
+    """Print a table."""
+    print(f"{'firmware':10}{'until':12}{'rackwright':>12}{'peer':>8}{'ratio':>7}{'idle before':>13}")
+    for key, seconds in ours.items():
+        other, before = theirs.get(key), BEFORE.get(key)
+        ratio = f"{seconds / other:.2f}" if other else "-"
+        print(f"{key[0]:10}{key[1]:12}{seconds:12.1f}{other or 0:8.1f}{ratio:>7}{before or '-':>13}")
+    print("seconds since power-on; load average at the end:", os.getloadavg()[0])
+
+
+def main() -> None:
+    """Measure and print."""
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("--small", action="store_true", help="inventory of the BIOS machine only")
+    words.add_argument("--images", type=Path, default=Path(__file__).resolve().parents[1] / ".cache" / "lab-images")
+    asked = words.parse_args()
+    try:
+        check_host()
+    except InvalidInput as error:
+        print(f"left out: {error}")
+        return
+    firmwares = ["bios"] if asked.small else ["bios", "uefi"]
+    ours, plans = measured(asked.images, firmwares, install=not asked.small)
+    show(ours, peer(asked.images, firmwares, plans))
+
+
+if __name__ == "__main__":
+    main()
