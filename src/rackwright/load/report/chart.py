@@ -12,8 +12,8 @@ from rackwright.load.report import words
 
 Unit = Literal["seconds", "per second", "count", "cores"]
 
-WIDTH, HEIGHT = 900, 220
-LEFT, RIGHT, TOP, BOTTOM = 64, 8, 8, 24
+WIDTH, HEIGHT = 640, 200
+LEFT, RIGHT, TOP, BOTTOM = 56, 8, 8, 24
 """Room around the drawing, in the units of its view box."""
 _NICE = (1, 2, 5)
 _TIMES = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
@@ -77,8 +77,8 @@ class Axis:
         return LEFT + (WIDTH - LEFT - RIGHT) * min(max(time / self.length, 0.0), 1.0)
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Places and words of its labels: 6 to 10 of them."""
-        step = next((size for size in _TIMES if self.length / size <= 10), self.length / 10)
+        """Places and words of its labels: at most 9 of them."""
+        step = next((size for size in _TIMES if self.length / size <= 8), self.length / 8)
         count = math.floor(self.length / step + 1e-9)
         return [(round(self.place(n * step), 1), words.duration(n * step)) for n in range(count + 1)]
 
@@ -118,6 +118,8 @@ def chart(title: str, axis: Axis, lines: Sequence[Line], unit: Unit, *, log: boo
         "unit": unit,
         "left": LEFT,
         "right": WIDTH - RIGHT,
+        "top": TOP,
+        "bottom": HEIGHT - BOTTOM,
         "width": WIDTH,
         "length": axis.length,
         "lines": [
@@ -154,7 +156,8 @@ def _round_up(value: float) -> float:
 
 def _ticks(scale: Scale) -> list[float]:
     if not scale.log:
-        return [scale.high * part / 4 for part in range(5)]
+        steps = 5 if f"{scale.high:e}".startswith("5") else 4
+        return [scale.high * part / steps for part in range(steps + 1)]
     first, last = math.floor(math.log10(scale.low)), math.ceil(math.log10(scale.high))
     factors = _NICE if last - first <= 2 else (1,)
     ticks = [factor * 10.0**power for power in range(first, last + 1) for factor in factors]

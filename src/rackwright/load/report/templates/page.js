@@ -38,7 +38,7 @@
     drawing.addEventListener("pointermove", (event) => {
       const box = drawing.getBoundingClientRect(), part = (event.clientX - box.left) / box.width;
       const x = Math.min(Math.max(part * values.width, values.left), values.right);
-      pointer.setAttribute("d", `M${x} 8V196`);
+      pointer.setAttribute("d", `M${x} ${values.top}V${values.bottom}`);
       read(figure, values, part);
     });
     drawing.addEventListener("pointerleave", () => {

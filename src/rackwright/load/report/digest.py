@@ -1,0 +1,61 @@
+"""A run as JSON for programs: its verdicts, its table and its timeline, with quantiles by name. Times are seconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from rackwright.core.load.result import RunResult, WorkloadResult
+from rackwright.core.load.summary import percentile, rows, seconds_of
+from rackwright.core.load.timeline import QUANTILES, Point, row_start, timeline
+
+_LEFT_OUT = {"seconds", "whole", "workloads"}
+"""Counts of every second, which only this program can read: the format ``counts`` has them."""
+
+
+def digest(run: RunResult) -> dict[str, Any]:
+    """The run as plain values."""
+    return {**_fields(run), "success": run.success, "workloads": [_workload(each) for each in run.workloads]}
+
+
+def _fields(of: RunResult | WorkloadResult) -> dict[str, Any]:
+    names = [name for name in of.__struct_fields__ if name not in _LEFT_OUT]
+    plain: dict[str, Any] = msgspec.to_builtins({name: getattr(of, name) for name in names})
+    return plain
+
+
+def _workload(workload: WorkloadResult) -> dict[str, Any]:
+    table = [
+        {
+            **msgspec.to_builtins(row),
+            "error_percent": row.error_percent,
+            "quantiles": _named(row.quantiles if row.total else ()),
+        }
+        for row in rows(workload)
+    ]
+    points = timeline(workload.seconds, seconds_of(workload))
+    return {
+        **_fields(workload),
+        "success": workload.success,
+        "table": table,
+        "timeline": [_point(point) for point in points],
+    }
+
+
+def _point(point: Point) -> dict[str, Any]:
+    return {
+        **msgspec.to_builtins(point),
+        "latency": _named(point.latency),
+        "service": _named(point.service),
+        "heat": [[row_start(row), row_start(row + 1), count] for row, count in sorted(point.heat.items())],
+        "actions": {
+            name: {"done": pace.done, "errors": pace.errors, "service": _named(pace.quantiles)}
+            for name, pace in point.actions.items()
+        },
+    }
+
+
+def _named(quantiles: tuple[float, ...]) -> dict[str, float]:
+    """Quantiles by name; none of nothing."""
+    return {percentile(part): value for part, value in zip(QUANTILES, quantiles, strict=False)}

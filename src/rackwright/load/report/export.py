@@ -1,0 +1,22 @@
+"""A run in the format of another program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from rackwright.core.load.result import RunResult
+from rackwright.load.report.digest import digest
+from rackwright.load.report.junit import junit
+from rackwright.load.report.prometheus import prometheus
+from rackwright.load.report.spreadsheet import spreadsheet
+
+FORMATS: dict[str, Callable[[RunResult], Iterable[str]]] = {
+    "json": lambda run: (msgspec.json.format(msgspec.json.encode(digest(run)), indent=2).decode(), "\n"),
+    "counts": lambda run: (msgspec.json.encode(run).decode(), "\n"),
+    "junit": lambda run: (junit(run),),
+    "csv": spreadsheet,
+    "prometheus": prometheus,
+}
+"""Each by its name, as text in pieces. ``counts`` is all that is known; it can be read back and merged."""
