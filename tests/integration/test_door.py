@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from rackwright.core.bootenv import Bootenv, Kind
 from rackwright.core.machine_messages import PhoneHome
 from rackwright.core.served import Delta, ServedNode
 from tests.integration.door_world import MACS, Agent, FakeRegion, World, world
@@ -253,3 +254,16 @@ async def test_a_boot_loader_is_given_by_its_name_and_nothing_else_is(here: Worl
     assert (await here.http.get("/assets/ipxe/snponly.efi")).content == b"MZ"
     for name in ("other.efi", "..%2Freplica%2Fnode.key", ".hidden"):
         assert (await here.http.get(f"/assets/ipxe/{name}")).status_code == 404
+
+
+async def test_firmware_that_boots_over_http_goes_on_to_its_disk_where_that_is_meant(
+    here: World, tmp_path: Path
+) -> None:
+    (tmp_path / "loaders").mkdir()
+    (tmp_path / "loaders" / "ipxe.efi").write_bytes(b"MZ")
+    expected: dict[Kind, int] = {"discovery": 200, "local": 404, "install": 200}
+    for kind, status in expected.items():
+        node = ServedNode(id=1, name="n1", macs=(MACS[1],), address="127.0.0.1", bootenv=Bootenv(kind=kind))
+        before = here.replica.generation
+        await here.replica.apply(Delta(after=before, generation=before + 1, nodes=(node,)))
+        assert (await here.http.get("/assets/ipxe/ipxe.efi")).status_code == status

@@ -32,6 +32,7 @@ INSERT OR IGNORE INTO state VALUES (1, -1, -1, NULL);
 CREATE TABLE IF NOT EXISTS node (id INTEGER PRIMARY KEY, name TEXT NOT NULL, token TEXT NOT NULL, document BLOB);
 CREATE INDEX IF NOT EXISTS node_name ON node (name);
 CREATE INDEX IF NOT EXISTS node_token ON node (token);
+CREATE INDEX IF NOT EXISTS node_address ON node (json_extract(CAST(document AS TEXT), '$.address'));
 CREATE TABLE IF NOT EXISTS mac (mac TEXT NOT NULL, node INTEGER NOT NULL, PRIMARY KEY (mac, node)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS mac_of ON mac (node);
 CREATE TABLE IF NOT EXISTS installed (node INTEGER PRIMARY KEY, request TEXT NOT NULL);
@@ -93,6 +94,12 @@ class Replica:
         return self._one(
             "SELECT document FROM node JOIN mac ON mac.node = node.id WHERE mac.mac = ? ORDER BY node.id LIMIT 1",
             spelled,
+        )
+
+    def node_by_address(self, address: str) -> ServedNode | None:
+        """The node whose static address this is."""
+        return self._one(
+            "SELECT document FROM node WHERE json_extract(CAST(document AS TEXT), '$.address') = ? LIMIT 1", address
         )
 
     def node_by_token(self, token: str) -> ServedNode | None:

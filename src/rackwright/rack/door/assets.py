@@ -39,12 +39,21 @@ async def image_file(request: Request) -> Response:
 
 
 async def loader(request: Request) -> Response:
-    """A file of iPXE itself, for firmware that boots over HTTP."""
+    """A file of iPXE itself, for firmware that boots over HTTP. A machine that is to boot its own disk gets none: its
+    firmware then goes on to the next entry, which is the disk. Once started, iPXE could not go back to it."""
+    _refuse_those_at_home(request)
     folder, name = inside(request).loaders, request.path_params["name"]
     path = os.path.join(folder, name)
     if not _LOADER.fullmatch(name) or not await asyncio.to_thread(os.path.isfile, path):
         raise NotFound(f"there is no boot loader {name!r}", where=folder, mend="install the package `ipxe` on the rack")
     return LargeFile(path, media_type="application/octet-stream")
+
+
+def _refuse_those_at_home(request: Request) -> None:
+    replica, source = inside(request).replica, request.client.host if request.client else ""
+    node = replica.node_by_address(source)
+    if node is not None and replica.effective_bootenv(node).kind == "local":
+        raise NotFound(f"{node.name} boots its own disk, not from the network", where=source)
 
 
 routes = [Route("/assets/ipxe/{name}", loader), Route("/assets/{sha256}", image_file)]
