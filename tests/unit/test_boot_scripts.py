@@ -21,13 +21,14 @@ from rackwright.rack.door.boot_choice import (
 from rackwright.rack.door.scripts import Kernel, argument_words, kernel_script, trouble_script
 
 DOOR = "http://10.77.0.1:8480"
-KERNEL, RAMDISK = "a" * 64, "b" * 64
+KERNEL, RAMDISK, RESCUE = "a" * 64, "b" * 64, "c" * 64
 
 
 def image(**changed: Any) -> Manifest:
     files = (
         ImageFile(name="vmlinuz", part="kernel", bytes=1, sha256=KERNEL),
         ImageFile(name="initrd", part="ramdisk", bytes=1, sha256=RAMDISK),
+        ImageFile(name="more", part="rescue", bytes=1, sha256=RESCUE),
     )
     said = {"name": "discovery", "version": "1", "kind": "discovery", "files": files, "arguments": "console=ttyS0"}
     return Manifest(**(said | changed))
@@ -53,6 +54,13 @@ def test_a_machine_that_is_to_be_discovered_gets_kernel_ramdisk_and_its_token() 
         f"chain --replace --autofree {DOOR}/boot/tok/ipxe?mac=${{netX/mac}}&serial=${{serial:uristring}}&uuid=${{uuid}}"
         "&firmware=${platform} || goto failed\n"
     )
+
+
+def test_a_machine_in_rescue_gets_what_discovery_has_and_a_ramdisk_more() -> None:
+    lines = node_script(node(kind="rescue", request="q1"), image(), DOOR, "tok").splitlines()
+    assert f"initrd --name ramdisk {DOOR}/assets/{RAMDISK} || goto failed" in lines
+    assert f"initrd --name rescue {DOOR}/assets/{RESCUE} || goto failed" in lines
+    assert " initrd=ramdisk initrd=rescue " in next(line for line in lines if line.startswith("kernel "))
 
 
 def test_a_machine_with_a_system_boots_its_disk_by_bios_and_by_uefi() -> None:

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import msgspec
 
 ImageKind = Literal["discovery", "disk", "installer", "memory"]
-Part = Literal["kernel", "ramdisk", "disk", "other"]
+Part = Literal["kernel", "ramdisk", "rescue", "disk", "other"]
+"""``rescue`` is a second ramdisk, unpacked over the first in the rescue system only."""
 Compression = Literal["none", "gzip", "zstd"]
 
 

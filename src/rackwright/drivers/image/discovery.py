@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,14 +105,18 @@ def build(variant: str, output: Path, cache: Path, tell: Callable[[str], None] =
             _make(wanted, files, Path(work), tell)
             (Path(work) / "made").rename(made)
     output.mkdir(parents=True, exist_ok=True)
-    for name in ("kernel", "ramdisk"):
+    for name in ("kernel", "ramdisk", "rescue"):
         shutil.copyfile(made / name, output / name)
     version = next(package.version for package in found if package.name == kernel)
     return Manifest(
         name="discovery",
         version=f"{version}+{rackwright.__version__}.{variant}",
         kind="discovery",
-        files=(described(output / "kernel", "kernel"), described(output / "ramdisk", "ramdisk", "zstd")),
+        files=(
+            described(output / "kernel", "kernel"),
+            described(output / "ramdisk", "ramdisk", "zstd"),
+            described(output / "rescue", "rescue", "zstd"),
+        ),
         arguments=ARGUMENTS,
         properties={"variant": variant, "kernel": kernel.removeprefix("linux-image-"), "agent": rackwright.__version__},
         made_at=float(int((made / "when").read_text())),
@@ -133,7 +137,7 @@ def _recipe() -> str:
 
 
 def _make(wanted: Variant, files: list[Path], work: Path, tell: Callable[[str], None]) -> None:
-    unpacked, root, made = work / "packages", work / "root", work / "made"
+    unpacked, root, rescue, made = work / "packages", work / "root", work / "rescue", work / "made"
     packages.unpack(files, unpacked)
     made.mkdir()
     (kernel,) = (unpacked / "boot").glob("vmlinuz-*")
@@ -141,12 +145,14 @@ def _make(wanted: Variant, files: list[Path], work: Path, tell: Callable[[str], 
     _programs(unpacked, root)
     small_python.build(unpacked, root, PRODUCT, AGENT_MODULES)
     _modules(wanted, unpacked, root)
-    _libraries(unpacked, root)
+    _libraries(unpacked, root, ("bin/busybox", "usr/bin/python3", "usr/bin/zstd"))
+    _rescue(unpacked, root, rescue)
     when = int(kernel.stat().st_mtime)
     (made / "when").write_text(str(when))
     tell("packing the ramdisk")
-    with (made / "ramdisk").open("wb") as file:
-        ramdisk.pack(root, file, when, wanted.level)
+    for name, folder in (("ramdisk", root), ("rescue", rescue)):
+        with (made / name).open("wb") as file:
+            ramdisk.pack(folder, file, when, wanted.level)
 
 
 def _programs(unpacked: Path, root: Path) -> None:
@@ -158,8 +164,7 @@ def _programs(unpacked: Path, root: Path) -> None:
         if applet != "busybox":
             (root / "bin" / applet).symlink_to("busybox")
     _placed(unpacked / "usr/bin/zstd", root / "usr/bin/zstd")
-    _placed(unpacked / "usr/sbin/dropbear", root / "usr/sbin/dropbear")
-    for text, place in (("init.sh", "init"), ("udhcpc.sh", "etc/udhcpc"), ("rescue.sh", "bin/rescue")):
+    for text, place in (("init.sh", "init"), ("udhcpc.sh", "etc/udhcpc")):
         _placed(HERE / text, root / place)
     (root / "etc/passwd").write_text("root:*:0:0:root:/root:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\n")
@@ -184,13 +189,22 @@ def _modules(wanted: Variant, unpacked: Path, root: Path) -> None:
             shutil.copytree(unpacked / "lib/firmware", root / "lib/firmware")
 
 
-def _libraries(unpacked: Path, root: Path) -> None:
-    """The libraries that the programs name, and those that these name in turn."""
-    (root / "lib64").mkdir(exist_ok=True)
-    _placed(unpacked / "lib64/ld-linux-x86-64.so.2", root / "lib64/ld-linux-x86-64.so.2")
-    programs = [root / place for place in ("bin/busybox", "usr/bin/python3", "usr/bin/zstd", "usr/sbin/dropbear")]
-    waiting = [name for program in programs for name in needed(program.read_bytes())]
-    done: set[str] = set()
+def _rescue(unpacked: Path, root: Path, rescue: Path) -> None:
+    """What the rescue system has besides: an SSH server. It comes in a ramdisk of its own, so that discovery stays
+    small."""
+    _placed(unpacked / "usr/sbin/dropbear", rescue / "usr/sbin/dropbear")
+    _placed(HERE / "rescue.sh", rescue / "bin/rescue")
+    there = {file.name for file in (root / "lib/x86_64-linux-gnu").iterdir()}
+    _libraries(unpacked, rescue, ("usr/sbin/dropbear",), there)
+
+
+def _libraries(unpacked: Path, root: Path, programs: Iterable[str], there: Collection[str] = ()) -> None:
+    """The libraries that the programs name, and those that these name in turn, unless they are there already."""
+    if not there:
+        (root / "lib64").mkdir(exist_ok=True)
+        _placed(unpacked / "lib64/ld-linux-x86-64.so.2", root / "lib64/ld-linux-x86-64.so.2")
+    waiting = [name for program in programs for name in needed((root / program).read_bytes())]
+    done: set[str] = set(there)
     while waiting:
         name = waiting.pop()
         if name in done or name.startswith("ld-linux"):

@@ -65,7 +65,8 @@ def node_script(node: ServedNode, image: Manifest | None, door: str, token: str)
     title = f"{node.name} boots {image.name} {image.version} ({bootenv.method or bootenv.kind})"
     given = argument_words(substituted(bootenv.arguments, door, token, bootenv.request), f"{node.name} os.plan")
     tokened = (f"rackwright.token={token}", f"rackwright.request={bootenv.request}")
-    return kernel_script(title, again, _kernel(image, door, (*given, *_ours(door, system_of(bootenv)), *tokened)))
+    arguments = (*given, *_ours(door, system_of(bootenv)), *tokened)
+    return kernel_script(title, again, _kernel(image, door, arguments, rescue=bootenv.kind == "rescue"))
 
 
 def stranger_script(who: str, image: Manifest, door: str) -> str:
@@ -78,13 +79,14 @@ def _ours(door: str, system: System) -> tuple[str, ...]:
     return (f"rackwright.door={door}", f"rackwright.system={system}")
 
 
-def _kernel(image: Manifest, door: str, arguments: tuple[str, ...]) -> Kernel:
-    kernel, ramdisk = image.file("kernel"), image.file("ramdisk")
+def _kernel(image: Manifest, door: str, arguments: tuple[str, ...], *, rescue: bool = False) -> Kernel:
+    parts = ("ramdisk", "rescue") if rescue else ("ramdisk",)
+    kernel = image.file("kernel")
     if kernel is None:
         what = f"image {image.name} {image.version} has no kernel and cannot be booted over the network"
         raise InvalidInput(what, where="images", mend="name a discovery, installer or memory image")
     return Kernel(
         url=f"{door}/assets/{kernel.sha256}",
-        ramdisk=f"{door}/assets/{ramdisk.sha256}" if ramdisk else "",
+        ramdisks=tuple((file.part, f"{door}/assets/{file.sha256}") for file in image.files if file.part in parts),
         arguments=(*argument_words(image.arguments, f"image {image.name}"), *arguments),
     )

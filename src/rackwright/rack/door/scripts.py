@@ -23,20 +23,21 @@ IDENTITY = "mac=${netX/mac}&serial=${serial:uristring}&uuid=${uuid}&firmware=${p
 
 
 class Kernel(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be started: the URLs of a kernel and of its ramdisk (empty: none), and the kernel's arguments."""
+    """What is to be started: the URL of a kernel, those of its ramdisks by name, and the kernel's arguments."""
 
     url: str
-    ramdisk: str = ""
+    ramdisks: tuple[tuple[str, str], ...] = ()
+    """Unpacked in this order, each over those before."""
     arguments: tuple[str, ...] = ()
 
 
 def kernel_script(title: str, again: str, kernel: Kernel) -> str:
-    """Start a kernel. The ramdisk is also named among the arguments, for a kernel that UEFI starts looks there."""
-    name = ("initrd=ramdisk",) if kernel.ramdisk else ()
-    words = " ".join((*name, "BOOTIF=01-${netX/mac:hexhyp}", *kernel.arguments))
+    """Start a kernel. Ramdisks are also named among the arguments, for a kernel that UEFI starts looks there."""
+    words = " ".join(
+        (*(f"initrd={name}" for name, _ in kernel.ramdisks), "BOOTIF=01-${netX/mac:hexhyp}", *kernel.arguments)
+    )
     steps = [f"kernel --name kernel {kernel.url} {words} || goto failed"]
-    if kernel.ramdisk:
-        steps.append(f"initrd --name ramdisk {kernel.ramdisk} || goto failed")
+    steps += [f"initrd --name {name} {url} || goto failed" for name, url in kernel.ramdisks]
     return _script(title, [*steps, "boot || goto failed"], again)
 
 
