@@ -1,0 +1,358 @@
+"""One load process's share of a schedule, carried out on one loop.
+
+An iteration costs a row in a list and no more; every ``TICK`` the rows become counts. Starts of an open schedule are
+kept whatever the target does: latency counts from the intended start, also when a start had to wait for room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import math
+import resource
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from rackwright.core.load.result import Second
+from rackwright.core.load.schedule import Closed, Open
+from rackwright.core.load.sla.proof import Bounds
+from rackwright.load.alarm import Alarm
+from rackwright.load.chunks import Writer
+from rackwright.load.scenario import BlockingScenario, Scenario, Surroundings, clock
+from rackwright.load.tally import Fault, Row, Tally
+from rackwright.load.words import Ended, Report, Started, Told, Work
+
+TICK = 0.05
+"""Seconds between looks at what was done."""
+BREATH = 0.01
+"""Seconds after which a start lets the loop do something else."""
+IN_FLIGHT = 10_000
+"""Most iterations at once of one process, if the schedule sets no bound."""
+THREADS = 256
+"""Most threads for scenarios that block."""
+GRACE = 600.0
+"""Seconds that the last iterations have to end, if the schedule sets no timeout; then they are cancelled."""
+PATIENCE = 5.0
+"""Seconds that cancelled iterations have to end."""
+
+
+class Generator:
+    """Runs a scenario as ``work`` says and tells of it through ``tell``; ``stop`` ends it early."""
+
+    def __init__(
+        self,
+        work: Work,
+        scenario: type[Scenario],
+        surroundings: Surroundings,
+        tell: Callable[[Told], None],
+        zero: float,
+        rows: Writer | None = None,
+    ) -> None:
+        self._work = work
+        self._zero = zero
+        self._kind = scenario
+        self._surroundings = surroundings
+        self._tell = tell
+        self._writer = rows
+        blocking = issubclass(scenario, BlockingScenario) or not inspect.iscoroutinefunction(scenario.run)
+        self._room = _bound(work, blocking)
+        self._threads = ThreadPoolExecutor(self._room, thread_name_prefix="iteration") if blocking else None
+        self._tally = Tally(work.schedule.max_lag if isinstance(work.schedule, Open) else math.inf)
+        self._rows: list[Row] = []
+        self._starts: list[tuple[float, float]] = []
+        self._tasks: dict[asyncio.Task[None], float] = {}
+        self._overdue: set[asyncio.Task[None]] = set()
+        self._freed: asyncio.Future[None] | None = None
+        self._pacing: asyncio.Task[None] | None = None
+        self._plan = _Plan(work)
+        self._counts = _Sums()
+        self._stopped = False
+        self._breath = 0.0
+
+    async def run(self) -> None:
+        """Carry the share out; returns when its last iteration has ended, or would not end."""
+        looking = asyncio.create_task(self._look())
+        closed = isinstance(self._work.schedule, Closed)
+        self._pacing = asyncio.create_task(self._run_closed() if closed else self._run_open())
+        try:
+            await self._pacing
+        except asyncio.CancelledError:
+            if not self._stopped:
+                raise
+        await self._drain()
+        looking.cancel()
+        self._finish()
+
+    def stop(self, *, cancel: bool = False) -> None:
+        """Start no more; ``cancel``: and end what runs. Running iterations are waited for otherwise."""
+        if not self._stopped:
+            self._stopped = True
+            if self._pacing is not None and isinstance(self._work.schedule, Open):
+                self._pacing.cancel()
+        if cancel:
+            for task in self._tasks:
+                task.cancel()
+
+    def _now(self) -> float:
+        return clock() - self._zero
+
+    async def _run_closed(self) -> None:
+        schedule = self._work.schedule
+        assert isinstance(schedule, Closed)
+        numbers = schedule.numbers(self._work.share)
+        await asyncio.sleep(max(0.0, -self._now()))
+        for _ in range(schedule.slots(self._work.share)):
+            self._begin(self._slot(numbers, schedule.length))
+        while self._tasks and not self._stopped:
+            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _slot(self, numbers: Iterator[int], end: float) -> None:
+        first = True
+        for number in numbers:
+            now = self._now()
+            if self._stopped or (now >= end and not first):
+                return
+            first = False
+            await self._iterate(number, now)
+            if self._rows and self._rows[-1].ended - self._breath > BREATH:
+                await self._breathe()
+
+    async def _run_open(self) -> None:
+        schedule = self._work.schedule
+        assert isinstance(schedule, Open)
+        alarm = Alarm()
+        try:
+            for number, at in schedule.starts(self._work.share):
+                now = self._now()
+                if at > now:
+                    await alarm.until(at + self._zero)
+                    self._breath = at
+                elif now - self._breath > BREATH:
+                    await self._breathe()
+                while len(self._tasks) >= self._room:
+                    await self._wait_for_room()
+                self._begin(self._iterate(number, at))
+        finally:
+            alarm.close()
+
+    async def _wait_for_room(self) -> None:
+        self._freed = asyncio.get_running_loop().create_future()
+        await self._freed
+
+    async def _breathe(self) -> None:
+        await asyncio.sleep(0)
+        self._breath = self._now()
+
+    def _begin(self, doing: Any) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(doing)
+        self._tasks[task] = self._now()
+        task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
+        if self._freed is not None and not self._freed.done():
+            self._freed.set_result(None)
+        if not task.cancelled():
+            task.exception()
+
+    async def _iterate(self, number: int, intended: float) -> None:
+        work = self._work
+        started = clock() - self._zero
+        self._starts.append((intended, started))
+        if work.watch and work.watch.holds(number):
+            self._tell(Started(number, started))
+        if work.schedule.timeout:
+            self._mark(started)
+        scenario: Scenario | None = None
+        fault = None
+        try:
+            scenario = self._kind(number, self._surroundings)
+            if self._threads is None:
+                await scenario.run(**work.args)
+            else:
+                await self._in_thread(scenario)
+        except asyncio.CancelledError:
+            fault = self._timed_out()
+        except (Exception, SystemExit) as error:
+            fault = describe(error)
+        ended = clock() - self._zero
+        actions = scenario.actions if scenario is not None else []
+        output = scenario.output if scenario is not None else None
+        self._rows.append(Row(number, intended, started, ended, fault, actions, output))
+
+    async def _in_thread(self, scenario: Scenario) -> None:
+        run = functools.partial(scenario.run, **self._work.args)
+        await asyncio.get_running_loop().run_in_executor(self._threads, run)
+
+    def _mark(self, started: float) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks[task] = started
+
+    def _timed_out(self) -> Fault:
+        task = asyncio.current_task()
+        assert task is not None
+        if task not in self._overdue:
+            raise asyncio.CancelledError
+        self._overdue.discard(task)
+        task.uncancel()
+        return Fault("TimeoutError", f"not done after {self._work.schedule.timeout:g} s")
+
+    async def _look(self) -> None:
+        told = self._now()
+        while True:
+            await asyncio.sleep(TICK)
+            now = self._now()
+            self._cancel_overdue(now)
+            self._count(now)
+            proven = self._counts.proof(self._work.bounds)
+            if proven or now - told >= self._work.interval:
+                self._report(now, proven)
+                told = now
+
+    def _cancel_overdue(self, now: float) -> None:
+        timeout = self._work.schedule.timeout
+        if not timeout:
+            return
+        for task, since in self._tasks.items():
+            if now - since > timeout and task not in self._overdue:
+                self._overdue.add(task)
+                task.cancel()
+
+    def _count(self, now: float) -> None:
+        rows, self._rows = self._rows, []
+        starts, self._starts = self._starts, []
+        self._tally.add_starts(starts)
+        self._tally.add_rows(rows)
+        if isinstance(self._work.schedule, Closed):
+            for _, started in starts:
+                self._tally.add_intended(started)
+        else:
+            self._counts.intended += self._plan.count(now, self._tally)
+        self._counts.take(rows, starts, self._tally.late)
+        self._counts.spend(self._tally.second(now))
+        if int(now) > self._counts.second:
+            # A second's reports add up: what is true of its end alone is told once.
+            self._tally.second(self._counts.second).in_flight = len(self._tasks)
+            self._counts.second = int(now)
+        if self._writer is not None:
+            self._writer.add(rows)
+
+    def _report(self, now: float, proven: str = "") -> None:
+        seconds, samples = self._tally.take()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        self._tell(
+            Report(
+                upto=now, seconds=seconds, samples=samples, iterations=self._counts.ended, peak_rss=peak, proven=proven
+            )
+        )
+
+    async def _drain(self) -> None:
+        """Wait for what runs. After ``GRACE`` it is cancelled, and what was cancelled has ``PATIENCE`` to end."""
+        begun, cancelled = clock(), math.inf
+        while self._tasks and clock() - cancelled < PATIENCE:
+            await asyncio.wait(self._tasks, timeout=TICK)
+            if cancelled < math.inf:
+                continue
+            if not self._work.schedule.timeout and clock() - begun > GRACE:
+                self.stop(cancel=True)
+            if any(task.cancelling() for task in self._tasks):
+                cancelled = clock()
+
+    def _finish(self) -> None:
+        now = self._now()
+        self._count(now)
+        never = max(0, self._counts.intended - self._counts.started) if isinstance(self._work.schedule, Open) else 0
+        if never:
+            self._tally.second(now).missed += never
+        self._report(now, self._counts.proof(self._work.bounds))
+        if self._writer is not None:
+            self._writer.close()
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+        dropped = self._writer.dropped if self._writer is not None else 0
+        self._tell(Ended(never_started=never, left=len(self._tasks), dropped_rows=dropped))
+
+
+class _Plan:
+    """Counts the starts that an open schedule has, apart from whether they take place."""
+
+    def __init__(self, work: Work) -> None:
+        schedule = work.schedule
+        self._starts = schedule.starts(work.share) if isinstance(schedule, Open) else iter(())
+        self._next = next(self._starts, None)
+
+    def count(self, upto: float, tally: Tally) -> int:
+        """Count those that lie before a moment and were not counted yet; how many they are."""
+        counted = 0
+        while self._next is not None and self._next[1] <= upto:
+            tally.add_intended(self._next[1])
+            counted += 1
+            self._next = next(self._starts, None)
+        return counted
+
+
+class _Sums:
+    """What the whole share has come to."""
+
+    def __init__(self) -> None:
+        self.intended = 0
+        self.started = 0
+        self.ended = 0
+        self.second = 0
+        self._errors = 0
+        self._missed = 0
+        self._longest = 0.0
+        self._actions: dict[str, float] = {}
+        self._cpu = time.process_time()
+
+    def take(self, rows: list[Row], starts: list[tuple[float, float]], late: float) -> None:
+        """Add what was done; a start with a lag of more than ``late`` is a missed one."""
+        self.started += len(starts)
+        self._missed += sum(started - intended > late for intended, started in starts)
+        self.ended += len(rows)
+        for row in rows:
+            self._longest = max(self._longest, row.ended - row.started)
+            if row.fault is not None:
+                self._errors += 1
+            for action in row.actions:
+                spent = action.ended - action.started
+                self._actions[action.path] = max(spent, self._actions.get(action.path, 0.0))
+
+    def spend(self, second: Second) -> None:
+        """Add the processor's time since the last look to a second."""
+        cpu = time.process_time()
+        second.cpu += cpu - self._cpu
+        self._cpu = cpu
+
+    def proof(self, bounds: Bounds) -> str:
+        """Why the SLA cannot hold any more, as far as this share tells."""
+        if self._longest > bounds.seconds:
+            return f"an iteration took {self._longest:.3f} s, {bounds.seconds:g} s are allowed"
+        if self._errors > bounds.errors:
+            return f"{self._errors} iterations failed, {bounds.errors:g} may"
+        if self._missed > bounds.missed:
+            return f"{self._missed} starts were missed, {bounds.missed:g} may be"
+        for path, limit in bounds.actions.items():
+            if self._actions.get(path, 0.0) > limit:
+                return f"{path} took {self._actions[path]:.3f} s, {limit:g} s are allowed"
+        return ""
+
+
+def describe(error: BaseException) -> Fault:
+    """An error as a fault: its kind, its words, where it came from."""
+    trace = "".join(traceback.format_exception(error, limit=-8))
+    return Fault(type(error).__name__, str(error) or type(error).__name__, trace[-4_000:])
+
+
+def _bound(work: Work, blocking: bool) -> int:
+    schedule = work.schedule
+    most = THREADS if blocking else IN_FLIGHT
+    if isinstance(schedule, Closed):
+        return max(1, schedule.slots(work.share))
+    share = IN_FLIGHT if schedule.max_in_flight is None else work.share.amount(schedule.max_in_flight)
+    return max(1, min(share, most))

@@ -1,0 +1,108 @@
+"""One load process: `python -m rackwright.load.process`. Its work comes on stdin, its words go to stdout.
+
+What scenarios print goes to stderr. It ends when its share is done, when it is told to stop, or when nobody listens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import cast
+
+import uvloop
+
+from rackwright.core.errors import RackwrightError
+from rackwright.load.chunks import Writer
+from rackwright.load.code import load_scenario
+from rackwright.load.generator import Generator, describe
+from rackwright.load.http import Http
+from rackwright.load.scenario import Scenario, Surroundings
+from rackwright.load.words import Begin, Ended, Ready, Stop, Told, Work, hear_asked, pack
+
+FLUSH = 5.0
+"""Seconds that the last words have to be taken."""
+
+
+def main() -> None:
+    """Do one work, then end, whatever the scenario's threads still do."""
+    words = os.dup(1)
+    os.dup2(2, 1)
+    uvloop.run(_serve(words))
+    sys.stderr.flush()
+    os._exit(0)
+
+
+async def _serve(words: int) -> None:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(0, "rb"))
+    voice = _Voice()
+    await loop.connect_write_pipe(lambda: voice, os.fdopen(words, "wb"))
+    work = await hear_asked(reader)
+    if not isinstance(work, Work):
+        return
+    try:
+        scenario = load_scenario(work.scenario)
+    except RackwrightError as error:
+        voice.tell(Ended(fault=str(error)))
+    else:
+        voice.tell(Ready())
+        word = await hear_asked(reader)
+        if isinstance(word, Begin):
+            await _generate(_prepare(work, scenario, voice, word.zero), reader, voice)
+    await voice.close()
+
+
+def _prepare(work: Work, scenario: type[Scenario], voice: _Voice, zero: float) -> Generator:
+    surroundings = Surroundings(Http(connections=work.connections), work.context)
+    rows = Writer(Path(work.folder), work.most_bytes) if work.folder else None
+    return Generator(work, scenario, surroundings, voice.tell, zero, rows)
+
+
+async def _generate(generator: Generator, reader: asyncio.StreamReader, voice: _Voice) -> None:
+    listening = asyncio.create_task(_listen(reader, generator))
+    try:
+        await generator.run()
+    except Exception as error:
+        voice.tell(Ended(fault=describe(error).trace))
+    finally:
+        listening.cancel()
+
+
+async def _listen(reader: asyncio.StreamReader, generator: Generator) -> None:
+    try:
+        while True:
+            word = await hear_asked(reader)
+            if isinstance(word, Stop):
+                generator.stop(cancel=word.cancel)
+    except asyncio.IncompleteReadError:
+        generator.stop(cancel=True)
+
+
+class _Voice(asyncio.BaseProtocol):
+    """What this process says; the loop does not wait for it to be heard."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.WriteTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The pipe is ready."""
+        self._transport = cast(asyncio.WriteTransport, transport)
+
+    def tell(self, word: Told) -> None:
+        """Say one thing."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(pack(word))
+
+    async def close(self) -> None:
+        """Wait until all was taken, but not for ever."""
+        assert self._transport is not None
+        end = asyncio.get_running_loop().time() + FLUSH
+        while self._transport.get_write_buffer_size() and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(0.01)
+
+
+if __name__ == "__main__":
+    main()
