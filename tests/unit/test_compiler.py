@@ -139,6 +139,24 @@ def test_a_loop_over_common_data_is_gone_through_once_for_all_expressions_that_h
     assert compiler.compile(f"{loop}.select($.uid).last()", OWN).evaluate(place(shared)) == "added by the test"
 
 
+def test_where_nothing_changed_the_old_data_is_not_gone_through(compiler: Compiler) -> None:
+    gone_through: list[str] = []
+
+    class Told(dict[str, Any]):
+        def __getitem__(self, key: str) -> Any:
+            gone_through.append(key)
+            return super().__getitem__(key)
+
+    common = Told(COMMON)
+    nodes = compiler.compile("changed($.nodes.values().where('b' in $.roles))", OWN)
+    assert nodes.evaluate(Place(common, NODE, common, NODE, {})) is False
+    assert gone_through == ["nodes"]
+    assert nodes.evaluate(Place(common, NODE, OLD_COMMON, NODE, {})) is True
+    assert nodes.evaluate(Place(common, NODE, None, None, {})) is True
+    missing = compiler.compile("changed(old($.missing))", OWN)
+    assert missing.evaluate(Place(COMMON, NODE, COMMON, NODE, {})) is missing.evaluate(place())
+
+
 def test_where_a_task_never_ran_everything_is_new(compiler: Compiler) -> None:
     assert compiler.compile("changed($.debug)", OWN).evaluate(place(first=True)) is True
     assert compiler.compile("deleted($.roles)", OWN).evaluate(place(first=True)) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -36,6 +37,10 @@ def changed(new: Closure, old: Closure, finish: Callable[[Any], Any]) -> Closure
 
     def run(place: Place, item: Any) -> bool:
         value = new(place, None)
+        if place.stands and value is not UNDEF:
+            value = finish(value)
+            # Of all values only "not a number" differs from itself.
+            return type(value) is float and math.isnan(value)
         try:
             before = finish(old(place, None))
         except Missing:

@@ -122,6 +122,11 @@ class Place:
         self._answers: dict[Reading, Hashable] = {}
 
     @property
+    def stands(self) -> bool:
+        """Whether new and old data are the same objects: no expression over them can tell them apart."""
+        return self.old_common is self.common and self.old_node is self.node
+
+    @property
     def new(self) -> dict[str, Any]:
         """The new data: common and own merged."""
         return self.new_data.whole
