@@ -78,12 +78,12 @@ class Answerer:
             write_frame(self._questions, SETUP, setup)
             self._setup = setup
 
-    def ask(self, setup: bytes, chunk: bytes) -> bytes:
-        """Give the answer to a chunk. The setup is sent when it is another than the last time. Raises Died, or
-        RackwrightError when the function failed."""
+    def ask(self, setup: bytes, chunk: bytes, kind: bytes = CHUNK) -> bytes:
+        """Give the answer to a chunk, of which ``kind`` says whether it, and so its answer, is squeezed. The setup is
+        sent when it is another than the last time. Raises Died, or RackwrightError when the function failed."""
         try:
             self.prepare(setup)
-            write_frame(self._questions, CHUNK, chunk)
+            write_frame(self._questions, kind, chunk)
             frame = read_frame(self._answers)
         except OSError:
             frame = None

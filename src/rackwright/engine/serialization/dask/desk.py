@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 import structlog
-import zstandard
 
 from rackwright.core.errors import InvalidInput, RackwrightError
+from rackwright.engine.serialization.answering import CHUNK, SQUEEZED, squeezed
 from rackwright.engine.serialization.dask.admission import Registration
 from rackwright.engine.serialization.dask.archive import Unpacked, fingerprint, pack, unpack
 from rackwright.engine.serialization.processes import WORK, Answerer, Died, Work
@@ -76,8 +76,9 @@ class Desk:
             log.info("archive kept", archive=name, bytes=len(data))
         return not self.lacks(name)
 
-    def answer(self, name: str, chunk: bytes) -> tuple[str, bytes]:
-        """Have a chunk answered by the code and with the setup of an archive; says how it came back."""
+    def answer(self, name: str, chunk: bytes, kind: bytes = CHUNK) -> tuple[str, bytes]:
+        """Have a chunk answered by the code and with the setup of an archive; says how it came back. With the ``kind``
+        SQUEEZED chunk and answer are squeezed; words never are."""
         archive = self._archives.get(name)
         if archive is None and not self.registration.leaving:
             return LACKING, b""
@@ -85,7 +86,7 @@ class Desk:
             if archive is None or self.registration.leaving:
                 return LEAVING, b""
             try:
-                return ANSWER, self._answerer(archive).ask(archive.setup, chunk)
+                return ANSWER, self._answerer(archive).ask(archive.setup, chunk, kind)
             except Died as death:
                 self._answerers.pop(archive.code).close()
                 return DIED, str(death).encode()
@@ -93,11 +94,11 @@ class Desk:
                 return FAULT, str(error).encode()
 
     def answer_squeezed(self, name: str, chunk: bytes) -> tuple[str, bytes]:
-        """The same, with chunk and answer ``squeezed``."""
+        """The same, all of it squeezed. Only the process that answers unpacks the chunk."""
         self._taken.append(name)
         try:
-            how, answer = self.answer(name, zstandard.decompress(chunk))
-            return how, squeezed(answer)
+            how, data = self.answer(name, chunk, SQUEEZED)
+            return how, data if how == ANSWER else squeezed(data)
         finally:
             self._taken.pop()
 
@@ -133,9 +134,3 @@ class Desk:
         while len(self._answerers) > _MOST_PROCESSES:
             self._answerers.popitem(last=False)[1].close()
         return answerer
-
-
-def squeezed(data: bytes) -> bytes:
-    """Compress what travels (RFC 8878). Data of nodes that are alike gets twenty times smaller, for a tenth of what its
-    way through the scheduler would cost."""
-    return zstandard.compress(data, 1)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import zstandard
 
+from rackwright.engine.serialization.answering import squeezed
 from rackwright.engine.serialization.dask.admission import Registration, registrations
 from rackwright.engine.serialization.dask.archive import Archive
 from rackwright.engine.serialization.dask.certificates import check_address, security
@@ -23,7 +24,6 @@ from rackwright.engine.serialization.dask.desk import (
     ARCHIVES,
     FAULT,
     LACKING,
-    squeezed,
 )
 from rackwright.engine.serialization.dask.library import configure
 
