@@ -32,6 +32,7 @@ COMMANDS = {
     "image": Lazy("rackwright.cli.image:image", "Build, import, check and list what machines boot."),
     "webhook": Lazy("rackwright.cli.webhook:webhook", "Tell others what happens; see how that went."),
     "job": Lazy("rackwright.cli.job:job", "Ask for work now or later; retry or cancel it."),
+    "load": Lazy("rackwright.commands.load:load", "Prove what a service bears, and report on it."),
     "up": Lazy("rackwright.commands.up:up", "Run api, conductor and racks on this machine."),
     "demo": Lazy("rackwright.commands.demo:demo", "From nothing to a running cluster, and through its troubles."),
     "lab": Lazy("rackwright.commands.lab:lab", "Machines without hardware, on this host."),

@@ -6,7 +6,11 @@ import click
 
 from rackwright.cli.lazy import Lazy, LazyGroup
 
-COMMANDS: dict[str, Lazy] = {}
+COMMANDS: dict[str, Lazy] = {
+    "report": Lazy("rackwright.commands.load_report:report", "Make one HTML page of runs."),
+    "export": Lazy("rackwright.commands.load_report:export", "Write a run in the format of another program."),
+    "trends": Lazy("rackwright.commands.load_report:trends_command", "Show how the same workloads did in many runs."),
+}
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS)

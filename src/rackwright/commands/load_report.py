@@ -1,0 +1,108 @@
+"""``rackwright load report``, ``export`` and ``trends``: what runs tell people and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+import msgspec
+
+from rackwright.cli.examples import examples
+from rackwright.cli.options import output
+from rackwright.cli.output import Column, Item, Output, say, write_texts
+from rackwright.core.load.result import RunResult
+from rackwright.load.report import words
+from rackwright.load.report.export import FORMATS
+from rackwright.load.report.page import page
+from rackwright.load.report.reading import read_run
+from rackwright.load.report.trends import trends
+
+STDOUT = Path("-")
+run_path = click.Path(path_type=Path)
+into = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
+
+
+@examples(
+    "rackwright load report runs/42 --html report.html",
+    "rackwright load report runs/42 --against runs/41 --html report.html",
+)
+@click.command
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=run_path)
+@click.option("--html", required=True, type=into, help="Where the page goes; - for stdout.")
+@click.option("--against", type=run_path, help="An earlier run to compare with.")
+def report(runs: tuple[Path, ...], html: Path, against: Path | None) -> None:
+    """Make one HTML page of runs that needs nothing else: no network, no other file."""
+    read = [read_run(path) for path in runs]
+    _write(page(read, read_run(against) if against else None), html)
+    if html != STDOUT:
+        say(f"{html}: {', '.join(map(_verdict, read))}")
+
+
+@examples(
+    "rackwright load export runs/42 --format junit --to junit.xml",
+    "rackwright load export runs/42 --format csv | head",
+)
+@click.command
+@click.argument("run", type=run_path)
+@click.option(
+    "--format", "form", required=True, type=click.Choice(list(FORMATS)),
+    help="json: verdicts, table and timeline. counts: all that is known, to read back. junit: for CI. "
+    "csv: a line for each second and action. prometheus: for the textfile collector.",
+)  # fmt: skip
+@click.option("--to", type=into, default=STDOUT, help="Where it goes.  [default: stdout]")
+def export(run: Path, form: str, to: Path) -> None:
+    """Write a run in the format of another program."""
+    _write(FORMATS[form](read_run(run)), to)
+
+
+TREND = [
+    Column("WORKLOAD", lambda item: str(item["workload"])),
+    Column("SCENARIO", lambda item: str(item["scenario"]), wide=True),
+    Column("RUN", lambda item: str(item["run"])),
+    Column("STARTED", lambda item: words.moment(item["started_at"])),
+    Column("SLA", lambda item: "ok" if item["success"] else "failed"),
+    Column("ITERATIONS", lambda item: f"{item['iterations']:,}", wide=True),
+    Column("RATE", lambda item: f"{words.number(item['rate'])}/s"),
+    Column("ERRORS", lambda item: words.percent(item["error_percent"])),
+    Column("P50", lambda item: words.duration(item["p50"])),
+    Column("P90", lambda item: words.duration(item["p90"]), wide=True),
+    Column("P99", lambda item: words.duration(item["p99"])),
+    Column("P99 GREW", lambda item: "" if item["growth"] is None else f"{item['growth']:+.1f} %"),
+]
+
+
+@examples("rackwright load trends runs/40 runs/41 runs/42")
+@click.command("trends")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=run_path)
+@output
+def trends_command(runs: tuple[Path, ...], output: Output) -> None:
+    """Show how the same workloads did in many runs, the oldest first. Durations are latencies."""
+    items: list[Item] = [
+        {
+            "workload": trend.workload,
+            "scenario": trend.scenario,
+            **msgspec.to_builtins(step),
+            "growth": trend.growth if step is trend.steps[-1] else None,
+        }
+        for trend in trends([read_run(path) for path in runs])
+        for step in trend.steps
+    ]
+    output.items(items, TREND, "run", "run")
+
+
+def _write(pieces: Iterable[str], to: Path) -> None:
+    """Write a file whole or not at all: others (a collector, a web server) may read it at any moment."""
+    if to == STDOUT or (to.exists() and not to.is_file()):
+        write_texts(pieces, None if to == STDOUT else to)
+        return
+    part = to.with_name(f".{to.name}.part")
+    try:
+        write_texts(pieces, part)
+        part.replace(to)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _verdict(run: RunResult) -> str:
+    return f"{run.id} {'passed' if run.success else 'failed'}"
