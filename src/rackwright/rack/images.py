@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import os
 import re
+import secrets
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
@@ -262,8 +263,10 @@ def _disk_trouble(error: OSError) -> str:
 
 
 def _write(path: str, data: bytes) -> None:
-    with open(f"{path}.new", "wb") as file:
+    """Write it, whole or not at all; several may do so at once."""
+    draft = f"{path}.{secrets.token_hex(4)}.new"
+    with open(draft, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(f"{path}.new", path)
+    os.replace(draft, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -38,6 +39,8 @@ class RunningLab:
 
     def end(self) -> None:
         """End it."""
+        if "client" in self.__dict__:
+            self.client.close()
         self.run("lab", "down")
 
     def run(self, *words: str, data: Path | None = None) -> str:
@@ -58,7 +61,7 @@ class RunningLab:
         assert done.returncode == 0, f"rackwright {' '.join(words)}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    @property
+    @functools.cached_property
     def client(self) -> Client:
         """The api."""
         return Client(read_settings(None, None, {"RACKWRIGHT_DATA": str(self.folder / "site")}))
