@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from rackwright.core.load.result import Judgement, Second
 from rackwright.core.load.sla.criterion import Criterion
@@ -22,26 +22,23 @@ class Live:
         return [course.criterion for course in self._courses if not course.take(second)]
 
 
-def judge(criteria: Iterable[Criterion], seconds: Sequence[Second], until: float | None = None) -> list[Judgement]:
+def judge(criteria: Iterable[Criterion], seconds: Iterable[Second], until: float | None = None) -> list[Judgement]:
     """The verdict over a run that has ended; ``seconds`` in order, those without events may be missing.
 
     ``until`` is when the load ended, in seconds: when the last start was due. A throughput is judged up to there,
-    over whole seconds; when it is not known, up to the second before the one of the last start.
+    over whole seconds; when it is not known, up to the second before the one of the last start, and all seconds are
+    held in memory.
     """
-    criteria = list(criteria)
     courses = [_Course(criterion) for criterion in criteria]
-    loaded = _loaded(seconds, until)
+    if until is None:
+        seconds = list(seconds)
+        until = max((second.at for second in seconds if second.started), default=0)
+    loaded = max(int(until + _AN_INSTANT), 1)
     for second in _without_gaps(seconds):
         for course in courses:
             if second.at < loaded or not isinstance(course.criterion, Throughput):
                 course.take(second)
     return [course.judgement() for course in courses]
-
-
-def _loaded(seconds: Sequence[Second], until: float | None) -> int:
-    if until is not None:
-        return max(int(until + _AN_INSTANT), 1)
-    return max((second.at for second in seconds if second.started), default=0) or 1
 
 
 def _without_gaps(seconds: Iterable[Second]) -> Iterable[Second]:
