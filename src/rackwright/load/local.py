@@ -72,6 +72,8 @@ class LocalLoad:
         self._stopping: asyncio.Task[None] | None = None
         self.zero = 0.0
         """The start, by this host's monotonic clock."""
+        self.length = 0.0
+        """Seconds from the start to the last thing that was reported."""
         self.stopped_for = ""
         """Why the load was ended early."""
         self.notes: list[str] = []
@@ -84,7 +86,9 @@ class LocalLoad:
         """
         try:
             await self._start()
-            await asyncio.gather(*(self._listen(worker) for worker in self._workers), self._watch())
+            if not self.stopped_for:
+                self._begin()
+                await asyncio.gather(*(self._listen(worker) for worker in self._workers), self._watch())
             self._tell_faults()
         finally:
             await self._end()
@@ -131,6 +135,8 @@ class LocalLoad:
                 f"the scenario {self._work.scenario} was not loaded within {READY:g} s",
                 mend="look at what its module does when it is imported",
             ) from None
+
+    def _begin(self) -> None:
         self.zero = time.monotonic() + AHEAD
         for worker in self._workers:
             worker.heard = self.zero
@@ -154,6 +160,7 @@ class LocalLoad:
         self._give(self._merging.leave(worker.index))
 
     def _take(self, worker: _Worker, report: Report) -> None:
+        self.length = max(self.length, report.upto)
         worker.health.iterations = report.iterations
         worker.health.peak_rss = report.peak_rss
         if report.proven and not self.stopped_for:
