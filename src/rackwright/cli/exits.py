@@ -16,6 +16,8 @@ CONFLICT = 4
 NOT_ALLOWED = 5
 PARTIAL = 6
 """Some of many failed."""
+SLA_BROKEN = 7
+"""A load broke what its task promises."""
 TIMEOUT = 124
 INTERRUPTED = 130
 

@@ -1,0 +1,136 @@
+"""``rackwright load run``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+
+from rackwright.cli import exits
+from rackwright.cli.examples import examples
+from rackwright.cli.output import say
+from rackwright.commands.load_runs import runs_folder
+from rackwright.commands.load_task import task_file
+from rackwright.commands.load_words import digest, numbers, print_run
+from rackwright.core.load.result import WHOLE, Judgement, Part, RunResult, Second, WorkloadResult
+from rackwright.core.load.task import Task
+from rackwright.load.checking import prepare
+from rackwright.load.plugins import Plugins
+from rackwright.load.report.dashboard import Dashboard
+from rackwright.load.run import Run, Watcher, new_id
+from rackwright.load.run_folder import RUN, RunFolder
+
+RALLY_SLA = 2
+"""What Rally ends with when an SLA is broken."""
+
+
+@examples(
+    "rackwright load run task.yaml",
+    'rackwright load run task.yaml --task-args \'{"url": "http://10.0.0.5/"}\' --abort-on-sla-failure',
+    "rackwright load run task.yaml -o jsonl | jq 'select(.event == \"second\")'",
+)
+@click.command()
+@task_file
+@click.option("--abort-on-sla-failure", is_flag=True, help="End the run as soon as a criterion does not hold.")
+@click.option("--processes", type=click.IntRange(min=1), help="Load processes at most.  [default: one for each core]")
+@click.option("--to", type=click.Path(file_okay=False, path_type=Path), help="The run's folder; it must not exist.")
+@click.option("--rally-exit-codes", is_flag=True, help="End with 2 instead of 7 when an SLA is broken.")
+@click.option("-o", "--output", "form", type=click.Choice(["table", "jsonl", "json"]), default="table")
+def run(*, file: Path, read: Callable[[], Task], **options: Any) -> None:
+    """Run a task file and judge it. Exit codes: 0 passed, 1 error, 7 an SLA is broken."""
+    ctx = click.get_current_context()
+    task = read()
+    prepared = prepare(task, Plugins(file.parent))
+    folder = RunFolder(options["to"] or runs_folder() / new_id())
+    if (folder.path / RUN).exists():
+        raise click.UsageError(f"{folder.path} holds a run already", ctx)
+    form = options["form"]
+    with Dashboard(task.title, Console(stderr=True)) as dashboard:
+
+        def watch(workload: WorkloadResult) -> Watcher:
+            return _Lines(workload) if form == "jsonl" else dashboard
+
+        whole = Run(
+            task,
+            prepared,
+            folder,
+            processes=options["processes"] or len(os.sched_getaffinity(0)),
+            stop_on_violation=options["abort_on_sla_failure"],
+            watch=watch,
+        )
+        asyncio.run(_run(whole))
+    _tell(whole.result, folder, form)
+    if whole.result.status == "aborted":
+        ctx.exit(exits.INTERRUPTED)
+    if not whole.result.success:
+        ctx.exit(RALLY_SLA if options["rally_exit_codes"] else exits.SLA_BROKEN)
+
+
+async def _run(whole: Run) -> None:
+    loop = asyncio.get_running_loop()
+    asked: list[bool] = []
+
+    def abort() -> None:
+        whole.abort(cancel=bool(asked))
+        asked.append(True)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, abort)
+    await whole.run()
+
+
+class _Lines:
+    """A workload as lines of JSON on stdout."""
+
+    def __init__(self, workload: WorkloadResult) -> None:
+        self._workload = workload
+
+    def begin(self, name: str, *, duration: float | None = None, iterations: int | None = None) -> None:
+        """A line that it begins."""
+        self._print("begin", name=name, scenario=self._workload.scenario, duration=duration, iterations=iterations)
+
+    def take(self, second: Second) -> None:
+        """A line for a second."""
+        actions = {name or "iterations": numbers(part) for name, part in second.parts.items()}
+        self._print(
+            "second",
+            at=second.at,
+            intended=second.intended,
+            started=second.started,
+            missed=second.missed,
+            in_flight=second.in_flight,
+            lag_p99=second.lag.quantile(0.99),
+            actions=actions,
+        )
+
+    def judge(self, judgements: Sequence[Judgement]) -> None:
+        """A line for each criterion."""
+        for judgement in judgements:
+            self._print("judgement", **msgspec.to_builtins(judgement))
+
+    def end(self) -> None:
+        """A line that it is over."""
+        whole = self._workload.whole.get(WHOLE, Part())
+        self._print("end", success=self._workload.success, notes=self._workload.notes, **numbers(whole))
+
+    def _print(self, event: str, **told: Any) -> None:
+        line = {"event": event, "workload": self._workload.position, **told}
+        click.echo(msgspec.json.encode(line).decode())
+
+
+def _tell(result: RunResult, folder: RunFolder, form: str) -> None:
+    if form == "jsonl":
+        told = {"event": "result", "run": result.id, "status": result.status, "success": result.success}
+        click.echo(msgspec.json.encode({**told, "folder": str(folder.path)}).decode())
+    elif form == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode(digest(result)), indent=2).decode())
+    else:
+        print_run(result)
+        say(f"\nrun {result.id}: {result.status}, {'passed' if result.success else 'failed'}; kept in {folder.path}")
