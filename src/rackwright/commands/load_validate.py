@@ -7,18 +7,19 @@ from pathlib import Path
 
 import click
 
+from rackwright.cli import exits
 from rackwright.cli.examples import examples
 from rackwright.cli.options import output
 from rackwright.cli.output import Column, Output
+from rackwright.commands.load_runs import runs_folder
 from rackwright.commands.load_task import task_file
 from rackwright.core.load.result import RunResult
 from rackwright.core.load.task import Task
 from rackwright.load.checking import prepare
 from rackwright.load.plugins import Plugins
 from rackwright.load.report.reading import read_run
-from rackwright.load.run_folder import RUN
+from rackwright.load.run_folder import find
 
-SLA_FAILED = 7
 RALLY_SLA_FAILED = 2
 
 
@@ -54,20 +55,22 @@ VERDICTS = [
 
 
 @examples(
-    "rackwright load sla-check runs/42",
-    "rackwright load sla-check runs/42 -o jsonl",
+    "rackwright load sla-check 20261121-1804",
+    "rackwright load sla-check ./run -o jsonl",
 )
 @click.command("sla-check")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", default="")
 @click.option("--rally-exit-codes", is_flag=True, help="End with 2, as Rally does, where the SLA failed.")
 @output
 @click.pass_context
-def sla_check(ctx: click.Context, *, run: Path, rally_exit_codes: bool, output: Output) -> None:
-    """Show what became of every promise of a run. Exit codes: 0 all were kept, 7 not, 1 an error."""
-    result = read_run(run / RUN if run.is_dir() else run)
+def sla_check(ctx: click.Context, *, run: str, rally_exit_codes: bool, output: Output) -> None:
+    """Show what became of every promise of a run: its id, its folder, or a file of exported counts. Without one it is
+    the newest. Exit codes: 0 all were kept, 7 not, 1 an error.
+    """
+    result = read_run(Path(run)) if Path(run).is_file() else find(runs_folder(), run).read(seconds=False)
     output.items(_verdicts(result), VERDICTS, "criterion", "criterion")
     if not result.success:
-        ctx.exit(RALLY_SLA_FAILED if rally_exit_codes else SLA_FAILED)
+        ctx.exit(RALLY_SLA_FAILED if rally_exit_codes else exits.SLA_BROKEN)
 
 
 def _verdicts(result: RunResult) -> list[dict[str, object]]:

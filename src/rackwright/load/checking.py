@@ -119,4 +119,12 @@ def _reader(config: Any) -> Callable[[Any], Any]:
 
 
 def _context(config: Any) -> Callable[[Any], Any]:
-    return lambda kind: (kind, config)
+    """The context with its settings; they are checked where its class says of what type ``settings`` are."""
+
+    def check(kind: Any) -> tuple[Any, Any]:
+        expected = getattr(kind, "settings", None)
+        if expected is not None:
+            msgspec.convert({} if config is None else config, expected)
+        return kind, config
+
+    return check
