@@ -44,7 +44,7 @@ def test_a_control_host_is_used_whatever_its_status() -> None:
     [
         (None, "not a `rackwright serializer`"),
         (worker(control=True, leaving=True), "about to end"),
-        (worker(control=True, protocol=99), "speaks protocol 99, this program 1"),
+        (worker(control=True, protocol=99), "speaks protocol 99, this program "),
         (worker(control=True, libraries={"yaql": "3.1.0"}), "has yaql 3.1.0, this program 3.2.0"),
         (worker(control=True, libraries={}), "has yaql none"),
     ],

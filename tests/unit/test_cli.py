@@ -143,7 +143,7 @@ def test_ctrl_c_detaches_and_says_how_to_come_back(site: World, monkeypatch: pyt
     ("line", "code", "word"),
     [
         ("get nodse", 2, "Did you mean node"),
-        ("gte nodes", 2, "Did you mean get?"),
+        ("gte nodes", 2, "Did you mean get"),
         ("get tasks", 2, "-d NAME"),
         ("deployment plan d --set port=1", 1, "no role port"),
         ("deployment apply d --wait --timeout soon", 2, "30m"),
@@ -298,7 +298,7 @@ def test_a_catalog_is_handed_over_as_it_lies_in_its_folder(world: World, tmp_pat
     assert result.exit_code == 0, result.stderr
     assert "picture.png" in result.stderr
     assert "2 files" in result.stderr
-    assert world.rackwright("get", "catalogs", "-o", "name").stdout == "catalog/messaging\ncatalog/mine\n"
+    assert world.rackwright("get", "catalogs", "-o", "name").stdout == "catalog/messaging\ncatalog/messaging_on_machines\ncatalog/metal\ncatalog/mine\n"
 
 
 def test_history_events_and_logs_are_read(site: World) -> None:
