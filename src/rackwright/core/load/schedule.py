@@ -93,8 +93,7 @@ class Open(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     def starts(self, share: Share | None = None, after: float = 0.0) -> Iterator[tuple[int, float]]:
         """The iterations of a share that start at ``after`` or later: number, and intended start."""
-        share = share or Share()
-        mine = itertools.islice(self._all(), share.index, None, share.of)
+        mine = self._timed(self._places(share or Share()))
         return itertools.dropwhile(lambda start: start[1] < after, mine)
 
     def processes(self, available: int) -> int:
@@ -106,27 +105,27 @@ class Open(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     def _most(self) -> float:
         return math.inf if self.times is None else self.times
 
-    def _all(self) -> Iterator[tuple[int, float]]:
-        places = self._even_places() if self.spread == "even" else self._poisson_places()
-        number, begun, base = 0, 0.0, 0.0
-        for stage, last in zip(self.stages, [False] * (len(self.stages) - 1) + [True], strict=True):
-            end = base + stage.starts - (_ROUNDING if last else 0.0)
-            for place in places:
-                if place >= end:
-                    places = itertools.chain((place,), places)
-                    break
-                if number >= self._most:
-                    return
-                number += 1
-                yield number, begun + stage.when(place - base)
-            begun, base = begun + stage.duration, base + stage.starts
+    def _timed(self, places: Iterator[tuple[int, float]]) -> Iterator[tuple[int, float]]:
+        """Numbers with their times, from numbers with the values of the integral at which they start."""
+        most = self._most
+        begun = base = 0.0
+        stages = list(self.stages)
+        whole = sum(stage.starts for stage in stages) - _ROUNDING
+        end = base + stages[0].starts
+        for number, place in places:
+            if place >= whole or number > most:
+                return
+            while place >= end and len(stages) > 1:
+                begun, base = begun + stages.pop(0).duration, end
+                end = base + stages[0].starts
+            yield number, begun + stages[0].when(place - base)
 
-    def _even_places(self) -> Iterator[float]:
-        return map(float, itertools.count())
-
-    def _poisson_places(self) -> Iterator[float]:
+    def _places(self, share: Share) -> Iterator[tuple[int, float]]:
+        if self.spread == "even":
+            return ((first + 1, float(first)) for first in itertools.count(share.index, share.of))
         draws = random.Random(self.seed)
-        return itertools.accumulate(draws.expovariate(1.0) for _ in itertools.count())
+        whole = itertools.accumulate(draws.expovariate(1.0) for _ in itertools.count())
+        return itertools.islice(enumerate(whole, 1), share.index, None, share.of)
 
 
 class Closed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
