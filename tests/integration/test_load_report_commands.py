@@ -10,6 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from rackwright.cli.main import cli
+from rackwright.core.load.result import RunResult
+from rackwright.load.run_folder import RunFolder
 from tests.unit import load_runs
 
 
@@ -73,6 +75,25 @@ def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
     result = _do("export", str(tmp_path / "none"), "--format", "csv")
     assert result.exit_code == 3
     assert str(tmp_path / "none") in result.stderr
+
+
+def test_a_run_is_found_by_its_id_and_by_its_folder_also_while_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RACKWRIGHT_DATA", str(tmp_path))
+    run = load_runs.run(workloads=2)
+    run.status = "running"
+    folder = RunFolder(tmp_path / "load" / "20260102-030405-abcd")
+    folder.write(run)
+    for number, workload in enumerate(run.workloads):
+        for second in workload.seconds:
+            folder.add_second(number, second)
+    folder.close()
+    told = json.loads(_do("export", "20260102", "--format", "json").stdout)
+    assert [workload["table"][0]["total"] for workload in told["workloads"]] == [40 * load_runs.RATE] * 2
+    counts = _do("export", str(folder.path), "--format", "counts").stdout
+    assert msgspec.json.decode(counts, type=RunResult) == run
+    assert "still running" in _do("report", "20260102", "--html", "-").stdout
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b'{"id": 1}'])

@@ -16,6 +16,8 @@ from rackwright.core.load.result import (
     Second,
     WorkloadResult,
 )
+from rackwright.core.load.track import Track
+from rackwright.core.load.track import track as track_of
 
 STARTED_AT = 1_795_000_000.0
 RATE = 100
@@ -61,6 +63,11 @@ def whole(of: Sequence[Second]) -> dict[str, Part]:
     for second in of:
         merged.merge(second)
     return merged.parts
+
+
+def track(workload: WorkloadResult) -> Track:
+    """A workload whose seconds are in memory, as reports read it."""
+    return track_of(workload, lambda: workload.seconds)
 
 
 def workload(

@@ -117,11 +117,12 @@ def test_one_line_tells_the_same_in_short() -> None:
 def test_without_a_terminal_there_is_a_line_now_and_then_and_one_at_the_end() -> None:
     clock, file = Clock(), io.StringIO()
     with Dashboard("The shop", Console(file=file, width=200), clock) as dashboard:
-        dashboard.begin("Shop", duration=40)
+        shop = dashboard.watcher()
+        shop.begin("Shop", duration=40)
         for second in load_runs.seconds(40, 1):
             clock.now += 1
-            dashboard.take(second)
-        dashboard.end()
+            shop.take(second)
+        shop.end()
     lines = file.getvalue().splitlines()
     assert [told.split(",")[0] for told in lines] == [
         f"Shop: {at} s" for at in (*range(int(LINE_EVERY), 41, int(LINE_EVERY)), 40)
@@ -132,11 +133,12 @@ def test_without_a_terminal_there_is_a_line_now_and_then_and_one_at_the_end() ->
 def test_in_a_terminal_there_is_a_picture_and_in_the_end_one_line() -> None:
     clock, file = Clock(), io.StringIO()
     with Dashboard("The shop", Console(file=file, width=100, force_terminal=True), clock) as dashboard:
-        dashboard.begin("Shop", duration=40)
+        shop = dashboard.watcher()
+        shop.begin("Shop", duration=40)
         for second in load_runs.seconds(5, 1):
             clock.now += 1
-            dashboard.take(second)
-        dashboard.end()
+            shop.take(second)
+        shop.end()
     assert file.getvalue().count("latency p99") >= 6
     assert "Shop: 5 s, 500 iterations" in file.getvalue()
 
@@ -144,7 +146,23 @@ def test_in_a_terminal_there_is_a_picture_and_in_the_end_one_line() -> None:
 def test_what_comes_while_no_workload_runs_is_not_shown() -> None:
     file = io.StringIO()
     with Dashboard("The shop", Console(file=file), Clock()) as dashboard:
-        dashboard.take(Second(at=0))
-        dashboard.judge([])
-        dashboard.end()
+        shop = dashboard.watcher()
+        shop.take(Second(at=0))
+        shop.judge([])
+        shop.end()
     assert file.getvalue() == ""
+
+
+def test_workloads_that_run_at_the_same_time_are_told_apart() -> None:
+    clock, file = Clock(), io.StringIO()
+    with Dashboard("The shop", Console(file=file, width=200), clock) as dashboard:
+        shop, store = dashboard.watcher(), dashboard.watcher()
+        shop.begin("Shop")
+        store.begin("Store")
+        shop.take(Second(at=0, parts={WHOLE: Part(total=1)}))
+        clock.now += LINE_EVERY
+        store.take(Second(at=1, parts={WHOLE: Part(total=2)}))
+        shop.end()
+        store.end()
+    lines = [told.split(" iterations")[0] for told in file.getvalue().splitlines()]
+    assert lines == ["Shop: 1 s, 1", "Store: 2 s, 2"] * 2

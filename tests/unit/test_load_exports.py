@@ -11,7 +11,8 @@ import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from rackwright.core.load.result import WHOLE, Judgement, Part, RunResult
+from rackwright.core.load.result import WHOLE, Judgement, Part, RunResult, Second
+from rackwright.core.load.track import recording
 from rackwright.load.report.export import FORMATS
 from rackwright.load.report.prometheus import FAMILIES
 from rackwright.load.report.spreadsheet import COLUMNS
@@ -20,7 +21,7 @@ from tests.unit import load_runs
 
 
 def _text(form: str, run: RunResult) -> str:
-    return "".join(FORMATS[form](run))
+    return "".join(FORMATS[form](recording(run)))
 
 
 def _junit(run: RunResult) -> ElementTree.Element:
@@ -59,6 +60,7 @@ def test_counts_of_an_action_that_only_failed_read_back(run: RunResult) -> None:
     load_runs.take(failed, 1.0, 1.0, failed=True)
     alone = load_runs.run()
     alone.workloads[0].whole = {WHOLE: failed}
+    alone.workloads[0].seconds = [Second(at=0, parts={WHOLE: failed})]
     assert msgspec.json.decode(_text("counts", alone), type=RunResult) == alone
 
 
@@ -164,11 +166,11 @@ def test_trends_follow_a_workload_from_the_oldest_run_to_the_newest() -> None:
     runs = [load_runs.run(f"r{n}", slow=1.0 + n, stall=False) for n in range(3)]
     for n, run in enumerate(runs):
         run.started_at += n
-    [trend] = trends(runs[::-1])
+    [trend] = trends([recording(run) for run in runs[::-1]])
     assert [step.run for step in trend.steps] == ["r0", "r1", "r2"]
     assert trend.growth == pytest.approx(200, abs=2)
 
 
 def test_a_trend_of_one_run_has_no_growth() -> None:
-    [trend] = trends([load_runs.run()])
+    [trend] = trends([recording(load_runs.run())])
     assert trend.growth is None

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from rackwright.core.load.result import WHOLE, RunResult
 from rackwright.core.load.timeline import timeline
+from rackwright.core.load.track import recording
 from rackwright.load.report import words
 from rackwright.load.report.chart import HEIGHT, TOP, Axis, Line, chart, scale_of
 from rackwright.load.report.heat import heat_map, png
@@ -34,7 +35,7 @@ class Page(HTMLParser):
         self.found: list[tuple[str, dict[str, str | None]]] = []
         self.text: list[str] = []
         self.scripts: list[str] = []
-        self.source = "".join(page([run], against))
+        self.source = "".join(page([recording(run)], recording(against) if against else None))
         self.feed(self.source)
         self.faults += self.open
 
@@ -173,7 +174,7 @@ def test_a_page_does_not_grow_with_the_length_of_its_run() -> None:
 
 
 def test_many_runs_are_on_one_page() -> None:
-    source = "".join(page([load_runs.run("first"), load_runs.run("second")]))
+    source = "".join(page([recording(load_runs.run("first")), recording(load_runs.run("second"))]))
     assert source.index("first") < source.index("second")
     assert [source.count(f'<article id="w{n}"') for n in (1, 2, 3)] == [1, 1, 0]
 

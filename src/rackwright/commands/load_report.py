@@ -11,30 +11,30 @@ import msgspec
 from rackwright.cli.examples import examples
 from rackwright.cli.options import output
 from rackwright.cli.output import Column, Item, Output, say, write_texts
-from rackwright.core.load.result import RunResult
+from rackwright.commands.load_runs import runs_folder
+from rackwright.core.load.track import Recording
 from rackwright.load.report import words
 from rackwright.load.report.export import FORMATS
 from rackwright.load.report.page import page
-from rackwright.load.report.reading import read_run
+from rackwright.load.report.reading import read_recording
 from rackwright.load.report.trends import trends
 
 STDOUT = Path("-")
-run_path = click.Path(path_type=Path)
 into = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 
 
 @examples(
-    "rackwright load report runs/42 --html report.html",
-    "rackwright load report runs/42 --against runs/41 --html report.html",
+    "rackwright load report 20261121-1804 --html report.html           a run by its id, or its beginning",
+    "rackwright load report ./new --against ./old --html report.html    by their folders",
 )
 @click.command
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=run_path)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @click.option("--html", required=True, type=into, help="Where the page goes; - for stdout.")
-@click.option("--against", type=run_path, help="An earlier run to compare with.")
-def report(runs: tuple[Path, ...], html: Path, against: Path | None) -> None:
+@click.option("--against", metavar="RUN", help="An earlier run to compare with.")
+def report(runs: tuple[str, ...], html: Path, against: str | None) -> None:
     """Make one HTML page of runs that needs nothing else: no network, no other file."""
-    read = [read_run(path) for path in runs]
-    _write(page(read, read_run(against) if against else None), html)
+    read = [_read(name) for name in runs]
+    _write(page(read, _read(against) if against else None), html)
     if html != STDOUT:
         say(f"{html}: {', '.join(map(_verdict, read))}")
 
@@ -44,16 +44,16 @@ def report(runs: tuple[Path, ...], html: Path, against: Path | None) -> None:
     "rackwright load export runs/42 --format csv | head",
 )
 @click.command
-@click.argument("run", type=run_path)
+@click.argument("run")
 @click.option(
     "--format", "form", required=True, type=click.Choice(list(FORMATS)),
     help="json: verdicts, table and timeline. counts: all that is known, to read back. junit: for CI. "
     "csv: a line for each second and action. prometheus: for the textfile collector.",
 )  # fmt: skip
 @click.option("--to", type=into, default=STDOUT, help="Where it goes.  [default: stdout]")
-def export(run: Path, form: str, to: Path) -> None:
+def export(run: str, form: str, to: Path) -> None:
     """Write a run in the format of another program."""
-    _write(FORMATS[form](read_run(run)), to)
+    _write(FORMATS[form](_read(run)), to)
 
 
 TREND = [
@@ -74,9 +74,9 @@ TREND = [
 
 @examples("rackwright load trends runs/40 runs/41 runs/42")
 @click.command("trends")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=run_path)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @output
-def trends_command(runs: tuple[Path, ...], output: Output) -> None:
+def trends_command(runs: tuple[str, ...], output: Output) -> None:
     """Show how the same workloads did in many runs, the oldest first. Durations are latencies."""
     items: list[Item] = [
         {
@@ -85,7 +85,7 @@ def trends_command(runs: tuple[Path, ...], output: Output) -> None:
             **msgspec.to_builtins(step),
             "growth": trend.growth if step is trend.steps[-1] else None,
         }
-        for trend in trends([read_run(path) for path in runs])
+        for trend in trends([_read(name) for name in runs])
         for step in trend.steps
     ]
     output.items(items, TREND, "run", "run")
@@ -104,5 +104,9 @@ def _write(pieces: Iterable[str], to: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def _verdict(run: RunResult) -> str:
-    return f"{run.id} {'passed' if run.success else 'failed'}"
+def _read(name: str) -> Recording:
+    return read_recording(name, runs_folder())
+
+
+def _verdict(recording: Recording) -> str:
+    return f"{recording.run.id} {'passed' if recording.run.success else 'failed'}"

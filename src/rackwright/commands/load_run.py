@@ -55,7 +55,7 @@ def run(*, file: Path, read: Callable[[], Task], **options: Any) -> None:
     with Dashboard(task.title, Console(stderr=True)) as dashboard:
 
         def watch(workload: WorkloadResult) -> Watcher:
-            return _Lines(workload) if form == "jsonl" else dashboard
+            return _Lines(workload) if form == "jsonl" else dashboard.watcher()
 
         whole = Run(
             task,

@@ -8,8 +8,9 @@ from typing import Literal
 import msgspec
 
 from rackwright.core.load.counts import Counts, lowest
-from rackwright.core.load.result import WHOLE, Part, RunResult, WorkloadResult
+from rackwright.core.load.result import WHOLE, Part
 from rackwright.core.load.timeline import QUANTILES
+from rackwright.core.load.track import Recording, Track
 
 Measure = Literal["latency", "service"]
 
@@ -62,17 +63,13 @@ class Change(msgspec.Struct, kw_only=True):
         return "better" if (self.after > self.before) == self.more_is_better else "worse"
 
 
-def seconds_of(workload: WorkloadResult) -> int:
-    """The length of a workload's timeline in whole seconds."""
-    return max((second.at + 1 for second in workload.seconds), default=0)
-
-
-def rows(workload: WorkloadResult) -> list[Row]:
+def rows(track: Track) -> list[Row]:
     """The iterations from their intended start and from their real start, then each action by name."""
-    whole = workload.whole.get(WHOLE) or Part()
-    span = workload.load_duration or float(seconds_of(workload))
+    parts = track.result.whole
+    whole = parts.get(WHOLE) or Part()
+    span = track.result.load_duration or float(track.length)
     table = [_latency(whole, span), _service(WHOLE, whole, span)]
-    return table + [_service(name, part, span) for name, part in sorted(workload.whole.items()) if name != WHOLE]
+    return table + [_service(name, part, span) for name, part in sorted(parts.items()) if name != WHOLE]
 
 
 def _latency(part: Part, span: float) -> Row:
@@ -112,7 +109,7 @@ def extremes(counts: Counts) -> tuple[float, float]:
     return lowest(min(counts.buckets)), lowest(max(counts.buckets) + 1)
 
 
-def changes(before: WorkloadResult, after: WorkloadResult) -> list[Change]:
+def changes(before: Track, after: Track) -> list[Change]:
     """What is different between two runs of a workload: rate, errors and durations of all that both did."""
     old = {(row.action, row.measure): row for row in rows(before)}
     return [
@@ -142,14 +139,15 @@ def percentile(part: float) -> str:
     return f"p{part * 100:.10g}"
 
 
-def key_of(workload: WorkloadResult, among: Sequence[WorkloadResult]) -> tuple[str, str, int]:
+def key_of(track: Track, among: Sequence[Track]) -> tuple[str, str, int]:
     """What makes a workload the same one in another run: its subtask, its scenario, and which of these it is."""
-    alike = [other for other in among if (other.name, other.scenario) == (workload.name, workload.scenario)]
-    return workload.name, workload.scenario, next(n for n, other in enumerate(alike) if other is workload)
+    name, scenario = track.result.name, track.result.scenario
+    alike = [other for other in among if (other.result.name, other.result.scenario) == (name, scenario)]
+    return name, scenario, next(n for n, other in enumerate(alike) if other is track)
 
 
-def pairs(before: RunResult, after: RunResult) -> Iterator[tuple[WorkloadResult | None, WorkloadResult]]:
+def pairs(before: Recording, after: Recording) -> Iterator[tuple[Track | None, Track]]:
     """Each workload of a run, with the same one of an earlier run if that has it."""
-    old = {key_of(workload, before.workloads): workload for workload in before.workloads}
-    for workload in after.workloads:
-        yield old.get(key_of(workload, after.workloads)), workload
+    old = {key_of(track, before.tracks): track for track in before.tracks}
+    for track in after.tracks:
+        yield old.get(key_of(track, after.tracks)), track

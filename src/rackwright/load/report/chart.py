@@ -16,6 +16,8 @@ WIDTH, HEIGHT = 640, 200
 LEFT, RIGHT, TOP, BOTTOM = 56, 8, 8, 24
 """Room around the drawing, in the units of its view box."""
 _NICE = (1, 2, 5)
+_LEAST = 1e-12
+"""What is smaller counts as this much: nothing that is drawn here is."""
 _TIMES = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
 
 
@@ -132,7 +134,7 @@ def chart(title: str, axis: Axis, lines: Sequence[Line], unit: Unit, *, log: boo
 
 def scale_of(values: Iterable[float], *, log: bool = False) -> Scale:
     """A scale on which all values have a place, with round ends."""
-    seen = [value for value in values if value > 0]
+    seen = [max(value, _LEAST) for value in values if value > 0]
     if not seen:
         return Scale(1e-3, 1.0, log=True) if log else Scale(0.0, 1.0)
     high = max(seen)

@@ -36,7 +36,7 @@ class Dashboard:
         self._title = title
         self._console = console
         self._clock = clock
-        self._workload: LiveWorkload | None = None
+        self._running: list[LiveWorkload] = []
         self._shown_at = clock()
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
 
@@ -51,39 +51,70 @@ class Dashboard:
         if self._live:
             self._live.stop()
 
+    def watcher(self) -> Watching:
+        """Shows one workload; those that run at the same time are shown together."""
+        return Watching(self)
+
+    def add(self, workload: LiveWorkload) -> None:
+        """Show a workload from now on."""
+        self._running.append(workload)
+        self.show()
+
+    def remove(self, workload: LiveWorkload) -> None:
+        """A workload is over: one line about it stays."""
+        self._running.remove(workload)
+        self._print(workload)
+        if self._live:
+            self.show()
+
+    def show_in_time(self) -> None:
+        """Something changed: show it, unless that was done a moment ago."""
+        if self._clock() - self._shown_at >= (PAUSE if self._live else LINE_EVERY):
+            self.show()
+
+    def show(self) -> None:
+        """Show everything as it is."""
+        self._shown_at = self._clock()
+        if self._live:
+            self._live.update(Group(*(picture(self._title, workload) for workload in self._running)), refresh=True)
+            return
+        for workload in self._running:
+            if workload.elapsed:
+                self._print(workload)
+
+    def _print(self, workload: LiveWorkload) -> None:
+        self._console.print(line(workload), highlight=False, markup=False, soft_wrap=True)
+
+
+class Watching:
+    """One workload on a dashboard. What comes before ``begin`` and after ``end`` is not shown."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+        self._workload: LiveWorkload | None = None
+
     def begin(self, name: str, *, duration: float | None = None, iterations: int | None = None) -> None:
-        """A workload begins: it will last so long, or have so many iterations, if that is known."""
+        """It begins: it will last so long (seconds), or have so many iterations, if that is known."""
         self._workload = LiveWorkload(name, duration=duration, iterations=iterations)
-        self._show()
+        self._dashboard.add(self._workload)
 
     def take(self, second: Second) -> None:
-        """Take what one process or agent did in a second of the workload that runs."""
+        """Take what was done in a second, by all or by one of many."""
         if self._workload:
             self._workload.take(second)
-            self._show_in_time()
+            self._dashboard.show_in_time()
 
     def judge(self, judgements: Sequence[Judgement]) -> None:
         """The SLA as it stands now."""
         if self._workload:
             self._workload.judgements = judgements
-            self._show_in_time()
+            self._dashboard.show_in_time()
 
     def end(self) -> None:
-        """The workload is over: leave one line about it."""
+        """It is over."""
         if self._workload:
-            self._console.print(line(self._workload), highlight=False, markup=False)
+            self._dashboard.remove(self._workload)
             self._workload = None
-
-    def _show_in_time(self) -> None:
-        if self._clock() - self._shown_at >= (PAUSE if self._live else LINE_EVERY):
-            self._show()
-
-    def _show(self) -> None:
-        self._shown_at = self._clock()
-        if self._live and self._workload:
-            self._live.update(picture(self._title, self._workload), refresh=True)
-        elif self._workload and self._workload.elapsed:
-            self._console.print(line(self._workload), highlight=False, markup=False)
 
 
 def line(workload: LiveWorkload) -> str:

@@ -7,16 +7,18 @@ from typing import Any
 import msgspec
 
 from rackwright.core.load.result import RunResult, WorkloadResult
-from rackwright.core.load.summary import percentile, rows, seconds_of
+from rackwright.core.load.summary import percentile, rows
 from rackwright.core.load.timeline import QUANTILES, Point, row_start, timeline
+from rackwright.core.load.track import Recording, Track
 
 _LEFT_OUT = {"seconds", "whole", "workloads"}
 """Counts of every second, which only this program can read: the format ``counts`` has them."""
 
 
-def digest(run: RunResult) -> dict[str, Any]:
+def digest(recording: Recording) -> dict[str, Any]:
     """The run as plain values."""
-    return {**_fields(run), "success": run.success, "workloads": [_workload(each) for each in run.workloads]}
+    run = recording.run
+    return {**_fields(run), "success": run.success, "workloads": [_workload(track) for track in recording.tracks]}
 
 
 def _fields(of: RunResult | WorkloadResult) -> dict[str, Any]:
@@ -25,19 +27,19 @@ def _fields(of: RunResult | WorkloadResult) -> dict[str, Any]:
     return plain
 
 
-def _workload(workload: WorkloadResult) -> dict[str, Any]:
+def _workload(track: Track) -> dict[str, Any]:
     table = [
         {
             **msgspec.to_builtins(row),
             "error_percent": row.error_percent,
             "quantiles": _named(row.quantiles if row.total else ()),
         }
-        for row in rows(workload)
+        for row in rows(track)
     ]
-    points = timeline(workload.seconds, seconds_of(workload))
+    points = timeline(track.seconds(), track.length)
     return {
-        **_fields(workload),
-        "success": workload.success,
+        **_fields(track.result),
+        "success": track.result.success,
         "table": table,
         "timeline": [_point(point) for point in points],
     }

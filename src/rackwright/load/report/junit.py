@@ -10,14 +10,16 @@ from datetime import UTC, datetime
 from xml.etree import ElementTree
 
 from rackwright.core.load.result import WHOLE, Judgement, RunResult, WorkloadResult
+from rackwright.core.load.track import Recording
 from rackwright.load.report import words
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 (section 2.2) cannot hold, escaped or not."""
 
 
-def junit(run: RunResult) -> str:
+def junit(recording: Recording) -> str:
     """The run as JUnit XML. A run that did not end as it should has an error in a suite of its own."""
+    run = recording.run
     root = ElementTree.Element("testsuites", name=_text(run.title))
     for workload in run.workloads:
         root.append(_suite(workload))

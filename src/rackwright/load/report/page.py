@@ -6,37 +6,38 @@ from collections.abc import Iterator, Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from rackwright.core.load.result import RunResult, WorkloadResult
 from rackwright.core.load.summary import pairs, percentile
 from rackwright.core.load.timeline import QUANTILES
+from rackwright.core.load.track import Recording, Track
 from rackwright.load.report import words
 from rackwright.load.report.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
 from rackwright.load.report.heat import HeatMap
 from rackwright.load.report.view import view
 
 
-def page(runs: Sequence[RunResult], against: RunResult | None = None) -> Iterator[str]:
+def page(recordings: Sequence[Recording], against: Recording | None = None) -> Iterator[str]:
     """The page of one or more runs, piece by piece; each run is compared with ``against`` where that is given.
 
     All that a run says of itself is escaped: a page of a hostile service is as harmless as any other.
     """
     shown = [
-        (run, [view(workload, n, earlier) for n, (earlier, workload) in enumerate(_paired(against, run), first)])
-        for first, run in _numbered(runs)
+        (each.run, [view(track, n, earlier) for n, (earlier, track) in enumerate(_paired(against, each), first)])
+        for first, each in _numbered(recordings)
     ]
-    yield from _environment().get_template("page.html").generate(runs=shown, against=against)
+    earlier_run = against.run if against else None
+    yield from _environment().get_template("page.html").generate(runs=shown, against=earlier_run)
 
 
-def _numbered(runs: Sequence[RunResult]) -> Iterator[tuple[int, RunResult]]:
+def _numbered(recordings: Sequence[Recording]) -> Iterator[tuple[int, Recording]]:
     """Each run with the number of its first workload on the page."""
     first = 1
-    for run in runs:
-        yield first, run
-        first += len(run.workloads)
+    for recording in recordings:
+        yield first, recording
+        first += len(recording.tracks)
 
 
-def _paired(against: RunResult | None, run: RunResult) -> Iterator[tuple[WorkloadResult | None, WorkloadResult]]:
-    return pairs(against, run) if against else ((None, workload) for workload in run.workloads)
+def _paired(against: Recording | None, recording: Recording) -> Iterator[tuple[Track | None, Track]]:
+    return pairs(against, recording) if against else ((None, track) for track in recording.tracks)
 
 
 def _environment() -> Environment:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rackwright.core.load.result import RunResult, WorkloadResult
 from rackwright.core.load.summary import Row, rows
 from rackwright.core.load.timeline import QUANTILES
+from rackwright.core.load.track import Recording, Track
 
 Labels = dict[str, str]
 Sample = tuple[str, Labels, float]
@@ -31,39 +31,40 @@ FAMILIES = {
 """Every metric, all gauges: they tell of one finished run."""
 
 
-def prometheus(run: RunResult) -> Iterator[str]:
+def prometheus(recording: Recording) -> Iterator[str]:
     """The lines of the file, family by family, as the format wants them."""
     samples: dict[str, list[Sample]] = {}
-    for sample in _samples(run):
+    for sample in _samples(recording):
         samples.setdefault(sample[0], []).append(sample)
     for name, told in FAMILIES.items():
         yield f"# HELP {name} {told}\n# TYPE {name} gauge\n"
         yield from (_line(*sample) for sample in samples.get(name, ()))
 
 
-def _samples(run: RunResult) -> Iterator[Sample]:
+def _samples(recording: Recording) -> Iterator[Sample]:
+    run = recording.run
     base = {"title": run.title}
     yield "rackwright_load_run_info", {**base, "run": run.id, "status": run.status, "version": run.version}, 1
     yield "rackwright_load_run_success", base, run.success
     yield "rackwright_load_run_started_timestamp_seconds", base, run.started_at
     if run.finished_at is not None:
         yield "rackwright_load_run_duration_seconds", base, run.finished_at - run.started_at
-    for number, workload in enumerate(run.workloads):
+    for number, track in enumerate(recording.tracks):
         # Names may repeat within a run, series must not.
-        labels = {**base, "workload": workload.name, "number": str(number), "scenario": workload.scenario}
-        yield from _workload(workload, labels)
+        labels = {**base, "workload": track.result.name, "number": str(number), "scenario": track.result.scenario}
+        yield from _workload(track, labels)
 
 
-def _workload(workload: WorkloadResult, labels: Labels) -> Iterator[Sample]:
+def _workload(track: Track, labels: Labels) -> Iterator[Sample]:
     verdicts: dict[tuple[str, str], bool] = {}
-    for judgement in workload.judgements:
+    for judgement in track.result.judgements:
         # Two limits of one kind are one series, which holds if both hold.
         key = judgement.criterion, judgement.action
         verdicts[key] = verdicts.get(key, True) and judgement.success
     for (criterion, action), held in verdicts.items():
         yield "rackwright_load_sla_success", {**labels, "criterion": criterion, "action": action}, held
-    yield "rackwright_load_missed_starts", labels, sum(second.missed for second in workload.seconds)
-    for row in rows(workload):
+    yield "rackwright_load_missed_starts", labels, track.missed
+    for row in rows(track):
         yield from _row(row, {**labels, "action": row.action})
 
 

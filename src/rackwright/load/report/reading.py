@@ -1,4 +1,4 @@
-"""Runs as they lie on disk."""
+"""Runs as they lie on disk: folders that a run writes, and files of exported counts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,28 @@ import msgspec
 
 from rackwright.core.errors import InvalidInput, NotFound
 from rackwright.core.load.result import RunResult
+from rackwright.core.load.track import Recording, recording
+from rackwright.load.run_folder import RUN, find
 
 WANTED = "name a run's folder, or a file made by `rackwright load export --format counts`"
 
 
+def read_recording(name: str, runs: Path) -> Recording:
+    """A run by its id in the folder of runs, the path of its own folder, or a file of the format ``counts``.
+
+    A run that still goes on is read as it stands. Raises NotFound and InvalidInput.
+    """
+    path = Path(name)
+    if path.is_file():
+        return recording(read_run(path))
+    if len(path.parts) > 1 and not (path / RUN).is_file():
+        raise NotFound("there is no such run", where=name, mend=WANTED)
+    folder = find(runs, name)
+    return recording(folder.read(seconds=False), folder.seconds)
+
+
 def read_run(path: Path) -> RunResult:
-    """The run in a file of the format ``counts``. Raises NotFound and InvalidInput."""
+    """What one file says of a run. Raises NotFound and InvalidInput."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=RunResult)
     except FileNotFoundError as error:

@@ -7,9 +7,10 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rackwright.core.load.result import WHOLE, Part, RunResult, Second, WorkloadResult
+from rackwright.core.load.result import WHOLE, Part, Second
 from rackwright.core.load.summary import percentile
 from rackwright.core.load.timeline import QUANTILES, quantiles_of
+from rackwright.core.load.track import Recording, Track
 
 _NAMES = tuple(percentile(part) for part in QUANTILES)
 COLUMNS = (
@@ -23,17 +24,18 @@ _RISKY = ("=", "+", "-", "@", "\t", "\r")
 """A cell that begins with one of these is a formula to a spreadsheet."""
 
 
-def spreadsheet(run: RunResult) -> Iterator[str]:
+def spreadsheet(recording: Recording) -> Iterator[str]:
     """The lines, titles first; empty cells are numbers that are not known."""
     yield _line(COLUMNS)
-    for workload in run.workloads:
-        for second in workload.seconds:
-            yield from (_line(cells) for cells in _cells(run, workload, second))
+    for track in recording.tracks:
+        for second in track.seconds():
+            yield from (_line(cells) for cells in _cells(recording.run.id, track, second))
 
 
-def _cells(run: RunResult, workload: WorkloadResult, second: Second) -> Iterator[list[Any]]:
+def _cells(run: str, track: Track, second: Second) -> Iterator[list[Any]]:
+    workload = track.result
     for name, part in sorted(({WHOLE: Part()} | second.parts).items()):
-        head = [run.id, workload.name, workload.position, workload.scenario, second.at, name]
+        head = [run, workload.name, workload.position, workload.scenario, second.at, name]
         yield head + _numbers(part) + (_generator(second) if name == WHOLE else [""] * 6)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from rackwright.core.load.result import RunResult, WorkloadResult
 from rackwright.core.load.summary import key_of, rows
 from rackwright.core.load.timeline import QUANTILES
+from rackwright.core.load.track import Recording, Track
 
 
 class Step(msgspec.Struct, kw_only=True):
@@ -39,24 +39,24 @@ class Trend(msgspec.Struct, kw_only=True):
         return 100 * (last.p99 / first.p99 - 1) if len(self.steps) > 1 and first.p99 else None
 
 
-def trends(runs: Sequence[RunResult]) -> list[Trend]:
+def trends(recordings: Sequence[Recording]) -> list[Trend]:
     """The trends of all workloads, in the order in which they were seen first."""
     found: dict[tuple[str, str, int], Trend] = {}
-    for run in sorted(runs, key=lambda run: run.started_at):
-        for workload in run.workloads:
-            key = key_of(workload, run.workloads)
-            trend = found.setdefault(key, Trend(workload=workload.name, scenario=workload.scenario, steps=[]))
-            trend.steps.append(_step(run, workload))
+    for recording in sorted(recordings, key=lambda recording: recording.run.started_at):
+        for track in recording.tracks:
+            key = name, scenario, _ = key_of(track, recording.tracks)
+            trend = found.setdefault(key, Trend(workload=name, scenario=scenario, steps=[]))
+            trend.steps.append(_step(recording, track))
     return list(found.values())
 
 
-def _step(run: RunResult, workload: WorkloadResult) -> Step:
-    latency, *_ = rows(workload)
+def _step(recording: Recording, track: Track) -> Step:
+    latency, *_ = rows(track)
     quantiles = dict(zip(QUANTILES, latency.quantiles, strict=True))
     return Step(
-        run=run.id,
-        started_at=workload.started_at or run.started_at,
-        success=workload.success,
+        run=recording.run.id,
+        started_at=track.result.started_at or recording.run.started_at,
+        success=track.result.success,
         iterations=latency.total,
         rate=latency.rate,
         error_percent=latency.error_percent,

@@ -6,18 +6,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rackwright.core.load.counts import Counts
 from rackwright.core.load.result import WHOLE, Judgement, WorkloadResult
-from rackwright.core.load.summary import Change, Row, changes, percentile, rows, seconds_of
+from rackwright.core.load.summary import Change, Row, changes, percentile, rows
 from rackwright.core.load.timeline import QUANTILES, Pace, Point, timeline
+from rackwright.core.load.track import Track
 from rackwright.load.report import words
 from rackwright.load.report.chart import Axis, Chart, Line, chart
 from rackwright.load.report.heat import HeatMap, heat_map
 
 SHOWN = (0.5, 0.9, 0.99, 0.999)
 """Quantiles that are drawn."""
-MOST_ROWS = 60
-"""Rows of the table that has the charts' numbers."""
 MOST_ACTIONS = 8
 """Actions that have a chart of their own; the table has all."""
 
@@ -49,22 +47,22 @@ class View:
     """What the workload was told to do, as JSON."""
 
 
-def view(workload: WorkloadResult, number: int, earlier: WorkloadResult | None = None) -> View:
+def view(track: Track, number: int, earlier: Track | None = None) -> View:
     """A workload, the ``number``-th of its run, beside the same one of an earlier run."""
-    length = seconds_of(workload)
-    points = timeline(workload.seconds, length)
-    before = timeline(earlier.seconds, seconds_of(earlier)) if earlier else []
+    workload = track.result
+    points = timeline(track.seconds(), track.length)
+    before = timeline(earlier.seconds(), earlier.length) if earlier else []
     axis = _axis(workload, max((series[-1].at + series[-1].width for series in (points, before) if series), default=1))
     return View(
         anchor=f"w{number}",
         name=words.workload(workload),
         result=workload,
-        tiles=_tiles(workload),
+        tiles=_tiles(track),
         charts=_charts(axis, points, before),
         action_charts=_action_charts(axis, workload, points),
-        table=rows(workload),
-        changes=changes(earlier, workload) if earlier else [],
-        numbers=timeline(workload.seconds, length, MOST_ROWS),
+        table=rows(track),
+        changes=changes(earlier, track) if earlier else [],
+        numbers=points,
         settings=_settings(workload),
     )
 
@@ -83,23 +81,19 @@ def _band(judgement: Judgement) -> str:
     return f"{judgement.criterion}{of} broken: {judgement.detail}"
 
 
-def _tiles(workload: WorkloadResult) -> list[Tile]:
-    latency, *_ = rows(workload)
-    asked = sum(second.intended for second in workload.seconds)
-    missed = sum(second.missed for second in workload.seconds)
-    lag = Counts()
-    for second in workload.seconds:
-        lag.merge(second.lag)
+def _tiles(track: Track) -> list[Tile]:
+    latency, *_ = rows(track)
+    asked, missed, lag = track.intended, track.missed, words.duration(track.lag.quantile(0.99))
     quantiles = dict(zip(QUANTILES, latency.quantiles, strict=True))
     return [
-        Tile("Iterations", f"{latency.total:,}", f"in {words.duration(workload.load_duration)}"),
+        Tile("Iterations", f"{latency.total:,}", f"in {words.duration(track.result.load_duration or track.length)}"),
         Tile(
             "Rate", f"{words.number(latency.rate)}/s", f"{asked:,} starts intended" if asked else "as fast as it goes"
         ),
         Tile("Errors", words.percent(latency.error_percent), f"{latency.errors:,} failed", bool(latency.errors)),
         Tile("Latency p50", words.duration(quantiles[0.5]), "from the intended start"),
         Tile("Latency p99", words.duration(quantiles[0.99]), f"highest {words.duration(latency.high)}"),
-        Tile("Missed starts", f"{missed:,}", f"start lag p99 {words.duration(lag.quantile(0.99))}", bool(missed)),
+        Tile("Missed starts", f"{missed:,}", f"start lag p99 {lag}", bool(missed)),
     ]
 
 
