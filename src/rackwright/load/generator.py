@@ -39,6 +39,9 @@ GRACE = 600.0
 PATIENCE = 5.0
 """Seconds that cancelled iterations have to end."""
 
+_NOTHING = Scenario
+"""What an iteration has done whose scenario could not be made."""
+
 
 class Generator:
     """Runs a scenario as ``work`` says and tells of it through ``tell``; ``stop`` ends it early."""
@@ -55,6 +58,8 @@ class Generator:
         self._work = work
         self._zero = zero
         self._kind = scenario
+        self._watching = bool(work.watch)
+        self._timeout = work.schedule.timeout
         self._surroundings = surroundings
         self._tell = tell
         self._writer = rows
@@ -163,9 +168,9 @@ class Generator:
         work = self._work
         started = clock() - self._zero
         self._starts.append((intended, started))
-        if work.watch and work.watch.holds(number):
+        if self._watching and work.watch.holds(number):
             self._tell(Started(number, started))
-        if work.schedule.timeout:
+        if self._timeout:
             self._mark(started)
         scenario: Scenario | None = None
         fault = None
@@ -180,9 +185,8 @@ class Generator:
         except (Exception, SystemExit) as error:
             fault = describe(error)
         ended = clock() - self._zero
-        actions = scenario.actions if scenario is not None else []
-        output = scenario.output if scenario is not None else None
-        self._rows.append(Row(number, intended, started, ended, fault, actions, output))
+        done = scenario or _NOTHING
+        self._rows.append(Row(number, intended, started, ended, fault, done.actions, done.output))
 
     async def _in_thread(self, scenario: Scenario) -> None:
         run = functools.partial(scenario.run, **self._work.args)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 from urllib.parse import urljoin
 
@@ -46,12 +46,12 @@ class Http:
         self._pool = Pool(connections=connections, timeout=timeout, tls=tls, most_bytes=most_bytes)
         self._encoded: dict[tuple[str, str], tuple[Origin, bytes]] = {}
 
-    async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Answer:
-        """GET a page."""
+    def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Coroutine[Any, Any, Answer]:
+        """GET a page; to be awaited."""
         if headers is not None:
-            return await self.request("GET", url, headers=headers)
+            return self.request("GET", url, headers=headers)
         origin, sent = self._encoded.get(("GET", url)) or self._encode("GET", url)
-        return await self._pool.exchange(origin, sent, "GET")
+        return self._pool.exchange(origin, sent, "GET")
 
     async def post(
         self, url: str, *, headers: Mapping[str, str] | None = None, data: bytes | str = b"", json: Any = None

@@ -224,32 +224,25 @@ class Pool:
         if loop is None:
             loop = self._begin()
         connection = self._take(origin) or await self._open(origin)
-        try:
-            return await self._ask(loop, origin, connection, request, method)
-        except (Closed, ConnectionError):
-            if not connection.used or method not in SAFE:
+        while True:
+            connection.deadline = loop.time() + self._timeout
+            answer: asyncio.Future[Answer] = loop.create_future()
+            self._busy.add(connection)
+            try:
+                connection.send(request, method, answer)
+                return await answer
+            except (Closed, ConnectionError):
+                if not connection.used or method not in SAFE:
+                    raise
+            except asyncio.CancelledError:
+                # Its answer may still come: the connection is spent.
+                connection.answer = None
+                connection.close()
                 raise
-        return await self._ask(loop, origin, await self._open(origin), request, method)
-
-    async def _ask(
-        self, loop: asyncio.AbstractEventLoop, origin: Origin, connection: Connection, request: bytes, method: str
-    ) -> Answer:
-        connection.deadline = loop.time() + self._timeout
-        answer: asyncio.Future[Answer] = loop.create_future()
-        busy = self._busy
-        busy.add(connection)
-        try:
-            connection.send(request, method, answer)
-            got = await answer
-        except BaseException:
-            # Also when the iteration is cancelled: its answer may still come, so the connection is spent.
-            connection.answer = None
-            connection.close()
-            raise
-        finally:
-            busy.discard(connection)
-            self._give_back(origin, connection)
-        return got
+            finally:
+                self._busy.discard(connection)
+                self._give_back(origin, connection)
+            connection = await self._open(origin)
 
     def close(self) -> None:
         """Close every connection."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -61,12 +61,15 @@ class Surroundings:
 class Scenario:
     """One iteration: its number in the whole run (from 1), what the contexts set up, and the means to load a target."""
 
+    actions: Sequence[Action] = ()
+    """Atomic actions that ended, in that order."""
+    output: dict[str, list[Any]] | None = None
+    """Data that was added."""
+    _path = ""
+
     def __init__(self, iteration: int, surroundings: Surroundings) -> None:
         self.iteration = iteration
         self.surroundings = surroundings
-        self.actions: list[Action] = []
-        self.output: dict[str, list[Any]] | None = None
-        self._path = ""
 
     run: Callable[..., Any]
     """What a subclass defines: ``async def run(self, ...)``; it gets the scenario's arguments of the task file."""
@@ -135,7 +138,11 @@ class Atomic:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         ended = clock()
         scenario = self._scenario
-        scenario.actions.append(Action(scenario._path, self._started, ended, kind is not None))
+        action = Action(scenario._path, self._started, ended, kind is not None)
+        if isinstance(scenario.actions, list):
+            scenario.actions.append(action)
+        else:
+            scenario.actions = [action]
         scenario._path = self._outer
 
     async def __aenter__(self) -> None:

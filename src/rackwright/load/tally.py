@@ -31,7 +31,7 @@ class Row(NamedTuple):
     started: float
     ended: float
     fault: Fault | None
-    actions: list[Action]
+    actions: Sequence[Action]
     output: dict[str, list[Any]] | None
 
 
