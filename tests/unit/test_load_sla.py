@@ -259,3 +259,9 @@ def test_what_one_process_proves_the_whole_run_confirms(stream: list[Ended]) -> 
 def test_settings_that_make_no_promise_are_refused(kind: type[Criterion], config: Any, fault: str) -> None:
     with pytest.raises(InvalidInput, match=fault):
         kind.read(config)
+
+
+def test_the_worst_window_is_told_also_when_all_held() -> None:
+    stream = [ended for ended in took(*[1] * 40) if ended[0] not in (1.0, 1.1)]
+    assert verdict(Throughput, {"min": 5, "window": 1}, stream).detail.startswith("8 /s at worst, at least 5 /s")
+    assert verdict(Throughput, {"min": 9, "window": 1}, stream).detail.startswith("8 /s at worst, at least 9 /s")

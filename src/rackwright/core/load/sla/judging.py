@@ -59,6 +59,8 @@ class _Course:
         self._holds = True
         self._broken: list[tuple[float, float | None]] = []
         self._worst: float | None = None
+        """Of all windows; of those that broke it, if any did."""
+        self._kept = True
 
     def take(self, second: Second) -> bool:
         """Whether it holds after this second. Where nothing can be told, what was so before stays so."""
@@ -72,15 +74,15 @@ class _Course:
             self._broken.append((float(second.at), None))
         elif self._holds and not held:
             self._broken[-1] = (self._broken[-1][0], float(second.at))
-        if self.criterion.window is not None and not self.criterion.holds(value):
-            self._worst = value if self._worst is None else self._worse(self._worst, value)
+        if self.criterion.window is not None:
+            self._compare(value)
         return self._holds
 
     def judgement(self) -> Judgement:
         """What became of it: with a window no window may break it, without one the whole run counts."""
         criterion, value = self.criterion, self._gauge.last()
-        if criterion.window is not None and self._worst is not None:
-            success, value = False, self._worst
+        if self._worst is not None:
+            success, value = self._kept, self._worst
         else:
             success = value is None or criterion.holds(value)
         broken = list(self._broken)
@@ -102,7 +104,13 @@ class _Course:
         if value is None:
             return f"not judged: too little to judge {over}{since}; promised: {criterion.promise()}"
         worst = " at worst" if self._worst is not None else ""
-        return f"{value:.6g} {criterion.unit}{worst}, {criterion.promise()} {over}{since}"
+        return f"{value:.4g} {criterion.unit}{worst}, {criterion.promise()} {over}{since}"
 
-    def _worse(self, worst: float, value: float) -> float:
-        return min(worst, value) if self.criterion.lower_is_worse else max(worst, value)
+    def _compare(self, value: float) -> None:
+        kept = self.criterion.holds(value)
+        if kept and not self._kept:
+            return
+        if self._worst is None or kept != self._kept:
+            self._worst = value
+        self._kept = kept
+        self._worst = (min if self.criterion.lower_is_worse else max)(self._worst, value)
