@@ -180,3 +180,12 @@ def test_sla_check_ends_with_the_verdict(success: bool, words: tuple[str, ...], 
                 "broken": [[2.0, 4.0]],
             }
         ]
+
+
+def test_the_examples_of_the_reference_are_right() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "load-tasks.md").read_text(encoding="utf-8")
+    whole, *parts = [yaml.safe_load(block.partition("```")[0]) for block in page.split("```yaml\n")[1:]]
+    assert len(prepare(read_task(whole), Plugins())) == 1
+    for part in parts:
+        (prepared,) = prepare(_task(scenario={"Dummy.dummy": {}}, **part), Plugins())
+        assert len(prepared.criteria) == 3 if "sla" in part else len(prepared.hooks) == 1
