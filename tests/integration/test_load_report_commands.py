@@ -65,7 +65,7 @@ def test_exported_counts_are_a_run_again(runs: list[str], tmp_path: Path) -> Non
 
 def test_trends_are_a_table_and_json(runs: list[str]) -> None:
     table = _do("trends", *runs[::-1]).stdout.splitlines()
-    assert table[0].split()[:3] == ["WORKLOAD", "RUN", "STARTED"]
+    assert table[0].split()[:3] == ["WORKLOAD", "SCENARIO", "RUN"]
     assert ["run-0" in table[1], "run-1" in table[2], "+100" in table[2] or "+99" in table[2]] == [True, True, True]
     items = json.loads(_do("trends", *runs, "-o", "json").stdout)["items"]
     assert [item["run"] for item in items] == ["run-0", "run-1"]

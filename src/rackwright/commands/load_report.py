@@ -58,7 +58,7 @@ def export(run: str, form: str, to: Path) -> None:
 
 TREND = [
     Column("WORKLOAD", lambda item: str(item["workload"])),
-    Column("SCENARIO", lambda item: str(item["scenario"]), wide=True),
+    Column("SCENARIO", lambda item: str(item["scenario"])),
     Column("RUN", lambda item: str(item["run"])),
     Column("STARTED", lambda item: words.moment(item["started_at"])),
     Column("SLA", lambda item: "ok" if item["success"] else "failed"),
