@@ -125,12 +125,12 @@ class WorkloadRun:
                 schedule=schedule,
                 folder=str(self._folder / f"from-{self._since}" if self._searches else self._folder),
                 watch=hooks.watch,
-                bounds=bounds(criteria, planned),
+                bounds=bounds(filter(self._stops, criteria), planned),
             ),
             schedule.processes(self._processes),
             self._take,
             hooks.hear,
-            self._take_proof,
+            self._stop_for,
         )
         self._load = load
         try:
@@ -157,15 +157,14 @@ class WorkloadRun:
             self._last_start = self._since + second.at
         moved = _moved(second, self._since)
         add_whole(self.result.whole, moved)
-        stopping = [each for each in broken if self._stop_on_violation or each.on_violation == "stop"]
+        stopping = [each for each in broken if self._stops(each)]
         if stopping:
             self._stop_for(f"{stopping[0].name} does not hold: {stopping[0].promise()}")
         self.on_second(moved)
         self.result.load_duration = float(moved.at + 1)
 
-    def _take_proof(self, reason: str) -> None:
-        if self._stop_on_violation or any(each.on_violation == "stop" for each in self._prepared.criteria):
-            self._stop_for(reason)
+    def _stops(self, criterion: Criterion) -> bool:
+        return self._stop_on_violation or criterion.on_violation == "stop"
 
     def _stop_for(self, why: str) -> None:
         if self._searches and self._load is not None:
