@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import re
 import struct
@@ -171,6 +172,50 @@ def test_a_page_does_not_grow_with_the_length_of_its_run() -> None:
         type(second)(at=second.at + 40 * times, parts=second.parts) for times in range(50) for second in seconds
     ]
     assert len(Page(long).source) < 4 * len(Page(short).source)
+
+
+def test_a_page_does_not_grow_with_how_often_something_broke_or_fired() -> None:
+    run = load_runs.run()
+    workload = run.workloads[0]
+    few = len(Page(run).source)
+    workload.judgements[0].broken = [(n / 100, n / 100 + 0.005) for n in range(4000)]
+    workload.firings = [workload.firings[0]] * 5000
+    many = Page(run)
+    assert len(many.source) < 2 * few
+    assert "and 3,980 more" in many.words
+    assert "The first 200 of 5,000." in many.words
+    assert "hook sys_call at 20 s: success, and 4999 more" in many.words
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 50)), max_size=20))
+def test_bands_of_a_criterion_cover_all_that_was_broken_and_never_overlap(broken: list[tuple[float, float]]) -> None:
+    axis = Axis(100, [(start, start + length, "x") for start, length in broken])
+    spans = axis.spans()
+    for start, length in broken:
+        left, right = axis.place(start), axis.place(start + length)
+        assert any(span.x - 0.2 <= left and right <= span.x + span.width + 0.2 for span in spans)
+    assert all(one.x + one.width <= other.x for one, other in itertools.pairwise(spans))
+
+
+def _luminance(colour: str) -> float:
+    """The relative luminance of a colour, by WCAG 2.2."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_words_and_lines_stand_out_from_both_backgrounds(shown: Page, theme: int) -> None:
+    colours = [
+        dict(re.findall(r"--([\w-]+): (#\w{6})\b", block)) for block in re.findall(r"{([^{}]*--[^}]*)}", shown.source)
+    ]
+    of = {name: _luminance(colour) for name, colour in colours[theme].items()}
+    for back in ("paper", "sheet"):
+        for name, least in (
+            dict.fromkeys(("ink", "soft", "a", "bad", "good"), 4.5).items() | dict.fromkeys("bcd", 3.0).items()
+        ):
+            low, high = sorted((of[back], of[name]))
+            assert (high + 0.05) / (low + 0.05) >= least, (back, name)
 
 
 def test_many_runs_are_on_one_page() -> None:

@@ -16,6 +16,8 @@ WIDTH, HEIGHT = 640, 200
 LEFT, RIGHT, TOP, BOTTOM = 56, 8, 8, 24
 """Room around the drawing, in the units of its view box."""
 _NICE = (1, 2, 5)
+_SEEN = 2.0
+"""The least width, or distance, that can be seen, in the units of the view box."""
 _LEAST = 1e-12
 """What is smaller counts as this much: nothing that is drawn here is."""
 _TIMES = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
@@ -85,16 +87,27 @@ class Axis:
         return [(round(self.place(n * step), 1), words.duration(n * step)) for n in range(count + 1)]
 
     def spans(self) -> list[Span]:
-        """The bands, at least as wide as can be seen."""
-        found = []
-        for start, end, label in self.bands:
+        """The bands, at least as wide as can be seen; those of one label that nobody can tell apart are one."""
+        found: dict[str, list[Span]] = {}
+        for start, end, label in sorted(self.bands, key=lambda band: band[0]):
             left, right = self.place(start), self.place(self.length if end is None else end)
-            found.append(Span(round(left, 1), round(max(right - left, 2), 1), label))
-        return found
+            right = max(right, left + _SEEN)
+            alike = found.setdefault(label, [])
+            if alike and left < alike[-1].x + alike[-1].width + _SEEN:
+                last = alike.pop()
+                left, right = last.x, max(right, last.x + last.width)
+            alike.append(Span(round(left, 1), round(right - left, 1), label))
+        return [span for spans in found.values() for span in spans]
 
     def moments(self) -> list[Span]:
-        """The marks."""
-        return [Span(round(self.place(time), 1), 0, label) for time, label in self.marks]
+        """The marks; of many at one place there is the first, which tells how many there are."""
+        found: dict[int, list[str]] = {}
+        for time, label in self.marks:
+            found.setdefault(round(self.place(time)), []).append(label)
+        return [
+            Span(x, 0, labels[0] + (f", and {len(labels) - 1} more" if len(labels) > 1 else ""))
+            for x, labels in found.items()
+        ]
 
 
 @dataclass(frozen=True)

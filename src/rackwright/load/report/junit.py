@@ -57,9 +57,8 @@ def _case(suite: str, judgement: Judgement, seconds: float) -> ElementTree.Eleme
     name = _text(judgement.criterion + of)
     case = ElementTree.Element("testcase", classname=suite, name=name, time=f"{seconds:.3f}")
     if not judgement.success:
-        broken = [words.stretch(start, end) for start, end in judgement.broken]
         failure = ElementTree.SubElement(case, "failure", type=judgement.criterion, message=_text(judgement.detail))
-        failure.text = _text("\n".join([judgement.detail, *broken]))
+        failure.text = _text("\n".join([judgement.detail, *words.stretches(judgement.broken)]))
     return case
 
 

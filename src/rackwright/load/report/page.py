@@ -14,6 +14,9 @@ from rackwright.load.report.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
 from rackwright.load.report.heat import HeatMap
 from rackwright.load.report.view import view
 
+MOST_FIRINGS = 200
+"""Firings of hooks that are listed."""
+
 
 def page(recordings: Sequence[Recording], against: Recording | None = None) -> Iterator[str]:
     """The page of one or more runs, piece by piece; each run is compared with ``against`` where that is given.
@@ -60,7 +63,8 @@ def _environment() -> Environment:
         value=words.value,
     )
     environment.globals.update(
-        stretch=words.stretch,
+        stretches=words.stretches,
+        most_firings=MOST_FIRINGS,
         quantile_names=[percentile(part) for part in QUANTILES],
         box={"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM},
     )

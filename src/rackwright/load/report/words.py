@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from rackwright.core.load.result import WHOLE, RunResult, Status, WorkloadResult
 from rackwright.core.load.summary import Change
 
+MOST_STRETCHES = 20
 ITERATIONS = "iterations"
 """What ``WHOLE`` is called."""
 _STATUSES: dict[Status, str] = {
@@ -76,6 +78,13 @@ def status(run: RunResult) -> str:
 def stretch(start: float, end: float | None) -> str:
     """A stretch of a workload's time: ``from 20 s to 23 s``."""
     return f"from {number(start)} s " + ("to the end" if end is None else f"to {number(end)} s")
+
+
+def stretches(broken: Sequence[tuple[float, float | None]]) -> list[str]:
+    """Stretches of time; of very many the first, and how many more there are."""
+    told = [stretch(start, end) for start, end in broken[:MOST_STRETCHES]]
+    more = len(broken) - len(told)
+    return [*told, f"and {more:,} more"] if more else told
 
 
 def change(of: Change) -> str:
