@@ -85,8 +85,8 @@ class Open(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     @property
     def planned(self) -> int:
         """How many iterations it starts."""
-        if self.spread == "even":
-            starts = sum(stage.starts for stage in self.stages)
+        starts = sum(stage.starts for stage in self.stages)
+        if self.spread == "even" or math.isinf(starts):
             whole = math.inf if math.isinf(starts) else math.ceil(starts - _ROUNDING)
             return int(min(whole, self._most))
         return sum(1 for _ in self.starts())
