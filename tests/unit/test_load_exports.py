@@ -147,6 +147,15 @@ def test_no_series_of_prometheus_comes_twice_even_where_names_do() -> None:
     assert len(series) == len(set(series))
 
 
+def test_two_limits_of_one_kind_hold_for_prometheus_if_both_do() -> None:
+    run = load_runs.run()
+    broken, held = run.workloads[0].judgements
+    held.criterion = broken.criterion
+    for judgements in ([broken, held], [held, broken]):
+        run.workloads[0].judgements = judgements
+        assert _samples(run)["rackwright_load_sla_success", "", ""] == 0
+
+
 def test_prometheus_has_the_numbers_of_the_run() -> None:
     found = _samples(load_runs.run())
     assert found["rackwright_load_run_success", "", ""] == 0

@@ -99,6 +99,13 @@ def test_the_table_has_the_iterations_both_ways_and_then_each_action() -> None:
     assert table[1].error_percent == pytest.approx(1.25)
 
 
+def test_the_table_of_a_workload_that_still_runs_is_that_of_its_seconds() -> None:
+    workload = load_runs.workload()
+    over = rows(load_runs.track(workload))
+    workload.whole, workload.load_duration = {}, 0.0
+    assert rows(load_runs.track(workload)) == over
+
+
 def test_a_workload_in_which_nothing_ended_has_a_table_of_zeros() -> None:
     workload = load_runs.workload()
     workload.whole, workload.seconds = {}, []

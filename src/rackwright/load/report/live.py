@@ -32,8 +32,7 @@ class LiveWorkload:
             self.whole.setdefault(name, Part()).merge(part)
         self.missed += second.missed
         self._newest = max(self._newest, second.at)
-        if second.at > self._newest - KEPT:
-            self._seconds.setdefault(second.at, Second(at=second.at)).merge(second)
+        self._seconds.setdefault(second.at, Second(at=second.at)).merge(second)
         for at in [at for at in self._seconds if at <= self._newest - KEPT]:
             del self._seconds[at]
 
