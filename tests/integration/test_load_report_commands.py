@@ -71,6 +71,13 @@ def test_trends_are_a_table_and_json(runs: list[str]) -> None:
     assert [item["run"] for item in items] == ["run-0", "run-1"]
 
 
+def test_trends_are_a_page(runs: list[str], tmp_path: Path) -> None:
+    page = tmp_path / "trends.html"
+    assert _do("trends", *runs, "--html", str(page)).stdout == _do("trends", *runs).stdout
+    assert page.read_text() == _do("trends", *runs, "--html", "-").stdout
+    assert "run-1" in page.read_text()
+
+
 def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
     result = _do("export", str(tmp_path / "none"), "--format", "csv")
     assert result.exit_code == 3

@@ -20,7 +20,8 @@ from rackwright.core.load.track import recording
 from rackwright.load.report import words
 from rackwright.load.report.chart import HEIGHT, TOP, Axis, Line, chart, scale_of
 from rackwright.load.report.heat import heat_map, png
-from rackwright.load.report.page import page
+from rackwright.load.report.page import page, trends_page
+from rackwright.load.report.trends import trends
 from tests.unit import load_runs
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -29,14 +30,14 @@ VOID = {"meta", "link", "br", "img", "input", "hr"}
 class Page(HTMLParser):
     """What a browser sees; ``faults`` are elements that were closed wrongly."""
 
-    def __init__(self, run: RunResult, against: RunResult | None = None) -> None:
+    def __init__(self, source: str) -> None:
         super().__init__()
         self.open: list[str] = []
         self.faults: list[str] = []
         self.found: list[tuple[str, dict[str, str | None]]] = []
         self.text: list[str] = []
         self.scripts: list[str] = []
-        self.source = "".join(page([recording(run)], recording(against) if against else None))
+        self.source = source
         self.feed(self.source)
         self.faults += self.open
 
@@ -64,9 +65,13 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.text).split())
 
 
+def _page(run: RunResult, against: RunResult | None = None) -> Page:
+    return Page("".join(page([recording(run)], recording(against) if against else None)))
+
+
 @pytest.fixture(scope="module")
 def shown() -> Page:
-    return Page(load_runs.run(workloads=2), load_runs.run("run-0", slow=0.5, stall=False))
+    return _page(load_runs.run(workloads=2), load_runs.run("run-0", slow=0.5, stall=False))
 
 
 def test_every_element_is_closed_where_it_was_opened(shown: Page) -> None:
@@ -103,13 +108,13 @@ def test_the_verdict_stands_in_words_not_in_colours_alone(shown: Page) -> None:
 
 
 def test_a_run_that_held_passes() -> None:
-    assert "✔ Passed: the run finished." in Page(load_runs.run(stall=False)).words
+    assert "✔ Passed: the run finished." in _page(load_runs.run(stall=False)).words
 
 
 def test_a_run_that_was_aborted_never_passes() -> None:
     run = load_runs.run(stall=False)
     run.status = "aborted"
-    assert "✘ Failed: the run aborted by hand." in Page(run).words
+    assert "✘ Failed: the run aborted by hand." in _page(run).words
 
 
 def test_every_drawing_has_a_title_and_says_what_it_shows(shown: Page) -> None:
@@ -158,11 +163,11 @@ def test_generators_that_did_not_do_their_share_are_named(shown: Page) -> None:
 
 def test_a_run_of_nothing_has_a_page_too() -> None:
     run = RunResult(id="r", title="Nothing", status="crashed")
-    assert "✘ Failed: the run crashed." in Page(run).words
+    assert "✘ Failed: the run crashed." in _page(run).words
     empty = load_runs.workload()
     empty.seconds, empty.whole, empty.judgements, empty.load_duration = [], {}, [], 0.0
     run.workloads = [empty]
-    assert Page(run).faults == []
+    assert _page(run).faults == []
 
 
 def test_a_page_does_not_grow_with_the_length_of_its_run() -> None:
@@ -171,16 +176,16 @@ def test_a_page_does_not_grow_with_the_length_of_its_run() -> None:
     long.workloads[0].seconds = [
         type(second)(at=second.at + 40 * times, parts=second.parts) for times in range(50) for second in seconds
     ]
-    assert len(Page(long).source) < 4 * len(Page(short).source)
+    assert len(_page(long).source) < 4 * len(_page(short).source)
 
 
 def test_a_page_does_not_grow_with_how_often_something_broke_or_fired() -> None:
     run = load_runs.run()
     workload = run.workloads[0]
-    few = len(Page(run).source)
+    few = len(_page(run).source)
     workload.judgements[0].broken = [(n / 100, n / 100 + 0.005) for n in range(4000)]
     workload.firings = [workload.firings[0]] * 5000
-    many = Page(run)
+    many = _page(run)
     assert len(many.source) < 2 * few
     assert "and 3,980 more" in many.words
     assert "The first 200 of 5,000." in many.words
@@ -219,8 +224,8 @@ def test_words_and_lines_stand_out_from_both_backgrounds(shown: Page, theme: int
 
 
 def test_many_runs_are_on_one_page() -> None:
-    source = "".join(page([recording(load_runs.run("first")), recording(load_runs.run("second"))]))
-    assert source.index("first") < source.index("second")
+    source = "".join(page([recording(load_runs.run("run-1st")), recording(load_runs.run("run-2nd"))]))
+    assert source.index("run-1st") < source.index("run-2nd")
     assert [source.count(f'<article id="w{n}"') for n in (1, 2, 3)] == [1, 1, 0]
 
 
@@ -235,7 +240,7 @@ def test_no_line_leaves_its_drawing(values: list[float | None], log: bool) -> No
 
 def test_a_value_alone_between_gaps_can_be_seen() -> None:
     drawn = chart("x", Axis(3), [Line("x", (0, 1, 2), (None, 5.0, None), "a")], "count")
-    assert drawn.lines[0].path.endswith("h1")
+    assert drawn.lines[0].path.endswith("h3")
 
 
 @given(st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=9))
@@ -273,6 +278,17 @@ def test_the_slowest_are_at_the_top_of_the_heat_map_and_the_many_are_the_densest
     assert [column for column, level in enumerate(rows[0]) if level] == [load_runs.STALL[1]]
     assert max(map(max, rows)) == 63
     assert all(not any(row[load_runs.STALL[0] + 1 : load_runs.STALL[1]]) for row in rows)
+
+
+def test_trends_are_a_page_with_a_name_for_each_run() -> None:
+    runs = [load_runs.run(f"<r{n}>", slow=1.0 + n, stall=n == 1) for n in range(12)]
+    found = Page("".join(trends_page(trends([recording(run) for run in runs]))))
+    assert found.faults == []
+    assert len(found.all("svg", role="img")) == 3
+    assert "<r1> 2026-11-18 11:06:40 UTC ✘ broken" in found.words
+    assert "highest in <r11>" in found.words
+    latency = json.loads(found.scripts[0])
+    assert [latency["names"][0], len(latency["names"]), latency["lines"][0]["times"][0]] == ["<r0>", 12, 0.5]
 
 
 @pytest.mark.parametrize(

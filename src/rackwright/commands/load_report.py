@@ -15,7 +15,7 @@ from rackwright.commands.load_runs import runs_folder
 from rackwright.core.load.track import Recording
 from rackwright.load.report import words
 from rackwright.load.report.export import FORMATS
-from rackwright.load.report.page import page
+from rackwright.load.report.page import page, trends_page
 from rackwright.load.report.reading import read_recording
 from rackwright.load.report.trends import trends
 
@@ -72,12 +72,18 @@ TREND = [
 ]
 
 
-@examples("rackwright load trends runs/40 runs/41 runs/42")
+@examples("rackwright load trends 20261118 20261119 20261120", "rackwright load trends runs/* --html trends.html")
 @click.command("trends")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.option("--html", type=into, help="Make a page with charts too; - for stdout, in place of the table.")
 @output
-def trends_command(runs: tuple[str, ...], output: Output) -> None:
+def trends_command(runs: tuple[str, ...], html: Path | None, output: Output) -> None:
     """Show how the same workloads did in many runs, the oldest first. Durations are latencies."""
+    found = trends([_read(name) for name in runs])
+    if html is not None:
+        _write(trends_page(found), html)
+    if html == STDOUT:
+        return
     items: list[Item] = [
         {
             "workload": trend.workload,
@@ -85,7 +91,7 @@ def trends_command(runs: tuple[str, ...], output: Output) -> None:
             **msgspec.to_builtins(step),
             "growth": trend.growth if step is trend.steps[-1] else None,
         }
-        for trend in trends([_read(name) for name in runs])
+        for trend in found
         for step in trend.steps
     ]
     output.items(items, TREND, "run", "run")

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from rackwright.load.report import words
 
-Unit = Literal["seconds", "per second", "count", "cores"]
+Unit = Literal["seconds", "per second", "count", "cores", "percent"]
 
 WIDTH, HEIGHT = 640, 200
-LEFT, RIGHT, TOP, BOTTOM = 56, 8, 8, 24
+LEFT, RIGHT, TOP, BOTTOM = 62, 8, 8, 24
 """Room around the drawing, in the units of its view box."""
 _NICE = (1, 2, 5)
 _SEEN = 2.0
@@ -75,13 +75,18 @@ class Axis:
     length: float
     bands: Sequence[tuple[float, float | None, str]] = ()
     marks: Sequence[tuple[float, str]] = ()
+    names: Sequence[str] = ()
+    """Where runs follow each other instead of seconds: the run from 0 to 1, from 1 to 2, ..."""
 
     def place(self, time: float) -> float:
         """The distance of a time (seconds) from the left of the view box."""
         return LEFT + (WIDTH - LEFT - RIGHT) * min(max(time / self.length, 0.0), 1.0)
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Places and words of its labels: at most 9 of them."""
+        """Places and words of its labels: at most 9 of them, or 5 names."""
+        if self.names:
+            every = math.ceil(len(self.names) / 5)
+            return [(round(self.place(n + 0.5), 1), self.names[n]) for n in range(0, len(self.names), every)]
         step = next((size for size in _TIMES if self.length / size <= 8), self.length / 8)
         count = math.floor(self.length / step + 1e-9)
         return [(round(self.place(n * step), 1), words.duration(n * step)) for n in range(count + 1)]
@@ -137,12 +142,13 @@ def chart(title: str, axis: Axis, lines: Sequence[Line], unit: Unit, *, log: boo
         "bottom": HEIGHT - BOTTOM,
         "width": WIDTH,
         "length": axis.length,
+        "names": list(axis.names),
         "lines": [
             {"name": line.name, "times": list(line.times), "values": [_short(value) for value in line.values]}
             for line in lines
         ],
     }
-    return Chart(title, _summary(lines, unit), axis, drawn, ticks, values)
+    return Chart(title, _summary(lines, unit, axis.names), axis, drawn, ticks, values)
 
 
 def scale_of(values: Iterable[float], *, log: bool = False) -> Scale:
@@ -161,7 +167,8 @@ def text(value: float, unit: Unit) -> str:
     """A value in its unit."""
     if unit == "seconds":
         return words.duration(value)
-    return f"{words.number(value)}/s" if unit == "per second" else words.number(value)
+    suffix = {"per second": "/s", "percent": " %"}.get(unit, "")
+    return words.number(value) + suffix
 
 
 def _round_up(value: float) -> float:
@@ -186,7 +193,7 @@ def _path(line: Line, axis: Axis, scale: Scale) -> str:
     for known, run in itertools.groupby(points, key=lambda point: _known(point[1], log=scale.log)):
         if known:
             places = [f"{axis.place(time):.1f} {scale.place(value or 0.0):.1f}" for time, value in run]
-            steps.append("M" + "L".join(places) + ("h1" if len(places) == 1 else ""))
+            steps.append("M" + "L".join(places) + ("h3" if len(places) == 1 else ""))
     return "".join(steps)
 
 
@@ -194,14 +201,18 @@ def _known(value: float | None, *, log: bool) -> bool:
     return value is not None and (value > 0 or not log)
 
 
-def _summary(lines: Sequence[Line], unit: Unit) -> str:
+def _summary(lines: Sequence[Line], unit: Unit, names: Sequence[str]) -> str:
     told = []
     for line in lines:
         known = [(value, time) for time, value in zip(line.times, line.values, strict=True) if value is not None]
         if known:
             (low, _), (high, at) = min(known), max(known)
-            told.append(f"{line.name} from {text(low, unit)} to {text(high, unit)} (highest at {words.number(at)} s)")
+            told.append(f"{line.name} from {text(low, unit)} to {text(high, unit)} (highest {_when(at, names)})")
     return "; ".join(told) or "Nothing was measured."
+
+
+def _when(time: float, names: Sequence[str]) -> str:
+    return f"in {names[int(time)]}" if names else f"at {words.number(time)} s"
 
 
 def _short(value: float | None) -> float | None:

@@ -12,7 +12,8 @@ from rackwright.core.load.track import Recording, Track
 from rackwright.load.report import words
 from rackwright.load.report.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
 from rackwright.load.report.heat import HeatMap
-from rackwright.load.report.view import view
+from rackwright.load.report.trends import Trend
+from rackwright.load.report.view import trend_view, view
 
 MOST_FIRINGS = 200
 """Firings of hooks that are listed."""
@@ -29,6 +30,11 @@ def page(recordings: Sequence[Recording], against: Recording | None = None) -> I
     ]
     earlier_run = against.run if against else None
     yield from _environment().get_template("page.html").generate(runs=shown, against=earlier_run)
+
+
+def trends_page(trends: Sequence[Trend]) -> Iterator[str]:
+    """The page of many runs, piece by piece: for each workload its charts and its table."""
+    yield from _environment().get_template("trends.html").generate(views=[trend_view(trend) for trend in trends])
 
 
 def _numbered(recordings: Sequence[Recording]) -> Iterator[tuple[int, Recording]]:

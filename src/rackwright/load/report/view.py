@@ -13,6 +13,7 @@ from rackwright.core.load.track import Track
 from rackwright.load.report import words
 from rackwright.load.report.chart import Axis, Chart, Line, chart
 from rackwright.load.report.heat import HeatMap, heat_map
+from rackwright.load.report.trends import Trend
 
 SHOWN = (0.5, 0.9, 0.99, 0.999)
 """Quantiles that are drawn."""
@@ -64,6 +65,36 @@ def view(track: Track, number: int, earlier: Track | None = None) -> View:
         changes=changes(earlier, track) if earlier else [],
         numbers=points,
         settings=_settings(workload),
+    )
+
+
+@dataclass(frozen=True)
+class TrendView:
+    """A workload over many runs, ready for the template."""
+
+    trend: Trend
+    charts: list[Chart]
+
+
+def trend_view(trend: Trend) -> TrendView:
+    """A workload over many runs: its latencies, its rate and its errors."""
+    steps = trend.steps
+    axis = Axis(len(steps), names=[step.run for step in steps])
+    times = [number + 0.5 for number in range(len(steps))]
+    latencies = [
+        Line("p50", times, [step.p50 for step in steps], "a"),
+        Line("p90", times, [step.p90 for step in steps], "b"),
+        Line("p99", times, [step.p99 for step in steps], "c"),
+    ]
+    rate = Line("ended", times, [step.rate for step in steps], "a")
+    errors = Line("failed", times, [step.error_percent for step in steps], "bad")
+    return TrendView(
+        trend,
+        [
+            chart("Latency from the intended start", axis, latencies, "seconds", log=True),
+            chart("Rate", axis, [rate], "per second"),
+            chart("Errors", axis, [errors], "percent"),
+        ],
     )
 
 

@@ -7,7 +7,7 @@
       const [size, word] = value >= 1 ? [1, "s"] : value >= 1e-3 ? [1e-3, "ms"] : value > 0 ? [1e-6, "µs"] : [1, "s"];
       return `${digits(value / size)} ${word}`;
     }
-    return digits(value) + (unit === "per second" ? "/s" : "");
+    return digits(value) + ({ "per second": "/s", "percent": " %" }[unit] ?? "");
   };
 
   const nearest = (times, time) => {
@@ -25,7 +25,8 @@
       const value = line.values[nearest(line.times, time)];
       return `${line.name} ${value === null ? "–" : say(value, values.unit)}`;
     });
-    figure.querySelector("output").textContent = `${Math.floor(time)} s: ${told.join(", ")}`;
+    const when = values.names.length ? values.names[Math.min(Math.floor(time), values.names.length - 1)] : `${Math.floor(time)} s`;
+    figure.querySelector("output").textContent = `${when}: ${told.join(", ")}`;
   };
 
   for (const figure of document.querySelectorAll("figure.chart")) {
