@@ -141,6 +141,13 @@ class TestAnsible:
         assert (await jig.run(work)).facts == {"done": "yes"}
         assert "TASK [ansible.builtin.command]" in Path(work.log).read_text()
 
+    async def test_facts_with_dots_are_given_as_mappings(self, jig: AnsibleJig, tmp_path: Path) -> None:
+        play = PLAY.replace('{done: "yes"}', '{web: {version: "7", of: {x: 1}}, done: {by: me}}')
+        work = make_work(
+            tmp_path, {"playbook": play, "connection": "local"}, timeout=120.0, writes=("web.version", "web.of", "done")
+        )
+        assert (await jig.run(work)).facts == {"web.version": "7", "web.of": {"x": 1}, "done": {"by": "me"}}
+
     @needs_ssh
     async def test_a_play_runs_on_the_machine_over_ssh(
         self, jig: AnsibleJig, machine: SshMachine, tmp_path: Path

@@ -3,7 +3,8 @@
 Parameters: ``playbook`` (path of a text of the catalog, or the playbook itself when it has more than one line),
 ``variables``, ``user`` (root), ``port``, ``address``, ``host_keys`` (as of ``ssh``), ``connection`` (``ssh``, or
 ``local``: the rack itself). The play's host is ``machine``; it sees the task's inputs as the variable ``inputs``, and
-``node``, ``deployment`` and ``rack``. What it sets by ``set_stats`` are the task's facts, by path.
+``node``, ``deployment`` and ``rack``. What it sets by ``set_stats`` are the task's facts: Ansible takes no dots in names,
+so the fact ``web.version`` is the entry ``version`` of ``web``.
 
 Needs the extra ``rackwright[ansible]`` on the rack; the machine needs Python.
 """
@@ -15,6 +16,7 @@ import importlib
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -133,12 +135,24 @@ class _Ended(msgspec.Struct, frozen=True):
 
 def _outcome(ended: _Ended, work: Work) -> Outcome:
     if ended.status == "successful":
-        return Outcome(facts=ended.facts)
+        return Outcome(facts=_by_path(ended.facts, work.claim.writes))
     said = last_lines(work.log)
     unreachable = ended.code == UNREACHABLE
     kind: type[DriverError] = Retryable if unreachable else Permanent
     what = "the machine cannot be reached" if unreachable else f"the play {ended.status} (exit code {ended.code})"
     raise kind(f"{what}; it last said: {said}", where=work.claim.scope, mend="see the log of the attempt")
+
+
+def _by_path(given: dict[str, Any], declared: Sequence[str], above: str = "") -> dict[str, Any]:
+    """The facts by path: a mapping that is no declared fact itself holds facts below it."""
+    facts: dict[str, Any] = {}
+    for name, value in given.items():
+        path = f"{above}{name}"
+        if isinstance(value, dict) and any(one.startswith(f"{path}.") for one in declared):
+            facts |= _by_path(value, declared, f"{path}.")
+        else:
+            facts[path] = value
+    return facts
 
 
 def _environment(work: Work) -> dict[str, str]:
