@@ -3,8 +3,8 @@
 Parameters: ``playbook`` (path of a text of the catalog, or the playbook itself when it has more than one line),
 ``variables``, ``user`` (root), ``port``, ``address``, ``host_keys`` (as of ``ssh``), ``connection`` (``ssh``, or
 ``local``: the rack itself). The play's host is ``machine``; it sees the task's inputs as the variable ``inputs``, and
-``node``, ``deployment`` and ``rack``. What it sets by ``set_stats`` are the task's facts: Ansible takes no dots in names,
-so the fact ``web.version`` is the entry ``version`` of ``web``.
+``node``, ``deployment`` and ``rack``. What it sets by ``set_stats`` are the task's facts: Ansible takes no dots in
+names, so the fact ``web.version`` is the entry ``version`` of ``web``.
 
 Needs the extra ``rackwright[ansible]`` on the rack; the machine needs Python.
 """
