@@ -51,6 +51,8 @@ class Surroundings:
     def __init__(self, http: Http, context: Mapping[str, Any] | None = None) -> None:
         self.http = http
         self.context: Mapping[str, Any] = context or {}
+        self.kept: dict[str, Any] = {}
+        """What scenarios keep from one iteration to the next: connections, by names of their own."""
 
     @functools.cached_property
     def client(self) -> httpx.Client:

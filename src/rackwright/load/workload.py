@@ -194,6 +194,10 @@ class WorkloadRun:
             )
 
     def _add_last_words(self) -> None:
+        lost = [each.name for each in self.result.health if each.lost_at is not None]
+        if lost:
+            words = f"{', '.join(lost)} of {len(self.result.health)} did not carry out the whole share"
+            self.result.judgements.append(Judgement(criterion="generators", success=False, detail=words))
         if self._aborted is not None:
             self.result.judgements.append(self._aborted)
         if not self.result.whole.get(WHOLE, Part()).total and self._aborted is None:
