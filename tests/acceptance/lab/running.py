@@ -100,7 +100,9 @@ class RunningLab:
 
     def events(self, **wanted: str) -> list[dict[str, Any]]:
         """The events so far, the oldest first; of one node (``scope``), kind or task."""
-        found = sorted(self.client.items("/events"), key=lambda event: event["id"])
+        found: list[dict[str, Any]] = []
+        while page := self.client.get("/events", after=found[-1]["id"] if found else 0)["items"]:
+            found += page
         return [event for event in found if all(event.get(key) == value for key, value in wanted.items())]
 
     def boots(self, name: str) -> list[str]:

@@ -40,10 +40,11 @@ def test_a_machine_that_nobody_knew_has_told_what_it_is_made_of(lab: RunningLab,
 def test_its_story_is_told_by_its_events(lab: RunningLab, found: str) -> None:
     client = lab.client
     client.post("/deployments", {"name": STORY, "catalog": "metal"})
-    first = planning.plan(client, STORY, {"bind": {"os-install": [found]}, "set": {"os": {"image": "no-such-image"}}})
+    bind = {"machine": [found], "os-install": [found]}
+    first = planning.plan(client, STORY, {"bind": bind, "set": {"os": {"image": "no-such-image"}}})
     assert lab.facts(found).get("os.plan") is None, f"plan {first['id']} was only computed"
 
-    wished = {"bind": {"os-install": [found]}, "set": {"os": {"image": DEBIAN_NAME, "hostname": "story"}}}
+    wished = {"bind": bind, "set": {"os": {"image": DEBIAN_NAME, "hostname": "story"}}}
     planning.carry_out(client, planning.plan(client, STORY, wished)["id"])
     lab.until(lambda: client.get(f"/deployments/{STORY}")["state"] in ("active", "error"), "the story ends")
     assert client.get(f"/deployments/{STORY}")["state"] == "active", client.get(f"/deployments/{STORY}")["reasons"]
