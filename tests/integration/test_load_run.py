@@ -168,3 +168,12 @@ def test_what_is_missing_is_told_before_anything_starts(ground: Ground) -> None:
     assert "no scenario is called Nova.boot" in run.stderr
     assert "no context is called users" in run.stderr
     assert not (ground.folder / "data" / "load").exists()
+
+
+def test_what_a_run_keeps_goes_into_reports(ground: Ground) -> None:
+    run = ground.load("run", ground.task({OWN: {}}, {"serial": {"times": 5}}), "--to", str(ground.folder / "kept"))
+    assert run.returncode == 0, run.stderr
+    page = ground.folder / "report.html"
+    report = ground.load("report", str(ground.folder / "kept"), "--html", str(page))
+    assert report.returncode == 0, report.stderr
+    assert "own.py:Own" in page.read_text()

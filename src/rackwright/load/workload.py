@@ -87,7 +87,7 @@ class WorkloadRun:
         runner = self._prepared.runner
         if not isinstance(runner, FindKnee):
             criteria = await self._run_load(runner.schedule(), shared)
-            self.result.judgements = judge(criteria, list(self._read()), float(self._last_start or 1))
+            self.result.judgements = judge(criteria, self._read(), float(self._last_start or 1))
             return
         await self._find(runner, shared)
 
