@@ -32,6 +32,8 @@ STOP = 1.0
 PERIOD = 5.0
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 USERS = 50
+BACKLOG = 4096
+"""Connections that may wait for the server: else the kernel makes clients wait longer than the server does."""
 
 SCENARIO = '''
 from rackwright.load.scenario import Scenario
@@ -84,7 +86,7 @@ class Answering(asyncio.Protocol):
 
 async def serve(port: int) -> None:
     """The server: in every period the whole process sleeps."""
-    server = await asyncio.get_running_loop().create_server(Answering, "127.0.0.1", port)
+    server = await asyncio.get_running_loop().create_server(Answering, "127.0.0.1", port, backlog=BACKLOG)
 
     def stop_for_a_while() -> None:
         time.sleep(STOP)
