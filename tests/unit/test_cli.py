@@ -298,7 +298,8 @@ def test_a_catalog_is_handed_over_as_it_lies_in_its_folder(world: World, tmp_pat
     assert result.exit_code == 0, result.stderr
     assert "picture.png" in result.stderr
     assert "2 files" in result.stderr
-    assert world.rackwright("get", "catalogs", "-o", "name").stdout == "catalog/messaging\ncatalog/messaging_on_machines\ncatalog/metal\ncatalog/mine\n"
+    known = world.rackwright("get", "catalogs", "-o", "name").stdout.split()
+    assert known == [f"catalog/{name}" for name in ("messaging", "messaging_on_machines", "metal", "mine")]
 
 
 def test_history_events_and_logs_are_read(site: World) -> None:

@@ -51,9 +51,7 @@ def _options(verb: Verb) -> list[Callable[[click.Command], object]]:
             "--set", "parameters", multiple=True, metavar="KEY=VALUE", help="What its tasks are to know; JSON or text."
         )
         wait = click.option("--wait", is_flag=True, help="Wait until it is through; exit 1 if it fails.")
-        timeout = click.option(
-            "--timeout", type=Seconds(), help="With --wait: give up (exit 124) after it, like 30m."
-        )
+        timeout = click.option("--timeout", type=Seconds(), help="With --wait: give up (exit 124) after it, like 30m.")
         found += [parameters, wait, timeout]
     if verb.destroys:
         found.append(click.option("--yes", is_flag=True, help="Do not ask whether what is on the disks may be lost."))
