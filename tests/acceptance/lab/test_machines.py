@@ -73,7 +73,7 @@ def test_a_machine_is_rescued_and_comes_back_to_its_system(lab: RunningLab) -> N
     lab.say("rescue", BIOS)
     assert lab.facts(BIOS)["observed.booted"]["system"] == "rescue"
     lab.say("exit-rescue", BIOS)
-    lab.until(lambda: lab.node(BIOS)["alive"], "its own system is back")
+    lab.until(lambda: lab.facts(BIOS)["observed.booted"]["system"] == "installed", "its own system is back")
     assert lab.facts(BIOS)["observed.os"]["ssh_host_keys"] == before["ssh_host_keys"]
     assert in_order(lab.boots(BIOS), ["local", "rescue", "local"])
 
