@@ -72,6 +72,19 @@ class Word:
         self.next_device = (device or "network", once)
 
 
+async def opened_house(kind: BmcKind, folder: Path) -> tuple[BmcHouse, Bmc, PowerSetting]:
+    """A BMC that answers on loopback, and how to reach it."""
+    account = Account(user="operator", password=secrets.token_hex(8))
+    bmc = Bmc(Word(kind), account)
+    port = free_port(socket.SOCK_DGRAM if kind == "ipmi" else socket.SOCK_STREAM)
+    house = BmcHouse({"127.0.0.1": bmc}, folder, ipmi_port=port, redfish_port=port)
+    await house.open()
+    options: dict[str, Any] = {"verify": False} if kind == "redfish" else {}
+    where = f"127.0.0.1:{port}"
+    setting = PowerSetting(driver=kind, address=where, user=account.user, password=account.password, options=options)
+    return house, bmc, setting
+
+
 class Houses:
     """BMCs in a loop and thread of their own, for all tests of this file: pyghmi has one listener in a process."""
 
@@ -84,7 +97,7 @@ class Houses:
 
     def bmc(self, kind: BmcKind) -> tuple[Bmc, PowerSetting]:
         if kind not in self._made:
-            self._made[kind] = self._run(self._open(kind))
+            self._made[kind] = self._run(opened_house(kind, self._folder))
         return self._made[kind][1:]
 
     def close(self) -> None:
@@ -96,19 +109,6 @@ class Houses:
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
-
-    async def _open(self, kind: BmcKind) -> tuple[BmcHouse, Bmc, PowerSetting]:
-        account = Account(user="operator", password=secrets.token_hex(8))
-        bmc = Bmc(Word(kind), account)
-        port = free_port(socket.SOCK_DGRAM if kind == "ipmi" else socket.SOCK_STREAM)
-        house = BmcHouse({"127.0.0.1": bmc}, self._folder, ipmi_port=port, redfish_port=port)
-        await house.open()
-        options: dict[str, Any] = {"verify": False} if kind == "redfish" else {}
-        where = f"127.0.0.1:{port}"
-        setting = PowerSetting(
-            driver=kind, address=where, user=account.user, password=account.password, options=options
-        )
-        return house, bmc, setting
 
 
 @pytest.fixture(scope="module")
@@ -122,14 +122,6 @@ class BmcConformance(GuardedConformance):
     """What holds of the drivers of both protocols of BMCs."""
 
     kind: BmcKind
-
-    @pytest.fixture
-    def bmc(self, houses: Houses) -> tuple[Bmc, PowerSetting]:
-        bmc, setting = houses.bmc(self.kind)
-        bmc.faults = Faults()
-        assert isinstance(bmc.machine, Word)
-        bmc.machine.is_on, bmc.machine.next_device = False, ("network", False)
-        return bmc, setting
 
     @pytest.fixture
     def setting(self, bmc: tuple[Bmc, PowerSetting]) -> PowerSetting:
@@ -180,6 +172,14 @@ class TestIpmi(BmcConformance):
     factory = IpmiPower
     kind = "ipmi"
 
+    @pytest.fixture
+    def bmc(self, houses: Houses) -> tuple[Bmc, PowerSetting]:
+        bmc, setting = houses.bmc(self.kind)
+        bmc.faults = Faults()
+        assert isinstance(bmc.machine, Word)
+        bmc.machine.is_on, bmc.machine.next_device = False, ("network", False)
+        return bmc, setting
+
     async def test_the_password_is_in_no_list_of_processes(self, setting: PowerSetting) -> None:
         asking = asyncio.create_task(IpmiPower(setting).state())
         seen: list[bytes] = []
@@ -200,6 +200,12 @@ class TestIpmi(BmcConformance):
 class TestRedfish(BmcConformance):
     factory = RedfishPower
     kind = "redfish"
+
+    @pytest.fixture
+    async def bmc(self, tmp_path: Path) -> AsyncIterator[tuple[Bmc, PowerSetting]]:
+        house, bmc, setting = await opened_house(self.kind, tmp_path)
+        yield bmc, setting
+        await house.close()
 
     async def test_bios_settings_are_read_and_asked_for(self, setting: PowerSetting) -> None:
         driver = RedfishPower(setting)
