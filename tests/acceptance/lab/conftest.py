@@ -15,7 +15,7 @@ from rackwright.sim import qemu, wires
 from tests.acceptance.lab.running import RunningLab
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab(root: Path) -> Iterator[RunningLab]:
     """A lab with a BIOS machine by IPMI, a UEFI one by Redfish, and a third one that nobody has told the rack about.
     Afterwards no namespace and no process of it is left."""
