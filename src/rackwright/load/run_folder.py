@@ -126,7 +126,7 @@ def find(folder: Path, name: str) -> RunFolder:
         return newest(folder)
     if (Path(name) / RUN).is_file():
         return RunFolder(Path(name))
-    found = sorted(folder.glob(f"{name}*/{RUN}"))
+    found = sorted(file for file in folder.glob(f"*/{RUN}") if file.parent.name.startswith(name))
     if len(found) != 1:
         raise NotFound(
             f"{len(found) or 'no'} runs are called {name}", where=str(folder), mend="rackwright load results lists them"
