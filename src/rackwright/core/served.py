@@ -14,6 +14,17 @@ import msgspec
 from rackwright.core.bootenv import Bootenv
 
 
+class ServedNic(msgspec.Struct, frozen=True, kw_only=True):
+    """A network interface of a machine beside the one that ``ServedNode.macs`` and ``ServedNode.address`` tell of."""
+
+    mac: str
+    """Lower case, colons; empty: it has no Ethernet address of its own (a VLAN, a bond)."""
+    addresses: tuple[str, ...] = ()
+    """Its static addresses, IPv4 and IPv6."""
+    name: str = ""
+    """Its name in DNS is ``{node}-{name}``; empty: it has none."""
+
+
 class ServedNode(msgspec.Struct, frozen=True, kw_only=True):
     """One machine as its rack sees it. It is found by any of ``macs`` (lower case, colons)."""
 
@@ -29,15 +40,19 @@ class ServedNode(msgspec.Struct, frozen=True, kw_only=True):
     bootenv: Bootenv = Bootenv()
     power: dict[str, Any] | None = None
     """How it is switched (see ``power.PowerSetting``); None: nobody can."""
+    nics: tuple[ServedNic, ...] = ()
+    """Its further interfaces."""
+    aliases: tuple[str, ...] = ()
+    """Further names in DNS."""
     epoch: int = 0
     """Raised to make every token that the machine was given void."""
 
 
 class Network(msgspec.Struct, frozen=True, kw_only=True):
-    """The provisioning network of a rack."""
+    """A network that a rack answers on, IPv4 or IPv6."""
 
     cidr: str
-    """Like 10.77.0.0/24."""
+    """Like 10.77.0.0/24 or fd00:77::/64."""
     address: str
     """The rack's own address in it: next server, boot URLs."""
     interface: str = ""
@@ -49,6 +64,10 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
     """First and last address for machines without one of their own."""
     static: tuple[str, str] | None = None
     """First and last address that nodes are given when they are accepted."""
+    reserved: tuple[tuple[str, str], ...] = ()
+    """Ranges, first and last address, that are never given to nodes by themselves."""
+    vlan: int | None = None
+    """The tag of its VLAN, where it is tagged."""
     relayed: bool = False
     """True: it is reached through a DHCP relay (giaddr) and not on an interface of the rack."""
     proxy: bool = False
