@@ -24,7 +24,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -50,7 +50,9 @@ FILES = {
 CONNECTIONS = 10
 """Of each worker process, as the product has them."""
 WORD = "READY"
-CALLS = ("execute", "fetch", "fetchrow", "fetchval", "copy_records_to_table")
+CURSOR = "cursor"
+"""The driver's call that gives something whose calls wait too."""
+CALLS = ("execute", "fetch", "fetchrow", "fetchval", "copy_records_to_table", CURSOR)
 """The driver's calls that wait for the server."""
 
 
@@ -88,7 +90,8 @@ class Distant:
         async def distant(*values: Any, **options: Any) -> Any:
             if self._rtt:
                 await asyncio.sleep(self._rtt)
-            return await call(*values, **options)
+            found = await call(*values, **options)
+            return Distant(found, self._rtt) if name == CURSOR else found
 
         return distant
 
@@ -107,13 +110,17 @@ class Blocking(Distant):
         call = getattr(self._connection, name)
 
         async def blocking(*values: Any, **options: Any) -> Any:
-            return self._held(call(*values, **options))
+            found = self._held(call(*values, **options))
+            return Blocking(found, self._rtt, self._loop) if name == CURSOR else found
 
         return blocking
 
-    def _held(self, call: Coroutine[None, None, Any]) -> Any:
+    def _held(self, call: Awaitable[Any]) -> Any:
+        async def answer() -> Any:
+            return await call
+
         time.sleep(self._rtt)
-        return asyncio.run_coroutine_threadsafe(call, self._loop).result()
+        return asyncio.run_coroutine_threadsafe(answer(), self._loop).result()
 
 
 class Connections(Pool):
@@ -297,10 +304,11 @@ async def run(given: argparse.Namespace) -> dict[str, Any]:
     if given.dsn:
         return await measure(given.dsn, given)
     with tempfile.TemporaryDirectory(prefix="rackwright-bench-") as folder:
-        async with embedded.running(Path(folder), linger=0.2) as dsn:
-            found = await measure(dsn, given)
-        await embedded.wait_stopped(Path(folder))
-        return found
+        try:
+            async with embedded.running(Path(folder), linger=0.2) as dsn:
+                return await measure(dsn, given)
+        finally:
+            await embedded.wait_stopped(Path(folder))
 
 
 def main() -> None:
