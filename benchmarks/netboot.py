@@ -119,13 +119,27 @@ def _wired(shape: Shape) -> Iterator[str]:
         wires.tear(namespace)
 
 
+def cases(ours: Seconds, theirs: Seconds) -> Iterator[dict[str, Any]]:
+    """What was measured by firmware and by what was reached, beside the peer."""
+    for key, seconds in ours.items():
+        other = theirs[key]
+        yield {
+            **dict(zip(("firmware", "until"), key, strict=True)),
+            "rackwright_s": seconds,
+            "peer_s": other,
+            "ratio": round(seconds / other, 2),
+            "idle_before_s": BEFORE.get(key),
+        }
+
+
 def show(ours: Seconds, theirs: Seconds) -> None:
     """Print a table."""
     print(f"{'firmware':10}{'until':12}{'rackwright':>12}{'peer':>8}{'ratio':>7}{'idle before':>13}")
-    for key, seconds in ours.items():
-        other, before = theirs.get(key), BEFORE.get(key)
-        ratio = f"{seconds / other:.2f}" if other else "-"
-        print(f"{key[0]:10}{key[1]:12}{seconds:12.1f}{other or 0:8.1f}{ratio:>7}{before or '-':>13}")
+    for one in cases(ours, theirs):
+        print(
+            f"{one['firmware']:10}{one['until']:12}{one['rackwright_s']:12.1f}{one['peer_s']:8.1f}{one['ratio']:7.2f}"
+            f"{one['idle_before_s'] or '-':>13}"
+        )
     print("seconds since power-on; load average at the end:", os.getloadavg()[0])
 
 
@@ -133,6 +147,7 @@ def main() -> None:
     """Measure and print."""
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--small", action="store_true", help="inventory of the BIOS machine only")
+    words.add_argument("--json", action="store_true", help="end with one line of JSON")
     words.add_argument("--images", type=Path, default=Path(__file__).resolve().parents[1] / ".cache" / "lab-images")
     asked = words.parse_args()
     try:
@@ -142,7 +157,10 @@ def main() -> None:
         return
     firmwares = ["bios"] if asked.small else ["bios", "uefi"]
     ours, plans = measured(asked.images, firmwares, install=not asked.small)
-    show(ours, peer(asked.images, firmwares, plans))
+    theirs = peer(asked.images, firmwares, plans)
+    show(ours, theirs)
+    if asked.json:
+        print(json.dumps({"benchmark": "netboot", "cases": list(cases(ours, theirs))}))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ The fleet is made of real nodes' data; it and the reading of the catalog are not
 tasks and raw JSON to the finished graph: compiling expressions, reading the JSON, the processes of the policy.
 The reference (``--reference``) evaluates every expression of every instance anew with the ``yaql`` package, over the
 whole data of its node, and lists every edge; both must give the same graph, edge by edge.
-A policy other than ``serial`` is compared with ``serial`` in the same run, after a small fleet has gone through both;
-both must give the same bytes.
+A policy other than ``serial`` is compared with ``serial`` in a few rounds, after a small fleet has gone through both;
+both must give the same bytes. No round finds anything ready that an earlier one has left behind: what all nodes
+share is another text in each. The medians count. Beside them stands what the machine itself gives: how much more work
+as many processes do that share nothing.
 
     python -m benchmarks.serialize --nodes 1000 --scenario redeploy --json
 """
@@ -16,7 +18,9 @@ import argparse
 import json
 import os
 import signal
+import statistics
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,8 +30,8 @@ from benchmarks.fuel.meter import Cost, measured
 from benchmarks.fuel.reference import reference
 from rackwright.core.catalog import Task
 from rackwright.engine.fuel_json import fuel_graph
-from rackwright.engine.serialization import LOCAL, SerializedGraph, serialize
-from rackwright.engine.serialization.policy import Policy
+from rackwright.engine.serialization import LOCAL, SerializedGraph, State, serialize
+from rackwright.engine.serialization.policy import Policy, Serial
 
 _FEW = 200
 """Nodes of the fleet that goes first where policies are compared."""
@@ -46,6 +50,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--scenario", choices=fleet.scenarios, default="redeploy")
     parser.add_argument("--policy", choices=policies.names, default="serial")
     parser.add_argument("--workers", type=int, default=2, help="processes of the policy")
+    parser.add_argument("--rounds", type=int, default=5, help="in which a policy is compared with serial")
     parser.add_argument("--reference", action="store_true", help="evaluate plainly too, compare results and cost")
     parser.add_argument("--kill", action="store_true", help="kill -9 one worker half-way")
     parser.add_argument("--data", type=Path, default=fleet.DATA, help="the folder of Fuel's real data")
@@ -53,9 +58,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     given = parser.parse_args()
     if given.small:
-        given.nodes, given.reference = 20, True
-    if given.kill and given.policy == "serial":
-        parser.error("--kill needs a policy with workers: --policy processes or --policy dask")
+        given.nodes, given.reference, given.rounds = 20, True, 1
+    if given.kill:
+        given.rounds = 1
+        if given.policy == "serial":
+            parser.error("--kill needs a policy with workers: --policy processes or --policy dask")
+    if given.rounds < 1 or given.workers < 1:
+        parser.error("at least one round, and one worker")
     return given
 
 
@@ -66,44 +75,78 @@ class Bench:
         self._given = given
         self._tasks: tuple[Task, ...] = fleet.tasks(given.data)
         self._fleet = fleet.build(given.nodes, given.scenario, given.data)
+        self._last: tuple[SerializedGraph, Cost] | None = None
 
     def run(self) -> dict[str, Any]:
         """Measure all that was asked for."""
         given = self._given
-        graph, cost = self._by_policy()
+        compared = {} if given.policy == "serial" else self._compared()
+        graph, cost = self._last or measured(lambda: self._serialized(Serial(), self._fleet.state))
         found = {
             "benchmark": "serialize",
             "nodes": given.nodes,
             "scenario": given.scenario,
             "policy": given.policy,
             **self._told(graph, cost),
+            **compared,
         }
-        if given.policy != "serial":
-            found |= {"workers": given.workers, "killed": given.kill, **self._against_serial(graph, cost)}
         if given.reference:
             found |= self._against_reference(graph, cost)
         published = PUBLISHED.get((given.scenario, given.nodes))
         return found | ({"published_fuel_cpu_s": published} if published else {})
 
-    def _by_policy(self) -> tuple[SerializedGraph, Cost]:
-        given = self._given
+    def _compared(self) -> dict[str, Any]:
+        """The policy and ``serial`` in turn; what the policy gave last is kept."""
+        given, serial = self._given, Serial()
+        costs: list[tuple[Cost, Cost]] = []
         with policies.running(given.policy, given.workers) as (policy, workers):
-            self._warm_up(policy)
+            few = fleet.build(_FEW, given.scenario, given.data)
+            for each in (policy, serial):
+                serialize(self._tasks, few.members, few.state, policy=each)
             killer = _Killer(workers) if given.kill else None
-            graph, cost = measured(lambda: self._serialized(policy, killer))
+            for number in range(given.rounds):
+                state = fleet.marked(self._fleet.state, number)
+                graph, cost = measured(lambda state=state: self._serialized(policy, state, killer))
+                alone, own = measured(lambda state=state: self._serialized(serial, state))
+                if alone.encode() != graph.encode():
+                    sys.exit(f"serialize: the policy {given.policy} gives other bytes than serial")
+                costs.append((cost, own))
+                self._last = graph, cost
         if killer is not None and killer.killed is None:
             sys.exit("serialize: the work was done before a worker could be killed: give it more nodes")
-        return graph, cost
+        wall, serial_wall = (statistics.median(cost.wall_s for cost in each) for each in zip(*costs, strict=True))
+        cpu, serial_cpu = (statistics.median(cost.cpu_s for cost in each) for each in zip(*costs, strict=True))
+        return {
+            "workers": given.workers,
+            "rounds": given.rounds,
+            "killed": given.kill,
+            "cpu_s": round(cpu, 3),
+            "wall_s": round(wall, 3),
+            "serial_cpu_s": round(serial_cpu, 3),
+            "serial_wall_s": round(serial_wall, 3),
+            "speed_up": round(serial_wall / wall, 2),
+            "speed_ups": [round(own.wall_s / cost.wall_s, 2) for cost, own in costs],
+            "machine_speed_up": round(self._side_by_side(serial_wall), 2),
+        }
 
-    def _warm_up(self, policy: Policy) -> None:
-        """Policies are compared as they are in a service that runs: the catalog is compiled, on both sides. What one
-        policy costs alone is counted from nothing."""
-        if self._given.policy != "serial":
-            few = fleet.build(_FEW, self._given.scenario, self._given.data)
-            serialize(self._tasks, few.members, few.state, policy=policy)
+    def _side_by_side(self, alone: float) -> float:
+        """How much more is done in the same time by as many processes that share nothing than by one."""
+        began = time.perf_counter()
+        children = []
+        for number in range(self._given.workers):
+            child = os.fork()
+            if child == 0:
+                self._serialized(Serial(), fleet.marked(self._fleet.state, number))
+                os._exit(0)
+            children.append(child)
+        if any(os.waitpid(child, 0)[1] for child in children):
+            sys.exit("serialize: a process that was to share nothing has failed")
+        return self._given.workers * alone / (time.perf_counter() - began)
 
-    def _serialized(self, policy: Policy, progress: Callable[[int, int], None] | None = None) -> SerializedGraph:
-        return serialize(self._tasks, self._fleet.members, self._fleet.state, policy=policy, progress=progress)
+    def _serialized(
+        self, policy: Policy, state: State, progress: Callable[[int, int], None] | None = None
+    ) -> SerializedGraph:
+        return serialize(self._tasks, self._fleet.members, state, policy=policy, progress=progress)
 
     def _told(self, graph: SerializedGraph, cost: Cost) -> dict[str, Any]:
         return {
@@ -119,18 +162,6 @@ class Bench:
             "peak_rss_worker_mib": round(cost.worker_mib, 1),
             "bytes_per_node_task": round((cost.peak_mib - cost.start_mib) * 2**20 / graph.count),
             "encoded_bytes_per_node_task": round(len(graph.encode()) / graph.count),
-        }
-
-    def _against_serial(self, graph: SerializedGraph, cost: Cost) -> dict[str, Any]:
-        with policies.running("serial", 1) as (policy, _):
-            self._warm_up(policy)
-            alone, serial = measured(lambda: self._serialized(policy))
-        if alone.encode() != graph.encode():
-            sys.exit(f"serialize: the policy {self._given.policy} gives other bytes than serial")
-        return {
-            "serial_cpu_s": round(serial.cpu_s, 3),
-            "serial_wall_s": round(serial.wall_s, 3),
-            "speed_up": round(serial.wall_s / cost.wall_s, 2),
         }
 
     def _against_reference(self, graph: SerializedGraph, cost: Cost) -> dict[str, Any]:
@@ -169,6 +200,7 @@ def show(found: dict[str, Any]) -> None:
     if "speed_up" in found:
         after = "one worker killed half-way; " if found["killed"] else ""
         print(f"serial     {found['serial_wall_s']:,} s on the clock: speed-up {found['speed_up']}; {after}same bytes")
+        print(f"machine    {found['workers']} processes that share nothing: speed-up {found['machine_speed_up']}")
     if "ratio" in found:
         print(f"reference  {found['reference_cpu_s']:,} s of CPU, {found['ratio']:,} times the engine; same graph")
     if "published_fuel_cpu_s" in found:

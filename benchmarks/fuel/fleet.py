@@ -64,6 +64,18 @@ def build(nodes: int, scenario: Scenario = "initial", data: Path = DATA) -> Flee
     return Fleet(draft.members, State(new=new, old=old))
 
 
+def marked(state: State, number: int) -> State:
+    """The same data to every task, as another text: what all nodes share has one more key, that nothing reads."""
+
+    def other(snapshot: Snapshot) -> Snapshot:
+        common = msgspec.Raw(b'{"round":%d,' % number + bytes(snapshot.common)[1:])
+        return Snapshot(common, snapshot.nodes)
+
+    new = other(state.new)
+    old = new if state.old is state.new else other(state.old) if state.old is not None else None
+    return State(new=new, old=old)
+
+
 def size_of(state: State) -> int:
     """Bytes of the JSON of a state; what old and new share counts once."""
     snapshots = [state.new, *([state.old] if state.old else [])]
