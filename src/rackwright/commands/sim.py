@@ -1,0 +1,182 @@
+"""``rackwright sim``: racks and machines that are not there, for a region that is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import resource
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx
+import structlog
+import uvloop
+
+from rackwright.cli.client import Client
+from rackwright.cli.examples import examples
+from rackwright.cli.options import reachable
+from rackwright.cli.output import say
+from rackwright.cli.settings import read_settings
+from rackwright.commands.collector import spare_what_stays
+from rackwright.commands.logging_setup import configure_logging
+from rackwright.commands.rack import raise_file_limit
+from rackwright.commands.sim_fleet import Fleet, FleetSetting
+from rackwright.commands.supervisor import Child, Program
+from rackwright.core.errors import InvalidInput
+from rackwright.sim.fleet.chances import USUAL, Chances, read
+
+TELL = 5.0
+"""Seconds between two lines on how it goes."""
+SITE_PATIENCE = 120.0
+"""Seconds for a region of one's own to become ready."""
+SITE_GRACE = 120.0
+"""Seconds for it to end."""
+MOST_PER_PROCESS = 1200
+"""Racks that one process may have: each takes about a dozen open files."""
+
+log = structlog.get_logger()
+
+
+@examples(
+    "rackwright sim --up --nodes 200 --racks 5                a region of its own, and machines for it",
+    "rackwright sim --nodes 10000 --racks 250 --seed 7        for the region that runs",
+    "rackwright sim --step write-image=20-60,failed=0.01 --step firmware=~90,silent=0.001",
+)
+@click.command()
+@click.option("--nodes", default=100, show_default=True, type=click.IntRange(1, 10_000_000), help="How many machines.")
+@click.option("--racks", default=4, show_default=True, type=click.IntRange(1, 9999), help="On how many racks.")
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(0, 65535), help="Same seed, same machines.")
+@click.option(
+    "--step", "steps", multiple=True, metavar="STEP=DELAY[,failed=SHARE][,retryable=SHARE][,silent=SHARE]",
+    help="How long a step takes and how often it fails; may be repeated.",
+)  # fmt: skip
+@click.option("--instant", is_flag=True, help="All takes no time, but for what --step says.")
+@click.option("--http", is_flag=True, help="Machines reach their racks over HTTP, on 127.80.0.0/16.")
+@click.option("--door-port", default=8480, show_default=True, type=click.IntRange(1, 65535), help="The port there.")
+@click.option("--beat", default=10.0, show_default=True, type=click.FloatRange(min=0),
+              help="Seconds between two words of installed machines; 0: they are silent.")  # fmt: skip
+@click.option("--patience", default=30.0, show_default=True, type=click.FloatRange(min=0),
+              help="Seconds until a machine that has nothing to do is switched off.")  # fmt: skip
+@click.option("--pace", default=200.0, show_default=True, type=click.FloatRange(min=0.1),
+              help="Machines that are switched on in a second, at first.")  # fmt: skip
+@click.option("--capacity", default=64, show_default=True, type=click.IntRange(min=1), help="Tasks at once on a rack.")
+@click.option("--part", default="1/1", show_default=True, metavar="I/N", help="Be this part of the racks only.")
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="A folder.  [default: a temporary one]")
+@click.option("--up", "own", is_flag=True, help="Start a region of its own in the folder, too.")
+@click.option("-o", "--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@reachable
+def sim(connect: Callable[[], Client], *, own: bool, data: Path | None, form: str, **given: Any) -> None:
+    """Simulate racks and machines, until SIGTERM or Ctrl-C.
+
+    The racks do what real ones do, with the same code; their machines boot, register and carry out what agents do, and
+    nothing is really there. Machines make themselves known; say verbs to them as to any other. At the end it tells what
+    has happened.
+    """
+    configure_logging("sim", "warning")
+    raise_file_limit()
+    spare_what_stays()
+    with contextlib.ExitStack() as stack:
+        folder = (data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rackwright-sim-")))).absolute()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            told = runner.run(_serve(_setting(folder, given), folder / "region" if own else None, connect))
+    _print(told, form)
+
+
+def _setting(folder: Path, given: dict[str, Any]) -> FleetSetting:
+    if given["nodes"] < given["racks"]:
+        raise InvalidInput("there are more racks than machines", where="--racks", mend="give fewer racks")
+    part, _, parts = given["part"].partition("/")
+    if not (part.isdigit() and parts.isdigit() and 1 <= int(part) <= int(parts)):
+        raise InvalidInput(f"{given['part']!r} is no part", where="--part", mend="write 1/2 and 2/2")
+    chances = Chances(given["seed"], read(given["steps"], {} if given["instant"] else USUAL))
+    own = ("nodes", "racks", "http", "door_port", "beat", "patience", "pace", "capacity")
+    setting = FleetSetting(
+        data=folder, chances=chances, part=int(part), parts=int(parts), **{name: given[name] for name in own}
+    )
+    if len(setting.own_racks()) > MOST_PER_PROCESS:
+        least = -(-setting.racks // MOST_PER_PROCESS)
+        what = f"one process takes at most {MOST_PER_PROCESS} racks"
+        raise InvalidInput(what, where="--racks", mend=f"start {least} of them: --part 1/{least} and so on")
+    return setting
+
+
+async def _serve(setting: FleetSetting, region: Path | None, connect: Callable[[], Client]) -> dict[str, Any]:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    began = time.monotonic()
+    async with _region(region, connect) as client:
+        fleet = Fleet(setting, client)
+        async with fleet.running():
+            say(f"{len(setting.own_racks())} racks work for {client.server}")
+            switching = asyncio.create_task(fleet.switch_on())
+            while not stop.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), TELL)
+                say(" ".join(f"{name}={count}" for name, count in fleet.standing().items()))
+            switching.cancel()
+            standing = fleet.standing()
+    return {**standing, "seconds": round(time.monotonic() - began, 1), "peak_mib": _peak(), "happened": _sorted(fleet)}
+
+
+@contextlib.asynccontextmanager
+async def _region(folder: Path | None, connect: Callable[[], Client]) -> AsyncIterator[Client]:
+    """The region to speak to: the one that runs, or one of our own."""
+    if folder is None:
+        yield connect()
+        return
+    words = ("up", "--data", str(folder), "--port", str(_free_port()))
+    site = Child(Program("site", words, {}, grace=SITE_GRACE))
+    try:
+        await site.ready(lambda: _answers(folder), SITE_PATIENCE)
+        say(f"a region runs: RACKWRIGHT_DATA={folder}")
+        client = Client(read_settings(None, None, {"RACKWRIGHT_DATA": str(folder)}))
+        try:
+            yield client
+        finally:
+            client.close()
+    finally:
+        await site.end()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+async def _answers(folder: Path) -> bool:
+    """Whether the region is there, and has let us in."""
+    if not (folder / "client.toml").exists():
+        return False
+    server = read_settings(None, None, {"RACKWRIGHT_DATA": str(folder)}).server
+    async with httpx.AsyncClient(trust_env=False, timeout=2.0) as client:
+        try:
+            return (await client.get(f"{server}/readyz")).is_success
+        except httpx.HTTPError:
+            return False
+
+
+def _sorted(fleet: Fleet) -> dict[str, int]:
+    return dict(sorted(fleet.tally.items()))
+
+
+def _peak() -> int:
+    """MiB that this process had in memory at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def _print(told: dict[str, Any], form: str) -> None:
+    if form == "json":
+        click.echo(json.dumps(told))
+        return
+    happened = told.pop("happened")
+    for name, count in {**told, **happened}.items():
+        click.echo(f"{name:<32} {count}")

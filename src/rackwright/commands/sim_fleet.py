@@ -1,0 +1,205 @@
+"""A simulated fleet, or the part of it that is in this process: racks, their machines, and what ties them together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from rackwright.cli.client import Client
+from rackwright.commands import sim_site
+from rackwright.commands.sim_owner import Owner
+from rackwright.commands.sim_rack import SimulatedRack
+from rackwright.core.power import PowerFactory
+from rackwright.drivers.jig.script import ScriptJig
+from rackwright.drivers.jig.script_inside import InsideScripts
+from rackwright.rack.door.server import opened
+from rackwright.rack.rack import RackSetting
+from rackwright.sim.fleet import makeup
+from rackwright.sim.fleet import power as fleet_power
+from rackwright.sim.fleet.chances import Chances
+from rackwright.sim.fleet.door import Door, HttpDoor, OpenDoor
+from rackwright.sim.fleet.life import FleetLife
+from rackwright.sim.fleet.machine import Machine, Rack
+
+OPENED_AT_ONCE = 20
+"""Racks that are made known or started at the same time."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FleetSetting:
+    """A fleet: so many machines on so many racks, and of those racks the part ``part`` of ``parts``; what happens to
+    them (``chances``); whether they reach their racks over ``http`` (the port is the doors'); seconds between two
+    words of installed systems' agents; machines switched on for the first time in a second."""
+
+    nodes: int
+    racks: int
+    chances: Chances
+    data: Path
+    part: int = 1
+    parts: int = 1
+    http: bool = False
+    door_port: int = 8480
+    beat: float = 10.0
+    patience: float = 30.0
+    pace: float = 200.0
+    capacity: int = 64
+
+    def own_racks(self) -> range:
+        """The numbers of the racks that are here, from 1 up."""
+        return range(self.part, self.racks + 1, self.parts)
+
+    def machines_of(self, rack: int) -> range:
+        """The numbers of a rack's machines, from 1 up. The first racks have more where it is uneven."""
+        size, more = divmod(self.nodes, self.racks)
+        first = (rack - 1) * size + min(rack - 1, more)
+        return range(first + 1, first + 1 + size + (rack <= more))
+
+
+@dataclass
+class Fleet:
+    """What is there of it."""
+
+    setting: FleetSetting
+    client: Client
+    tally: Counter[str] = field(default_factory=Counter)
+    machines: dict[int, Machine] = field(default_factory=dict)
+    _going: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Be there: racks work, and their machines are off."""
+        setting = self.setting
+        owner = Owner(self.client, self.power_of, sim_site.SYSTEM)
+        scripts = InsideScripts(str(setting.data / "scripts"), ScriptJig(str(setting.data / "processes")))
+        await scripts.open()
+        tokens = await self._admitted()
+        async with AsyncExitStack() as stack:
+            apps: dict[str, ASGIApp] = {}
+            for number, token in tokens.items():
+                rack = SimulatedRack(self._rack_setting(number, token), self._drivers(), scripts, owner.heard)
+                apps[door_address(number)] = app = await stack.enter_async_context(rack.running())
+                door = await self._door(stack, number, app)
+                self._furnish(number, door)
+            if setting.http:
+                sockets = [listening(address, setting.door_port) for address in apps]
+                await stack.enter_async_context(opened(ByAddress(apps), *sockets))
+            telling = asyncio.create_task(owner.run())
+            stack.callback(telling.cancel)
+            stack.push_async_callback(self._all_off)
+            yield
+
+    async def switch_on(self) -> None:
+        """Give every machine power that has none, some each second, as they are put into their racks."""
+        for number, machine in enumerate(self.machines.values(), 1):
+            if not machine.starts:
+                await machine.on()
+            if number % max(1, round(self.setting.pace / 10)) == 0:
+                await asyncio.sleep(0.1)
+
+    def power_of(self, mac: str) -> dict[str, Any] | None:
+        """How the machine with this Ethernet address is switched; None: it is not here."""
+        number = int.from_bytes(bytes.fromhex(mac.replace(":", ""))[2:], "big")
+        if number not in self.machines or makeup.mac(self.setting.chances.seed, number) != mac:
+            return None
+        return {"driver": fleet_power.NAME, "address": str(number), "user": "", "options": {}}
+
+    def standing(self) -> dict[str, int]:
+        """How many machines there are, are on, and have a system."""
+        machines = self.machines.values()
+        return {
+            "machines": len(machines),
+            "on": sum(machine.is_on for machine in machines),
+            "installed": sum(bool(machine.disk) for machine in machines),
+        }
+
+    async def _admitted(self) -> dict[int, str]:
+        """The tokens of the racks that are here."""
+        setting, tokens = self.setting, self.setting.data / "tokens"
+        tokens.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if setting.part == 1:
+            await asyncio.to_thread(sim_site.bring_images, self.client)
+        turns = asyncio.Semaphore(OPENED_AT_ONCE)
+
+        async def admitted(number: int) -> tuple[int, str]:
+            async with turns:
+                count = len(setting.machines_of(number))
+                return number, await asyncio.to_thread(sim_site.admit, self.client, tokens, number, count)
+
+        return dict(await asyncio.gather(*map(admitted, setting.own_racks())))
+
+    def _rack_setting(self, number: int, token: str) -> RackSetting:
+        name = sim_site.rack_name(number)
+        data = os.path.join(self.setting.data, "racks", name)
+        os.makedirs(data, mode=0o700, exist_ok=True)
+        return RackSetting(
+            name=name, api=self.client.server, token=token, data=data, capacity=self.setting.capacity, drain=2.0
+        )
+
+    def _drivers(self) -> dict[str, PowerFactory]:
+        return {fleet_power.NAME: fleet_power.driver(self.machines)}
+
+    async def _door(self, stack: AsyncExitStack, number: int, app: ASGIApp) -> Door:
+        if not self.setting.http:
+            return OpenDoor(app)
+        door = HttpDoor(f"http://{door_address(number)}:{self.setting.door_port}")
+        stack.push_async_callback(door.close)
+        return door
+
+    def _furnish(self, number: int, door: Door) -> None:
+        setting = self.setting
+        rack = Rack(
+            name=sim_site.rack_name(number), door=door, chances=setting.chances, tally=self.tally, begin=self._begin,
+            beat=setting.beat, patience=setting.patience,
+        )  # fmt: skip
+        for machine in setting.machines_of(number):
+            self.machines[machine] = Machine(machine, rack, FleetLife)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> Callable[[], None]:
+        task = asyncio.create_task(work)
+        self._going.add(task)
+        task.add_done_callback(self._ended)
+        return task.cancel
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._going.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a simulated machine broke", exc_info=task.exception())
+
+    async def _all_off(self) -> None:
+        for machine in self.machines.values():
+            await machine.off()
+        if self._going:
+            await asyncio.wait(set(self._going))
+
+
+class ByAddress:
+    """Gives each request to the application of the address at which it came in."""
+
+    def __init__(self, apps: dict[str, ASGIApp]) -> None:
+        self._apps = apps
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand on one request."""
+        await self._apps[scope["server"][0]](scope, receive, send)
+
+
+def door_address(rack: int) -> str:
+    """The loopback address of a rack's door."""
+    return f"127.80.{rack >> 8}.{rack & 255}"
+
+
+def listening(address: str, port: int) -> socket.socket:
+    """A socket for a door."""
+    return socket.create_server((address, port), backlog=128)
