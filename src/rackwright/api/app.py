@@ -77,13 +77,15 @@ def build(services: Services) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        listening = asyncio.create_task(services.news.run())
+        loops = (services.news.run(), work.look_for_work(services))
+        running = [asyncio.create_task(loop) for loop in loops]
         try:
             yield
         finally:
             services.news.stop()
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            for loop in running:
+                loop.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
     app = Starlette(
         routes=ROUTES,

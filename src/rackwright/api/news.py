@@ -58,6 +58,14 @@ class News:
             if not self._bells[key]:
                 del self._bells[key]
 
+    def awaited(self, channel: str) -> list[str]:
+        """For news of a channel with which payloads somebody waits."""
+        return [payload for known, payload in self._bells if known == channel and payload is not None]
+
+    def tell(self, channel: str, payload: str) -> None:
+        """Ring the bells for a piece of news of which the store has said nothing."""
+        self._tell(channel, payload)
+
     def stop(self) -> None:
         """The process ends: ring every bell."""
         self.stopping = True

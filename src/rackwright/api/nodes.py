@@ -7,11 +7,11 @@ from typing import Any, Literal
 import msgspec
 from starlette.responses import Response
 
-from rackwright.api.bodies import nothing, reply
+from rackwright.api.bodies import MIB, nothing, reply
 from rackwright.api.call import PREFIX, Call, route
 from rackwright.api.names import split, unknown
 from rackwright.api.pages import Limit, after, page, whole
-from rackwright.core.errors import InvalidInput
+from rackwright.core.errors import InvalidInput, NotFound
 from rackwright.core.facts import PEOPLE, WORLD, FactWrite
 from rackwright.core.lifecycle import Allocation, Health, Phase
 from rackwright.core.views import NodeView, Standing, Views
@@ -30,6 +30,19 @@ class NodeChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     available: bool | None = None
     address: str | None = None
     facts: dict[str, Any] = {}
+
+
+class NodeFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Facts of one node, as in ``NodeChange``."""
+
+    name: str
+    facts: dict[str, Any]
+
+
+class ManyFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Facts of many nodes."""
+
+    items: list[NodeFacts]
 
 
 class NodesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,6 +115,18 @@ async def change_node(call: Call) -> Response:
     return reply(await one(services.views, name))
 
 
+async def change_nodes(call: Call) -> Response:
+    """Change facts of many nodes in one transaction; the answer has one result for each. Nodes that are not known keep
+    out no others."""
+    services, change = call.services, await call.body(ManyFacts)
+    known = await transact(services.store, lambda tx: tx.named("node", [item.name for item in change.items]))
+    writes = [
+        write for item in change.items if item.name in known for write in _writes(known[item.name].id, item.facts)
+    ]
+    await intake.put_facts(call.store, services.catalogs, writes)
+    return whole([_changed(item.name, item.name in known) for item in change.items])
+
+
 async def delete_node(call: Call) -> Response:
     """Forget a node; refused while something runs on it."""
     await machines.remove(call.store, "node", call.path["name"])
@@ -110,19 +135,28 @@ async def delete_node(call: Call) -> Response:
 
 async def _put_facts(call: Call, name: str, facts: dict[str, Any]) -> None:
     services = call.services
+    node = await transact(services.store, lambda tx: machines.scope_named(tx, "node", name))
+    await intake.put_facts(call.store, services.catalogs, _writes(node.id, facts))
+
+
+def _writes(node: int, facts: dict[str, Any]) -> list[FactWrite]:
+    """Facts as they are put. Raises InvalidInput for an address."""
     if "desired.address" in facts:
         raise InvalidInput("an address is not set as a fact", where="/facts", mend="set `address` instead")
-    node = await transact(services.store, lambda tx: machines.scope_named(tx, "node", name))
-    writes = [
-        FactWrite(node.id, path, value, WORLD if path.startswith("observed.") else PEOPLE)
-        for path, value in facts.items()
+    return [
+        FactWrite(node, path, value, WORLD if path.startswith("observed.") else PEOPLE) for path, value in facts.items()
     ]
-    await intake.put_facts(call.store, services.catalogs, writes)
+
+
+def _changed(name: str, known: bool) -> dict[str, str]:
+    error = "" if known else str(NotFound(f"there is no node {name}", mend="`rackwright get nodes` lists them"))
+    return {"name": name, "error": error}
 
 
 routes = [
     route("GET", f"{PREFIX}/nodes", list_nodes, "read"),
     route("POST", f"{PREFIX}/nodes", add_nodes, "admin"),
+    route("PATCH", f"{PREFIX}/nodes", change_nodes, "admin", 16 * MIB),
     route("GET", f"{PREFIX}/nodes/{{name}}", get_node, "read"),
     route("PATCH", f"{PREFIX}/nodes/{{name}}", change_node, "admin"),
     route("DELETE", f"{PREFIX}/nodes/{{name}}", delete_node, "admin"),

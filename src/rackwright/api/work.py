@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
+import structlog
 from msgspec import structs
 from starlette.responses import Response
 
 from rackwright.api.bodies import reply
 from rackwright.api.call import PREFIX, Call, route
+from rackwright.api.services import Services
+from rackwright.core.errors import RackwrightError
 from rackwright.core.messages import ClaimRequest, Claims, Heartbeat, LogChunks, Results
 from rackwright.core.services import Beat, Process
 from rackwright.engine import claims
+from rackwright.engine.transact import transact
 
 LONGEST_WAIT = 60.0
 """Seconds that a claim may wait for work."""
 LOOK_AGAIN = 2.0
-"""Seconds after which a waiting claim looks without news: work whose back-off is over makes none."""
+"""Seconds after which it is looked for work without news: that whose back-off is over makes none."""
+
+log = structlog.get_logger()
 
 
 async def claim(call: Call) -> Response:
@@ -32,9 +39,28 @@ async def claim(call: Call) -> Response:
             left = until - clock()
             if items or left <= 0 or services.news.stopping:
                 return reply(Claims(items, services.lease))
-            await bell.wait(min(left, LOOK_AGAIN))
+            await bell.wait(left)
             if await call.request.is_disconnected():
                 return reply(Claims([], services.lease))
+
+
+async def look_for_work(services: Services) -> None:
+    """Ring for the racks that wait and have work, for ever: one question for all of them, however many they are."""
+    while True:
+        await asyncio.sleep(LOOK_AGAIN)
+        try:
+            for rack in await _with_work(services, services.news.awaited("work")):
+                services.news.tell("work", str(rack))
+        except RackwrightError as error:
+            log.warning("nobody could look for work", why=str(error))
+
+
+async def _with_work(services: Services, waiting: Sequence[str]) -> set[int]:
+    """Those of the racks that wait for which there may be work."""
+    if not waiting:
+        return set()
+    racks, now = [int(rack) for rack in waiting], services.clock()
+    return await transact(services.store, lambda tx: tx.racks_to_wake(racks, now))
 
 
 async def results(call: Call) -> Response:

@@ -232,6 +232,10 @@ class Transaction(
     async def released(self, barrier: int, before: int, after: int) -> bool:
         """Lock the barrier; if it is still open and ``released`` is still ``before``, set it to ``after``."""
 
+    async def racks_to_wake(self, racks: Collection[int], now: float) -> set[int]:
+        """Those of the racks that have node tasks in the queue whose back-off is over. What else may hold these back
+        is not looked at."""
+
     async def held(self, rack: int, besides: str) -> list[int]:
         """Node tasks in transition that an incarnation of this rack other than ``besides`` holds."""
 

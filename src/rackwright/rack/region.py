@@ -13,6 +13,7 @@ import msgspec
 from rackwright.core.errors import Conflict, InvalidInput, NotAllowed, NotFound, RackwrightError, Retryable
 from rackwright.core.images import Manifest
 from rackwright.core.machine_messages import Register
+from rackwright.rack.client import trust
 
 patience = 30.0
 """Seconds for an answer, and between two pieces of a file."""
@@ -76,7 +77,7 @@ class Region:
 
     def __init__(self, url: str, name: str, token: str) -> None:
         headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
-        self._http = httpx.AsyncClient(headers=headers, timeout=patience, trust_env=False)
+        self._http = httpx.AsyncClient(headers=headers, timeout=patience, trust_env=False, verify=trust())
         self._rack = f"{url.rstrip('/')}/api/v1/racks/{quote(name, safe='')}"
 
     async def __aenter__(self) -> Region:

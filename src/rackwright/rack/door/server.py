@@ -48,19 +48,19 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 @contextlib.asynccontextmanager
-async def opened(app: ASGIApp, listening: socket.socket) -> AsyncIterator[asyncio.Task[None]]:
-    """Serve while the context lasts; gives the task that serves, which ends only if it breaks."""
+async def opened(app: ASGIApp, *listening: socket.socket) -> AsyncIterator[asyncio.Task[None]]:
+    """Serve on these sockets while the context lasts; gives the task that serves, which ends only if it breaks."""
     config = uvicorn.Config(
-        app, http="httptools", loop="none", lifespan="off", ws="none", log_config=None, access_log=False,
+        app, http=DoorProtocol, loop="none", lifespan="off", ws="none", log_config=None, access_log=False,
         server_header=False, backlog=backlog, timeout_keep_alive=75, timeout_graceful_shutdown=last_answers,
     )  # fmt: skip
     server = DoorServer(config)
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    serving = asyncio.create_task(server.serve(sockets=list(listening)))
     try:
         while not server.started and not serving.done():
             await asyncio.sleep(0.01)
-        host, port = listening.getsockname()[:2]
-        log.info("door is open", host=host, port=port)
+        host, port = listening[0].getsockname()[:2]
+        log.info("door is open", host=host, port=port, sockets=len(listening))
         yield serving
     finally:
         server.should_exit = True

@@ -32,6 +32,11 @@ class ClaimWork(Work):
                 found.append(copied(row))
         return found
 
+    async def racks_to_wake(self, racks: Collection[int], now: float) -> set[int]:
+        """See the port."""
+        waiting = (row for row in self.tables.rows_of(state=State.TODO) if row.not_before <= now)
+        return {row.rack for row in waiting if row.rack is not None} & set(racks)
+
     async def held(self, rack: int, besides: str) -> list[int]:
         """See the port."""
         rows = self.tables.rows_of(rack=rack, state=State.TRANSITION)

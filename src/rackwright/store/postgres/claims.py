@@ -41,6 +41,10 @@ class ClaimWork(Work):
                 break
         return found[:capacity]
 
+    async def racks_to_wake(self, racks: Collection[int], now: float) -> set[int]:
+        """See the port."""
+        return {row[0] for row in await self.rows("racks_to_wake", list(racks), now)}
+
     async def held(self, rack: int, besides: str) -> list[int]:
         """See the port."""
         return [row[0] for row in await self.rows("held", rack, besides)]

@@ -50,6 +50,12 @@ WHERE node_task.state = 1
 ORDER BY node_task.priority DESC, node_task.id
 FOR UPDATE OF node_task SKIP LOCKED;
 
+-- name: racks_to_wake
+-- One look into the index for each rack.
+SELECT rack FROM unnest($1::bigint[]) AS rack
+WHERE EXISTS (
+    SELECT FROM node_task WHERE rack_id = rack AND state = 1 AND not_before <= $2);
+
 -- name: held
 -- What is parked is held by nobody (see parking.sql).
 SELECT id FROM node_task
