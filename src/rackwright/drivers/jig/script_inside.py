@@ -107,8 +107,10 @@ class _Bundle:
             return builtins.__import__(name, *rest)
         module = self._modules.get(name)
         if module is None:
-            module = self._modules[name] = ModuleType(name)
-            vars(module).update(self._namespace(name))
+            # Under a name that no other catalog's module has: dataclasses look for their module where all are.
+            own = f"{os.path.basename(self.folder)}.{name}"
+            module = self._modules[name] = sys.modules[own] = ModuleType(own)
+            vars(module).update(self._namespace(own))
             exec(compile(self._texts[name], name, "exec"), vars(module))
         return module
 
