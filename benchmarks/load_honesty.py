@@ -120,8 +120,8 @@ def ours(folder: Path, url: str, rate: int, seconds: int) -> dict[str, float]:
         [*command, "--to", str(folder / "run")], capture_output=True, text=True, check=False, timeout=seconds * 5 + 60
     )
     (workload,) = json.loads(done.stdout)["workloads"]
-    part = workload["actions"]["iterations"]
-    latency = {f"{name}_ms": part["latency"][name] * 1e3 for name in ("p50", "p90", "p99")}
+    part = workload["table"][0]
+    latency = {f"{name}_ms": part["quantiles"][name] * 1e3 for name in ("p50", "p90", "p99")}
     return {"achieved": (part["total"] - part["errors"]) / seconds, **latency}
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from rackwright.core.errors import InvalidInput
 from rackwright.load.http import Http
 from rackwright.load.http_connection import HttpFailed
+from rackwright.sim.tls import self_signed
 
 Serve = Callable[[bytes, asyncio.StreamWriter], Awaitable[bool]]
 
@@ -47,10 +50,10 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(serve: Serve) -> AsyncIterator[Server]:
+async def serving(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     server = Server(serve)
-    listening = await asyncio.start_server(server.take, "127.0.0.1", 0)
-    server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    listening = await asyncio.start_server(server.take, "127.0.0.1", 0, ssl=tls)
+    server.url = f"http{'s' if tls else ''}://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
     try:
         yield server
     finally:
@@ -224,3 +227,20 @@ async def test_what_is_no_url_is_told(url: str) -> None:
     async with client(Http()) as http:
         with pytest.raises(InvalidInput, match="no URL"):
             await http.get(url)
+
+
+async def test_a_target_with_tls_is_trusted_only_with_its_certificate(tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path, ["127.0.0.1"])
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    async with serving(says(OK), tls) as server:
+        async with client(Http(tls=trusting)) as http:
+            assert [(await http.get(server.url)).text for _ in range(3)] == ["hello"] * 3
+            assert server.connections == 1
+        async with client(Http()) as http:
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await http.get(server.url)
+        async with client(Http(tls=trusting)) as http:
+            with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
+                await http.get(server.url.replace("127.0.0.1", "localhost"))

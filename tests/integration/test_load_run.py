@@ -93,7 +93,7 @@ def test_a_run_that_holds_its_sla_ends_with_0_and_can_be_read_again(ground: Grou
     ]
     assert sum(health.iterations for health in workload.health) == 60
     status = ground.load("status", "-o", "json")
-    assert json.loads(status.stdout)["workloads"][0]["actions"]["iterations"]["total"] == 60
+    assert json.loads(status.stdout)["workloads"][0]["table"][0]["total"] == 60
     assert result.id in ground.load("results").stdout
 
 

@@ -6,15 +6,19 @@ import asyncio
 import shutil
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rackwright.core.errors import InvalidInput
 from rackwright.core.load.result import WHOLE, Part, Second
 from rackwright.core.load.schedule import Closed
+from rackwright.load.contexts import Surrounding
 from rackwright.load.generator import Generator
 from rackwright.load.http import Http
+from rackwright.load.nats_key import NatsKey, signed_in
 from rackwright.load.scenario import Scenario, Surroundings, clock
 from rackwright.load.scenarios.http_requests import CheckRandomRequest, CheckRequest
 from rackwright.load.scenarios.nats import NatsEcho, NatsPublish, NatsRequest
@@ -23,13 +27,15 @@ from rackwright.load.scenarios.tcp import TcpConnect, TcpExchange
 from rackwright.load.words import Report, Told, Work
 
 
-async def load(scenario: type[Scenario], **args: Any) -> tuple[dict[str, Part], dict[str, str]]:
+async def load(
+    scenario: type[Scenario], context: dict[str, Any] | None = None, **args: Any
+) -> tuple[dict[str, Part], dict[str, str]]:
     """Parts by action, and messages by kind of error, of ten iterations."""
     told: list[Told] = []
     http = Http()
     work = Work(scenario="", args=args, schedule=Closed(times=10, concurrency=3, timeout=20.0))
     async with asyncio.timeout(60):
-        await Generator(work, scenario, Surroundings(http), told.append, clock()).run()
+        await Generator(work, scenario, Surroundings(http, context), told.append, clock()).run()
     await http.close()
     whole = Second(at=0)
     errors: dict[str, str] = {}
@@ -93,25 +99,35 @@ async def test_a_process_must_end_as_it_should() -> None:
     assert errors == {"CheckFailed": "/bin/sh ended with 3: bad"}
 
 
-@pytest.fixture
-async def nats(tmp_path: Path) -> AsyncIterator[int]:
-    """The port of a NATS server."""
+SECRET = "SUAAAAICAMCAKBQHBAEQUCYMBUHA6EARCIJRIFIWC4MBSGQ3DQOR4H776Y"
+"""Of a NATS user who exists nowhere."""
+
+
+@asynccontextmanager
+async def server(*words: str, ports: Path) -> AsyncIterator[int]:
+    """A NATS server; gives its port."""
     program = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or shutil.which("nats-server")
     assert program, "nats-server is a dependency of the product"
-    ports = tmp_path / "ports"
     ports.mkdir()
-    server = await asyncio.create_subprocess_exec(
-        program, "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", str(ports), stderr=asyncio.subprocess.DEVNULL
-    )
+    process = await asyncio.create_subprocess_exec(
+        program, "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", str(ports), *words,
+        stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
     try:
         async with asyncio.timeout(30):
             while not (found := [file for file in ports.iterdir() if file.stat().st_size]):
                 await asyncio.sleep(0.05)
-        port = found[0].read_text().partition("nats://127.0.0.1:")[2].partition('"')[0]
-        yield int(port)
+        yield int(found[0].read_text().partition("nats://127.0.0.1:")[2].partition('"')[0])
     finally:
-        server.terminate()
-        await server.wait()
+        process.terminate()
+        await process.wait()
+
+
+@pytest.fixture
+async def nats(tmp_path: Path) -> AsyncIterator[int]:
+    """The port of a NATS server."""
+    async with server(ports=tmp_path / "ports") as port:
+        yield port
 
 
 async def test_messages_go_through_nats_and_back(nats: int) -> None:
@@ -125,3 +141,31 @@ async def test_a_request_that_nobody_answers_fails_in_its_time(nats: int) -> Non
     parts, errors = await load(NatsRequest, host="127.0.0.1", port=nats, subject="nobody", within=0.3)
     assert parts[WHOLE].errors == 10
     assert set(errors) == {"TimeoutError"}
+
+
+@pytest.fixture
+async def guarded(tmp_path: Path) -> AsyncIterator[tuple[int, Path]]:
+    """The port of a NATS server that lets in one user, and the file of that one's secret key."""
+    key = tmp_path / "user.nk"
+    key.write_text(SECRET)
+    (tmp_path / "guard.conf").write_text(f"authorization {{ users: [ {{ nkey: {signed_in(SECRET, b'')['nkey']} }} ] }}")
+    async with server("-c", str(tmp_path / "guard.conf"), ports=tmp_path / "ports") as port:
+        yield port, key
+
+
+async def test_a_server_that_asks_for_a_key_lets_in_only_who_has_it(guarded: tuple[int, Path]) -> None:
+    port, key = guarded
+    places = [f"127.0.0.1:{port}"]
+    _, errors = await load(NatsEcho, host=places)
+    assert set(errors) == {"NatsFailed"}
+    async with Surrounding([(NatsKey, {"file": str(key)})], {}) as shared:
+        parts, errors = await load(NatsEcho, context=shared, host=places)
+    assert (parts["nats.echo"].total, errors) == (10, {})
+
+
+async def test_a_file_that_holds_no_key_is_refused_without_a_word_of_it(tmp_path: Path) -> None:
+    (tmp_path / "bad").write_text(SECRET[:-1] + "A")
+    with pytest.raises(InvalidInput, match="no key of a NATS user: it is damaged") as caught:
+        async with Surrounding([(NatsKey, {"file": str(tmp_path / "bad")})], {}):
+            pass
+    assert SECRET[4:20] not in str(caught.value)

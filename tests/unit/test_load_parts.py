@@ -15,7 +15,7 @@ from rackwright.core.load.triggers import Event, Periodic, together
 from rackwright.load.contexts import Context, Surrounding
 from rackwright.load.merging import Merging, add_whole
 from rackwright.load.scenario import Action
-from rackwright.load.tally import KINDS, Fault, Row, Tally
+from rackwright.load.tally import ACTIONS, KINDS, OTHERS, Fault, Row, Tally
 from rackwright.load.words import Report
 
 
@@ -83,6 +83,16 @@ def test_kinds_of_errors_are_bounded_and_all_are_counted() -> None:
     _, samples = tally.take()
     assert len(samples) == KINDS + 1
     assert sum(sample.count for sample in samples) == KINDS * 2
+
+
+def test_names_of_actions_are_bounded_over_all_reports_and_all_are_counted() -> None:
+    tally, parts = Tally(late=1.0), dict[str, Part]()
+    for number in range(ACTIONS * 2):
+        tally.add_rows([row(number, 0.5)._replace(actions=[Action(f"step {number}", 0.1, 0.4, False)])])
+        for second in tally.take()[0]:
+            add_whole(parts, second)
+    assert len(parts) == 1 + ACTIONS + 1
+    assert (parts["step 0"].total, parts[OTHERS].total) == (1, ACTIONS)
 
 
 @given(

@@ -36,7 +36,7 @@ class LogsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def get_log(call: Call) -> Response:
     """Plain text when ``text/plain`` is accepted, else one piece as JSON (``data`` in base64)."""
     services, query = call.services, call.query(LogsQuery)
-    node_task = await _node_task(services.views, query)
+    node_task = await node_task_of(services.views, query.deployment, query.node, query.task)
     first = await services.views.log(node_task, attempt=query.attempt, offset=query.offset)
     if "text/plain" not in call.request.headers.get("accept", ""):
         return reply(first)
@@ -45,16 +45,17 @@ async def get_log(call: Call) -> Response:
     return StreamingResponse(text, headers=headers, media_type="text/plain; charset=utf-8")
 
 
-async def _node_task(views: Views, query: LogsQuery) -> int:
-    deployment = await one(views, query.deployment)
-    found = await views.tasks(deployment.name, scope=query.node, task=query.task, limit=2)
+async def node_task_of(views: Views, deployment_name: str, scope: str, task: str) -> int:
+    """The id of a node task by names. Raises NotFound, with names that are like it."""
+    deployment = await one(views, deployment_name)
+    found = await views.tasks(deployment.name, scope=scope, task=task, limit=2)
     if found:
         return found[-1].id
-    near = await views.tasks(deployment.name, scope=query.node)
+    near = await views.tasks(deployment.name, scope=scope)
     if near:
-        raise unknown("task", query.task, [task.task for task in near])
+        raise unknown("task", task, [each.task for each in near])
     raise NotFound(
-        f"deployment {deployment.name} has no node task on {query.node!r}",
+        f"deployment {deployment.name} has no node task on {scope!r}",
         where=f"deployment {deployment.name}",
         mend=f"`rackwright get tasks --deployment {deployment.name}` lists them",
     )

@@ -23,6 +23,20 @@ STDOUT = Path("-")
 into = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 
 
+def write_pieces(pieces: Iterable[str], to: Path) -> None:
+    """Write to stdout (``-``) or to a file: whole or not at all, for others (a collector, a web server) may read it at
+    any moment."""
+    if to == STDOUT or (to.exists() and not to.is_file()):
+        write_texts(pieces, None if to == STDOUT else to)
+        return
+    part = to.with_name(f".{to.name}.part")
+    try:
+        write_texts(pieces, part)
+        part.replace(to)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 @examples(
     "rackwright load report 20261121-1804 --html report.html           a run by its id, or its beginning",
     "rackwright load report ./new --against ./old --html report.html    by their folders",
@@ -34,7 +48,7 @@ into = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 def report(runs: tuple[str, ...], html: Path, against: str | None) -> None:
     """Make one HTML page of runs that needs nothing else: no network, no other file."""
     read = [_read(name) for name in runs]
-    _write(page(read, _read(against) if against else None), html)
+    write_pieces(page(read, _read(against) if against else None), html)
     if html != STDOUT:
         say(f"{html}: {', '.join(map(_verdict, read))}")
 
@@ -53,7 +67,7 @@ def report(runs: tuple[str, ...], html: Path, against: str | None) -> None:
 @click.option("--to", type=into, default=STDOUT, help="Where it goes.  [default: stdout]")
 def export(run: str, form: str, to: Path) -> None:
     """Write a run in the format of another program."""
-    _write(FORMATS[form](_read(run)), to)
+    write_pieces(FORMATS[form](_read(run)), to)
 
 
 TREND = [
@@ -81,7 +95,7 @@ def trends_command(runs: tuple[str, ...], html: Path | None, output: Output) -> 
     """Show how the same workloads did in many runs, the oldest first. Durations are latencies."""
     found = trends([_read(name) for name in runs])
     if html is not None:
-        _write(trends_page(found), html)
+        write_pieces(trends_page(found), html)
     if html == STDOUT:
         return
     items: list[Item] = [
@@ -95,19 +109,6 @@ def trends_command(runs: tuple[str, ...], html: Path | None, output: Output) -> 
         for step in trend.steps
     ]
     output.items(items, TREND, "run", "run")
-
-
-def _write(pieces: Iterable[str], to: Path) -> None:
-    """Write a file whole or not at all: others (a collector, a web server) may read it at any moment."""
-    if to == STDOUT or (to.exists() and not to.is_file()):
-        write_texts(pieces, None if to == STDOUT else to)
-        return
-    part = to.with_name(f".{to.name}.part")
-    try:
-        write_texts(pieces, part)
-        part.replace(to)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _read(name: str) -> Recording:

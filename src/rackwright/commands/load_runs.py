@@ -10,7 +10,9 @@ import click
 from rackwright.cli.options import output
 from rackwright.cli.output import Column, Item, Output, moment, say, span
 from rackwright.cli.settings import data_folder
-from rackwright.commands.load_words import digest, print_run
+from rackwright.commands.load_words import print_run
+from rackwright.load.report.digest import outline
+from rackwright.load.report.reading import read_recording
 from rackwright.load.run_folder import RUN, RunFolder, find
 
 
@@ -24,13 +26,14 @@ def runs_folder() -> Path:
 @output
 def status(name: str, output: Output) -> None:
     """Show how a run stands, also while it goes on; the newest if none is named."""
-    result = find(runs_folder(), name).read()
+    recording = read_recording(name, runs_folder())
+    result = recording.run
 
     def people() -> None:
         say(f"run {result.id}: {result.status}, {result.title}, since {moment(result.started_at)}")
-        print_run(result)
+        print_run(recording)
 
-    output.item(digest(result), people, result.id)
+    output.item(outline(recording), people, result.id)
 
 
 RESULTS = [
@@ -49,8 +52,8 @@ RESULTS = [
 def results(name: str, output: Output) -> None:
     """List all runs, or show one."""
     if name:
-        result = find(runs_folder(), name).read()
-        output.item(digest(result), lambda: print_run(result), result.id)
+        recording = read_recording(name, runs_folder())
+        output.item(outline(recording), lambda: print_run(recording), recording.run.id)
         return
     items: list[Item] = []
     for file in sorted(runs_folder().glob(f"*/{RUN}")):

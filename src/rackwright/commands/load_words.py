@@ -1,82 +1,48 @@
-"""A run in words: as a table for people, and as one object for programs."""
+"""A run in words, for people."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import msgspec
-
 from rackwright.cli.output import Column, Item, Output, say
-from rackwright.core.load.result import Judgement, Part, RunResult
+from rackwright.core.load.result import WHOLE, Judgement
+from rackwright.core.load.summary import rows
+from rackwright.core.load.timeline import QUANTILES
+from rackwright.core.load.track import Recording
+from rackwright.load.report.words import duration
 
 
-def numbers(part: Part) -> dict[str, Any]:
-    """What a part comes to: counts, and quantiles of latency in seconds."""
-    p50, p90, p99, p999 = part.latency.quantiles((0.5, 0.9, 0.99, 0.999))
-    return {
-        "total": part.total,
-        "errors": part.errors,
-        "latency": {"p50": p50, "p90": p90, "p99": p99, "p99.9": p999},
-        "service_mean": part.every.mean,
-    }
+def _quantile(part: float) -> Column:
+    place = QUANTILES.index(part)
+    return Column(f"P{part * 100:.10g}", lambda item: duration(item["quantiles"][place]))
 
 
-def digest(result: RunResult) -> dict[str, Any]:
-    """A run without its seconds."""
-    return {
-        "run": result.id,
-        "title": result.title,
-        "status": result.status,
-        "success": result.success,
-        "workloads": [
-            {
-                "name": workload.name,
-                "scenario": workload.scenario,
-                "seconds": workload.load_duration,
-                "actions": {name or "iterations": numbers(part) for name, part in workload.whole.items()},
-                "judgements": msgspec.to_builtins(workload.judgements),
-                "firings": msgspec.to_builtins(workload.firings),
-                "errors": msgspec.to_builtins(workload.samples),
-                "notes": workload.notes,
-                "knee": workload.knee,
-            }
-            for workload in result.workloads
-        ],
-    }
-
-
-def _milliseconds(part: str) -> Callable[[Item], str]:
-    return lambda item: f"{item['latency'][part] * 1e3:.3g} ms"
-
-
-ACTIONS = [
+ROWS = [
     Column("WORKLOAD", lambda item: str(item["workload"])),
     Column("ACTION", lambda item: str(item["action"])),
+    Column("MEASURE", lambda item: str(item["measure"])),
     Column("COUNT", lambda item: f"{item['total']:,}"),
     Column("FAILED", lambda item: f"{item['errors']:,}"),
     Column("RATE", lambda item: f"{item['rate']:.4g}/s"),
-    Column("P50", _milliseconds("p50")),
-    Column("P90", _milliseconds("p90")),
-    Column("P99", _milliseconds("p99")),
-    Column("P99.9", _milliseconds("p99.9")),
+    *map(_quantile, (0.5, 0.9, 0.99, 0.999)),
 ]
 
 
-def print_run(result: RunResult) -> None:
+def print_run(recording: Recording) -> None:
     """A table of its actions on stdout; verdicts, notes and errors on stderr."""
     items: list[Item] = [
         {
-            "workload": workload.name,
-            "action": name or "iterations",
-            "rate": part.total / workload.load_duration if workload.load_duration else 0.0,
-            **numbers(part),
+            "workload": track.result.name,
+            "action": "iterations" if row.action == WHOLE else row.action,
+            "measure": row.measure,
+            "total": row.total,
+            "errors": row.errors,
+            "rate": row.rate,
+            "quantiles": row.quantiles,
         }
-        for workload in result.workloads
-        for name, part in sorted(workload.whole.items())
+        for track in recording.tracks
+        for row in rows(track)
     ]
-    Output().items(items, ACTIONS)
-    for workload in result.workloads:
+    Output().items(items, ROWS)
+    for workload in recording.run.workloads:
         for judgement in workload.judgements:
             say(f"{'ok    ' if judgement.success else 'BROKEN'} {workload.name}: {_words(judgement)}")
         for note in workload.notes:

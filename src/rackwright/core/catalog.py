@@ -10,7 +10,7 @@ import msgspec
 type_names = (
     "puppet", "shell", "sync", "upload_file", "group", "stage", "skipped", "reboot", "copy_files", "role",
     "master_shell", "move_to_bootstrap", "erase_node", "script", "service", "noop", "power", "boot", "agent", "ssh",
-    "ansible",
+    "ansible", "load",
 )  # fmt: skip
 """Task types: Fuel's thirteen and the native ones. A native type names its jig."""
 

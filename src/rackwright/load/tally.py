@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from rackwright.core.load import moments
 from rackwright.core.load.result import WHOLE, Part, Sample, Second
@@ -13,6 +14,10 @@ KINDS = 50
 """Kinds of errors of which a sample is kept; the rest is counted under one name."""
 MESSAGE = 500
 """Characters of an error's message that are kept."""
+ACTIONS = 200
+"""Atomic actions of which each has numbers of its own; what one process does under further names counts as one."""
+OTHERS = "others"
+"""The name of kinds and of actions that are too many."""
 
 
 class Fault(NamedTuple):
@@ -35,6 +40,22 @@ class Row(NamedTuple):
     output: dict[str, list[Any]] | None
 
 
+T = TypeVar("T")
+
+Start = tuple[float, float]
+"""When an iteration was to start, and when it did."""
+
+
+def _by_second(events: Sequence[T], when: Callable[[T], float]) -> Iterator[tuple[float, Sequence[T]]]:
+    """Cut events, which are in order of time, into those of each second: nearly always one piece."""
+    rest = events
+    while rest:
+        second = int(when(rest[0])) + 1
+        here = len(rest) if when(rest[-1]) < second else bisect_left(rest, second, key=when)
+        yield second - 1, rest[:here]
+        rest = rest[here:]
+
+
 class Tally:
     """Counts what one load process did, until it is taken to be sent; ``late`` is the lag that makes a start missed."""
 
@@ -42,6 +63,7 @@ class Tally:
         self.late = late
         self._seconds: dict[int, Second] = {}
         self._samples: dict[str, Sample] = {}
+        self._actions: set[str] = set()
 
     def second(self, at: float) -> Second:
         """The record of the second in which a moment lies."""
@@ -51,15 +73,20 @@ class Tally:
             found = self._seconds[number] = Second(at=number)
         return found
 
-    def add_starts(self, starts: Sequence[tuple[float, float]]) -> None:
-        """Count starts: intended and real."""
-        for intended, started in starts:
-            second = self.second(started)
-            second.started += 1
-            lag = started - intended
-            second.lag.add(lag)
-            if lag > self.late:
-                second.missed += 1
+    def add_starts(self, starts: Sequence[Start], *, planned: bool = True) -> int:
+        """Count starts, in the order in which they took place; gives how many were missed. Without a plan
+        (``planned`` is false) each was intended when it took place."""
+        missed = 0
+        for at, some in _by_second(starts, lambda start: start[1]):
+            second, lags = self.second(at), [started - intended for intended, started in some]
+            second.started += len(some)
+            second.lag.add_all(lags)
+            late = sum(lag > self.late for lag in lags) if planned else 0
+            second.missed += late
+            missed += late
+            if not planned:
+                second.intended += len(some)
+        return missed
 
     def add_intended(self, at: float, count: int = 1) -> None:
         """Count starts that the schedule has."""
@@ -67,14 +94,8 @@ class Tally:
 
     def add_rows(self, rows: Sequence[Row]) -> None:
         """Count iterations that ended, in the order in which they did."""
-        begin = 0
-        while begin < len(rows):
-            number = int(rows[begin].ended)
-            end = begin + 1
-            while end < len(rows) and int(rows[end].ended) == number:
-                end += 1
-            self._add_second(self.second(number), rows[begin:end])
-            begin = end
+        for at, some in _by_second(rows, lambda row: row.ended):
+            self._add_second(self.second(at), some)
 
     def take(self) -> tuple[list[Second], list[Sample]]:
         """All that was counted since it was last taken; the next is added to it by merging."""
@@ -88,7 +109,6 @@ class Tally:
             whole = second.parts[WHOLE] = Part()
         services = [row.ended - row.started for row in rows]
         faults = [row for row in rows if row.fault is not None]
-        whole.failed.add_all([row.ended - row.started for row in faults])
         whole.total += len(rows)
         whole.errors += len(faults)
         whole.latency.add_all([row.ended - row.intended for row in rows])
@@ -96,19 +116,20 @@ class Tally:
         every = moments.of(services)
         whole.every.merge(every)
         if faults:
+            whole.failed.add_all([row.ended - row.started for row in faults])
             every = moments.of([row.ended - row.started for row in rows if row.fault is None])
         whole.good.merge(every)
         for row in faults:
             self._add_fault(row)
         for row in rows:
             for action in row.actions:
-                _add_action(second, action)
+                self._add_action(second, action)
 
     def _add_fault(self, row: Row) -> None:
         assert row.fault is not None
         kind = row.fault.kind
         if kind not in self._samples and len(self._samples) >= KINDS:
-            kind = "others"
+            kind = OTHERS
         found = self._samples.get(kind)
         if found is not None:
             found.count += 1
@@ -117,10 +138,15 @@ class Tally:
             kind=kind, message=row.fault.message[:MESSAGE], first_at=row.ended, trace=row.fault.trace
         )
 
-
-def _add_action(second: Second, action: Action) -> None:
-    part = second.parts.get(action.path)
-    if part is None:
-        part = second.parts[action.path] = Part()
-    spent = action.ended - action.started
-    part.add(spent, spent, failed=action.failed)
+    def _add_action(self, second: Second, action: Action) -> None:
+        path = action.path
+        if path not in self._actions:
+            if len(self._actions) < ACTIONS:
+                self._actions.add(path)
+            else:
+                path = OTHERS
+        part = second.parts.get(path)
+        if part is None:
+            part = second.parts[path] = Part()
+        spent = action.ended - action.started
+        part.add(spent, spent, failed=action.failed)

@@ -21,9 +21,10 @@ from rackwright.core.jig import Outcome, Work
 from rackwright.drivers.jig import surroundings
 from rackwright.drivers.jig.capture import last_lines
 from rackwright.drivers.jig.output import largest_output, read_output
+from rackwright.drivers.jig.program import temporary_failure
 from rackwright.drivers.jig.rack_key import rack_key
 from rackwright.drivers.jig.remote import connected, remote_of
-from rackwright.drivers.jig.script import ScriptParameters, interpreter, script_text, temporary_failure
+from rackwright.drivers.jig.script import ScriptParameters, interpreter, script_text
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Of the machine."""

@@ -13,7 +13,7 @@ from rackwright.engine.catalogs.fields import Fields, shown
 from rackwright.engine.catalogs.hooks import hooks
 from rackwright.engine.catalogs.yaml_text import Document, Entry
 
-native_types = ("script", "service", "noop", "power", "boot", "agent", "ssh", "ansible")
+native_types = ("script", "service", "noop", "power", "boot", "agent", "ssh", "ansible", "load")
 """Task types that are the name of their jig."""
 _SPELLINGS = {"role": "roles", "cross-depends": "cross_depends", "cross-depended-by": "cross_depended_by"}
 _SPECIAL = ("*", "master", "self")

@@ -1,4 +1,4 @@
-"""A run as JSON for programs: its verdicts, its table and its timeline, with quantiles by name. Times are seconds."""
+"""A run as JSON for programs: its verdicts, its table, and its timeline, with quantiles by name. Times are seconds."""
 
 from __future__ import annotations
 
@@ -15,10 +15,18 @@ _LEFT_OUT = {"seconds", "whole", "workloads"}
 """Counts of every second, which only this program can read: the format ``counts`` has them."""
 
 
-def digest(recording: Recording) -> dict[str, Any]:
-    """The run as plain values."""
+def outline(recording: Recording) -> dict[str, Any]:
+    """The run as plain values, without its timelines."""
     run = recording.run
     return {**_fields(run), "success": run.success, "workloads": [_workload(track) for track in recording.tracks]}
+
+
+def digest(recording: Recording) -> dict[str, Any]:
+    """The run as plain values; each workload has its ``timeline``."""
+    told = outline(recording)
+    for workload, track in zip(told["workloads"], recording.tracks, strict=True):
+        workload["timeline"] = [_point(point) for point in timeline(track.seconds(), track.length)]
+    return told
 
 
 def _fields(of: RunResult | WorkloadResult) -> dict[str, Any]:
@@ -36,13 +44,7 @@ def _workload(track: Track) -> dict[str, Any]:
         }
         for row in rows(track)
     ]
-    points = timeline(track.seconds(), track.length)
-    return {
-        **_fields(track.result),
-        "success": track.result.success,
-        "table": table,
-        "timeline": [_point(point) for point in points],
-    }
+    return {**_fields(track.result), "success": track.result.success, "table": table}
 
 
 def _point(point: Point) -> dict[str, Any]:

@@ -9,21 +9,20 @@ import msgspec
 from rackwright.core.errors import InvalidInput, NotFound
 from rackwright.core.load.result import RunResult
 from rackwright.core.load.track import Recording, recording
-from rackwright.load.run_folder import RUN, find
+from rackwright.load.run_folder import find
 
 WANTED = "name a run's folder, or a file made by `rackwright load export --format counts`"
 
 
 def read_recording(name: str, runs: Path) -> Recording:
-    """A run by its id in the folder of runs, the path of its own folder, or a file of the format ``counts``.
+    """A run by its id in the folder of runs, the path of its own folder, or a file of the format ``counts``; the newest
+    of the folder if no name is given.
 
     A run that still goes on is read as it stands. Raises NotFound and InvalidInput.
     """
     path = Path(name)
     if path.is_file():
         return recording(read_run(path))
-    if len(path.parts) > 1 and not (path / RUN).is_file():
-        raise NotFound("there is no such run", where=name, mend=WANTED)
     folder = find(runs, name)
     return recording(folder.read(seconds=False), folder.seconds)
 

@@ -11,9 +11,13 @@ import secrets
 
 import msgspec
 
+from rackwright.load.nats_key import SHARED, signed_in
 from rackwright.load.scenario import Scenario, Surroundings
 
 MOST_LINE = 1 << 20
+
+Hosts = str | list[str]
+"""A server, or several, each as ``HOST:PORT``."""
 
 
 class NatsFailed(Exception):
@@ -22,6 +26,7 @@ class NatsFailed(Exception):
 
 class _Info(msgspec.Struct):
     max_payload: int = 1 << 20
+    nonce: str = ""
 
 
 class Connection:
@@ -39,16 +44,19 @@ class Connection:
         self.max_payload = 0
 
     @classmethod
-    async def open(cls, host: str, port: int) -> Connection:
-        """Connect, and wait until the server takes messages."""
+    async def open(cls, host: str, port: int, key: str = "") -> Connection:
+        """Connect, and wait until the server takes messages; ``key`` is the user's secret one, if it needs any."""
         reader, writer = await asyncio.open_connection(host, port, limit=MOST_LINE)
         connection = cls(reader, writer)
         words, _, info = (await reader.readline()).partition(b" ")
         if words != b"INFO":
             writer.close()
             raise NatsFailed("this is no NATS server")
-        connection.max_payload = msgspec.json.decode(info, type=_Info).max_payload
+        told = msgspec.json.decode(info, type=_Info)
+        connection.max_payload = told.max_payload
         options = {"verbose": False, "pedantic": False, "lang": "python", "version": "1", "name": "rackwright load"}
+        if key:
+            options |= signed_in(key, told.nonce.encode())
         writer.write(b"CONNECT " + msgspec.json.encode(options) + b"\r\n")
         writer.write(f"SUB {connection._inbox}.* 1\r\n".encode())
         connection._reading = asyncio.create_task(connection._read())
@@ -134,35 +142,47 @@ class Connection:
 
 async def connection_to(surroundings: Surroundings, host: str, port: int) -> Connection:
     """The connection of this load process to a server; a new one when the last is gone."""
-    key = f"nats://{host}:{port}"
-    opening: asyncio.Task[Connection] | None = surroundings.kept.get(key)
+    place = f"nats://{host}:{port}"
+    opening: asyncio.Task[Connection] | None = surroundings.kept.get(place)
     if opening is not None and opening.done() and (opening.exception() is not None or not opening.result().usable):
         opening = None
     if opening is None:
-        opening = surroundings.kept[key] = asyncio.create_task(Connection.open(host, port))
+        key = surroundings.context.get(SHARED, "")
+        opening = surroundings.kept[place] = asyncio.create_task(Connection.open(host, port, key))
     # One iteration that is cancelled takes the connection from no other.
     return await asyncio.shield(opening)
 
 
-class NatsPublish(Scenario):
+class _Nats(Scenario):
+    """Talks to one server, or to several in turn."""
+
+    async def connected(self, host: Hosts, port: int) -> Connection:
+        """A connection to the server, or to the one whose turn it is in this iteration."""
+        if isinstance(host, list):
+            host, _, own = host[self.iteration % len(host)].rpartition(":")
+            port = int(own)
+        return await connection_to(self.surroundings, host, port)
+
+
+class NatsPublish(_Nats):
     """Nats.publish: sends a message and waits until the server has it."""
 
-    async def run(self, host: str, subject: str, port: int = 4222, size: int = 16, within: float = 10.0) -> None:
+    async def run(self, host: Hosts, subject: str, port: int = 4222, size: int = 16, within: float = 10.0) -> None:
         """Send ``size`` bytes."""
         async with asyncio.timeout(within):
-            connection = await connection_to(self.surroundings, host, port)
+            connection = await self.connected(host, port)
             with self.atomic("nats.publish"):
                 connection.publish(subject, b"x" * size)
                 await connection.flush()
 
 
-class NatsEcho(Scenario):
+class NatsEcho(_Nats):
     """Nats.echo: sends a message to itself through the server."""
 
-    async def run(self, host: str, port: int = 4222, size: int = 16, within: float = 10.0) -> None:
+    async def run(self, host: Hosts, port: int = 4222, size: int = 16, within: float = 10.0) -> None:
         """Send ``size`` bytes, and wait until they are back."""
         async with asyncio.timeout(within):
-            connection = await connection_to(self.surroundings, host, port)
+            connection = await self.connected(host, port)
             inbox, message = connection.subscribe_inbox()
             with self.atomic("nats.echo"), contextlib.ExitStack() as at_end:
                 at_end.callback(message.cancel)
@@ -171,12 +191,12 @@ class NatsEcho(Scenario):
         self.check(len(got) == size, f"{size} bytes were sent, {len(got)} came back")
 
 
-class NatsRequest(Scenario):
+class NatsRequest(_Nats):
     """Nats.request: asks a service that listens on a subject."""
 
-    async def run(self, host: str, subject: str, port: int = 4222, payload: str = "", within: float = 10.0) -> None:
+    async def run(self, host: Hosts, subject: str, port: int = 4222, payload: str = "", within: float = 10.0) -> None:
         """Send a request and wait for its answer."""
         async with asyncio.timeout(within):
-            connection = await connection_to(self.surroundings, host, port)
+            connection = await self.connected(host, port)
             with self.atomic("nats.request"):
                 await connection.request(subject, payload.encode())
