@@ -10,7 +10,8 @@ import pytest
 from rackwright.core.load.result import Second
 from rackwright.core.load.schedule import Closed
 from rackwright.load import local
-from rackwright.load.local import LoadFailed, LocalLoad
+from rackwright.load.generators import Ears, LoadFailed
+from rackwright.load.local import LocalLoad
 from rackwright.load.words import Work
 
 CODE = """
@@ -29,7 +30,7 @@ class Hangs(Scenario):
 
 async def run(work: Work, processes: int) -> tuple[LocalLoad, list[Second]]:
     seconds: list[Second] = []
-    load = LocalLoad(work, processes, seconds.append, lambda number, at: None, lambda reason: None)
+    load = LocalLoad(work, processes, Ears(seconds.append, lambda number, at: None, lambda reason: None))
     async with asyncio.timeout(60):
         await load.run()
     return load, seconds

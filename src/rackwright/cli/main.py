@@ -33,10 +33,10 @@ COMMANDS = {
     "webhook": Lazy("rackwright.cli.webhook:webhook", "Tell others what happens; see how that went."),
     "job": Lazy("rackwright.cli.job:job", "Ask for work now or later; retry or cancel it."),
     "load": Lazy("rackwright.commands.load:load", "Prove what a service bears, and report on it."),
+    "load-agent": Lazy("rackwright.commands.load_agent:load_agent", "Generate load for a controller."),
     "up": Lazy("rackwright.commands.up:up", "Run api, conductor and racks on this machine."),
     "demo": Lazy("rackwright.commands.demo:demo", "From nothing to a running cluster, and through its troubles."),
     "lab": Lazy("rackwright.commands.lab:lab", "Machines without hardware, on this host."),
-    "sim": Lazy("rackwright.commands.sim:sim", "Thousands of machines and racks that are not there."),
     "serialize": Lazy(
         "rackwright.commands.serialize:serialize_command", "Evaluate a catalog for nodes, without a server."
     ),

@@ -13,6 +13,7 @@ COMMANDS: dict[str, Lazy] = {
     "abort": Lazy("rackwright.commands.load_runs:abort", "End a run."),
     "validate": Lazy("rackwright.commands.load_validate:validate", "Check a task file and all that it names."),
     "sla-check": Lazy("rackwright.commands.load_validate:sla_check", "Show what became of every promise of a run."),
+    "keys": Lazy("rackwright.commands.load_agent:keys", "Make keys for a controller and its agents."),
     "report": Lazy("rackwright.commands.load_report:report", "Make one HTML page of runs."),
     "export": Lazy("rackwright.commands.load_report:export", "Write a run in the format of another program."),
     "trends": Lazy("rackwright.commands.load_report:trends_command", "Show how the same workloads did in many runs."),

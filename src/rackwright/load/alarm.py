@@ -34,7 +34,7 @@ class Alarm:
         self._descriptor = int(_libc.timerfd_create(_MONOTONIC, _NONBLOCK | _CLOEXEC))
         if self._descriptor < 0:
             raise OSError(ctypes.get_errno(), "no timer could be made")
-        self._loop.add_reader(self._descriptor, self._ring)
+        self._loop.add_reader(self._descriptor, self._expire)
 
     async def until(self, moment: float) -> None:
         """Wait until a moment; at least one turn of the loop."""
@@ -47,15 +47,19 @@ class Alarm:
         _libc.timerfd_settime(self._descriptor, _ABSOLUTE, ctypes.byref(setting), None)
         await self._rings
 
+    def ring(self) -> None:
+        """Wake the one who waits at once."""
+        if self._rings is not None and not self._rings.done():
+            self._rings.set_result(None)
+
     def close(self) -> None:
         """Give the timer back."""
         self._loop.remove_reader(self._descriptor)
         os.close(self._descriptor)
 
-    def _ring(self) -> None:
+    def _expire(self) -> None:
         try:
             os.read(self._descriptor, 8)
         except BlockingIOError:
             return
-        if self._rings is not None and not self._rings.done():
-            self._rings.set_result(None)
+        self.ring()

@@ -17,8 +17,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import msgspec
+
+from rackwright.core.load.course import Course
 from rackwright.core.load.result import Second
-from rackwright.core.load.schedule import Closed, Open
+from rackwright.core.load.schedule import Closed, Open, Share
 from rackwright.core.load.sla.proof import Bounds
 from rackwright.load.alarm import Alarm
 from rackwright.load.chunks import Writer
@@ -54,6 +57,7 @@ class Generator:
         tell: Callable[[Told], None],
         zero: float,
         rows: Writer | None = None,
+        after: float = 0.0,
     ) -> None:
         self._work = work
         self._zero = zero
@@ -64,8 +68,10 @@ class Generator:
         self._tell = tell
         self._writer = rows
         blocking = issubclass(scenario, BlockingScenario) or not inspect.iscoroutinefunction(scenario.run)
-        self._room = _bound(work, blocking)
-        self._threads = ThreadPoolExecutor(self._room, thread_name_prefix="iteration") if blocking else None
+        self._most = THREADS if blocking else IN_FLIGHT
+        self._room = _bound(work, self._most)
+        threads = max(self._room, THREADS)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="iteration") if blocking else None
         self._tally = Tally(work.schedule.max_lag if isinstance(work.schedule, Open) else math.inf)
         self._rows: list[Row] = []
         self._starts: list[tuple[float, float]] = []
@@ -73,7 +79,9 @@ class Generator:
         self._overdue: set[asyncio.Task[None]] = set()
         self._freed: asyncio.Future[None] | None = None
         self._pacing: asyncio.Task[None] | None = None
-        self._plan = _Plan(work)
+        self._course = Course(work.schedule, work.share, after)
+        self._plan = Course(work.schedule, work.share, after)
+        self._alarm: Alarm | None = None
         self._counts = _Sums()
         self._stopped = False
         self._breath = 0.0
@@ -102,13 +110,23 @@ class Generator:
             for task in self._tasks:
                 task.cancel()
 
+    def turn(self, after: float, share: Share) -> None:
+        """From a second on, carry out another share of an open schedule."""
+        head = self._course.head
+        for course in (self._course, self._plan):
+            course.turn(after, share)
+        self._work = msgspec.structs.replace(self._work, share=share)
+        self._room = _bound(self._work, self._most)
+        if self._alarm is not None and self._course.head is not head:
+            self._alarm.ring()
+
     def _now(self) -> float:
         return clock() - self._zero
 
     async def _run_closed(self) -> None:
         schedule = self._work.schedule
         assert isinstance(schedule, Closed)
-        numbers = schedule.numbers(self._work.share)
+        numbers = schedule.numbers(self._work.share, self._work.beyond)
         await asyncio.sleep(max(0.0, -self._now()))
         for _ in range(schedule.slots(self._work.share)):
             self._begin(self._slot(numbers, schedule.length))
@@ -127,11 +145,13 @@ class Generator:
                 await self._breathe()
 
     async def _run_open(self) -> None:
-        schedule = self._work.schedule
-        assert isinstance(schedule, Open)
-        alarm = Alarm()
+        course = self._course
+        alarm = self._alarm = Alarm()
         try:
-            for number, at in schedule.starts(self._work.share):
+            while (start := course.head) is not None or await self._wait_for_turn(alarm):
+                if start is None:
+                    continue
+                number, at = start
                 now = self._now()
                 if at > now:
                     await alarm.until(at + self._zero)
@@ -140,9 +160,18 @@ class Generator:
                     await self._breathe()
                 while len(self._tasks) >= self._room:
                     await self._wait_for_room()
-                self._begin(self._iterate(number, at))
+                if course.head is start:
+                    course.step()
+                    self._begin(self._iterate(number, at))
         finally:
+            self._alarm = None
             alarm.close()
+
+    async def _wait_for_turn(self, alarm: Alarm) -> bool:
+        """The share is done; whether there is another one before nobody can have any."""
+        while self._course.head is None and self._now() < self._work.until:
+            await alarm.until(self._work.until + self._zero)
+        return self._course.head is not None
 
     async def _wait_for_room(self) -> None:
         self._freed = asyncio.get_running_loop().create_future()
@@ -236,7 +265,7 @@ class Generator:
             for _, started in starts:
                 self._tally.add_intended(started)
         else:
-            self._counts.intended += self._plan.count(now, self._tally)
+            self._counts.intended += self._count_intended(now)
         self._counts.take(rows, starts, self._tally.late)
         self._counts.spend(self._tally.second(now))
         if int(now) > self._counts.second:
@@ -245,6 +274,16 @@ class Generator:
             self._counts.second = int(now)
         if self._writer is not None:
             self._writer.add(rows)
+
+    def _count_intended(self, upto: float) -> int:
+        """Count the starts that the schedule has up to a moment, apart from whether they took place; how many."""
+        counted = 0
+        plan = self._plan
+        while plan.head is not None and plan.head[1] <= upto:
+            self._tally.add_intended(plan.head[1])
+            counted += 1
+            plan.step()
+        return counted
 
     def _report(self, now: float, proven: str = "") -> None:
         seconds, samples = self._tally.take()
@@ -280,24 +319,6 @@ class Generator:
             self._threads.shutdown(wait=False, cancel_futures=True)
         dropped = self._writer.dropped if self._writer is not None else 0
         self._tell(Ended(never_started=never, left=len(self._tasks), dropped_rows=dropped))
-
-
-class _Plan:
-    """Counts the starts that an open schedule has, apart from whether they take place."""
-
-    def __init__(self, work: Work) -> None:
-        schedule = work.schedule
-        self._starts = schedule.starts(work.share) if isinstance(schedule, Open) else iter(())
-        self._next = next(self._starts, None)
-
-    def count(self, upto: float, tally: Tally) -> int:
-        """Count those that lie before a moment and were not counted yet; how many they are."""
-        counted = 0
-        while self._next is not None and self._next[1] <= upto:
-            tally.add_intended(self._next[1])
-            counted += 1
-            self._next = next(self._starts, None)
-        return counted
 
 
 class _Sums:
@@ -353,9 +374,8 @@ def describe(error: BaseException) -> Fault:
     return Fault(type(error).__name__, str(error) or type(error).__name__, trace[-4_000:])
 
 
-def _bound(work: Work, blocking: bool) -> int:
+def _bound(work: Work, most: int) -> int:
     schedule = work.schedule
-    most = THREADS if blocking else IN_FLIGHT
     if isinstance(schedule, Closed):
         return max(1, schedule.slots(work.share))
     share = IN_FLIGHT if schedule.max_in_flight is None else work.share.amount(schedule.max_in_flight)

@@ -7,15 +7,16 @@ import socket
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
 
-from rackwright.core.errors import RackwrightError
 from rackwright.core.load.result import Health, Sample, Second
+from rackwright.core.load.schedule import Share
+from rackwright.load.generators import Ears, Load, LoadFailed
 from rackwright.load.merging import Merging
-from rackwright.load.words import Begin, Ended, Ready, Report, Started, Stop, Work, hear_told, pack
+from rackwright.load.words import Begin, Ended, Ready, Report, Started, Stop, Turn, Work, hear_told, pack
 
 READY = 60.0
 """Seconds that processes have to load their scenario."""
@@ -27,8 +28,15 @@ LAST = 15.0
 """Seconds that a process has to end after its last word, or after its work was cancelled."""
 
 
-class LoadFailed(RackwrightError):
-    """A load process could not do its work."""
+class LocalGenerators:
+    """Load processes of this host, at most so many for each workload."""
+
+    def __init__(self, processes: int) -> None:
+        self._processes = processes
+
+    def load(self, work: Work, ears: Ears) -> Load:
+        """A load of as many processes as the schedule can use."""
+        return LocalLoad(work, work.schedule.processes(self._processes), ears)
 
 
 class _Worker:
@@ -41,53 +49,45 @@ class _Worker:
         self.ended: Ended | None = None
         self.heard = time.monotonic()
 
-    def say(self, word: Work | Begin | Stop) -> None:
+    def say(self, word: Work | Begin | Turn | Stop) -> None:
         assert self.process.stdin is not None
         if not self.process.stdin.is_closing():
             self.process.stdin.write(pack(word))
 
 
+async def soon() -> Begin:
+    """The start of a load that waits for nobody else."""
+    return Begin(time.monotonic() + AHEAD)
+
+
 class LocalLoad:
-    """One workload on ``processes`` load processes of this host.
+    """One workload on ``processes`` load processes of this host."""
 
-    ``on_second`` gets every merged second once, in order; ``on_start`` the number and moment of watched iterations,
-    ``on_proof`` why the SLA is broken, when one process alone can tell.
-    """
-
-    def __init__(
-        self,
-        work: Work,
-        processes: int,
-        on_second: Callable[[Second], None],
-        on_start: Callable[[int, float], None],
-        on_proof: Callable[[str], None],
-    ) -> None:
+    def __init__(self, work: Work, processes: int, ears: Ears) -> None:
         self._work = work
         self._count = processes
-        self._on_second = on_second
-        self._on_start = on_start
-        self._on_proof = on_proof
+        self._ears = ears
         self._workers: list[_Worker] = []
         self._merging = Merging(range(processes))
-        self._stopping: asyncio.Task[None] | None = None
         self.zero = 0.0
-        """The start, by this host's monotonic clock."""
         self.length = 0.0
-        """Seconds from the start to the last thing that was reported."""
         self.stopped_for = ""
         """Why the load was ended early."""
         self.notes: list[str] = []
+        self.faults: list[str] = []
 
-    async def run(self) -> None:
-        """From the first process to the last; returns when all have ended.
+    async def run(self, begin: Callable[[], Awaitable[Begin]] = soon) -> None:
+        """From the first process to the last; returns when all have ended. When all are ready, ``begin`` gives the
+        start.
 
         Raises:
             LoadFailed: when a scenario cannot be loaded, or a process says what makes no sense.
         """
         try:
             await self._start()
-            if not self.stopped_for:
-                self._begin()
+            start = await begin() if not self.stopped_for else None
+            if start is not None and not self.stopped_for:
+                self._begin(start)
                 await asyncio.gather(*(self._listen(worker) for worker in self._workers), self._watch())
             self._tell_faults()
         finally:
@@ -98,6 +98,16 @@ class LocalLoad:
         self.stopped_for = self.stopped_for or reason
         for worker in self._workers:
             worker.say(Stop(cancel))
+
+    def turn(self, after: float, share: Share) -> None:
+        """From a second on, carry out another share of an open schedule."""
+        for worker, part in zip(self._workers, share.split(self._count), strict=True):
+            worker.say(Turn(after, part))
+
+    def take_samples(self) -> list[Sample]:
+        """The errors since they were last taken."""
+        samples, self._merging.samples = self._merging.samples, {}
+        return list(samples.values())
 
     @property
     def samples(self) -> list[Sample]:
@@ -136,11 +146,11 @@ class LocalLoad:
                 mend="look at what its module does when it is imported",
             ) from None
 
-    def _begin(self) -> None:
-        self.zero = time.monotonic() + AHEAD
+    def _begin(self, begin: Begin) -> None:
+        self.zero = begin.zero
         for worker in self._workers:
-            worker.heard = self.zero
-            worker.say(Begin(self.zero))
+            worker.heard = max(self.zero, time.monotonic())
+            worker.say(begin)
 
     async def _listen(self, worker: _Worker) -> None:
         assert worker.process.stdout is not None
@@ -154,7 +164,7 @@ class LocalLoad:
             if isinstance(word, Report):
                 self._take(worker, word)
             elif isinstance(word, Started):
-                self._on_start(word.number, word.at)
+                self._ears.start(word.number, word.at)
             elif isinstance(word, Ended):
                 worker.ended = word
         self._give(self._merging.leave(worker.index))
@@ -164,12 +174,12 @@ class LocalLoad:
         worker.health.iterations = report.iterations
         worker.health.peak_rss = report.peak_rss
         if report.proven and not self.stopped_for:
-            self._on_proof(report.proven)
+            self._ears.proof(report.proven)
         self._give(self._merging.take(worker.index, report))
 
     def _give(self, seconds: list[Second]) -> None:
         for second in seconds:
-            self._on_second(second)
+            self._ears.second(second)
 
     def _lost(self, worker: _Worker) -> None:
         worker.health.lost_at = time.monotonic() - self.zero
@@ -187,6 +197,9 @@ class LocalLoad:
                     worker.process.kill()
 
     def _tell_faults(self) -> None:
+        lost = [worker.health.name for worker in self._workers if worker.health.lost_at is not None]
+        if lost:
+            self.faults.append(f"{', '.join(lost)} of {self._count} did not carry out the whole share")
         for worker in self._workers:
             ended = worker.ended
             if ended is None:

@@ -33,6 +33,10 @@ class Merging:
             self._upto[name] = max(self._upto[name], report.upto)
         return self._whole()
 
+    def join(self, name: Any) -> None:
+        """Somebody reports from now on: the oldest open second waits for it."""
+        self._upto[name] = float(self._next)
+
     def leave(self, name: Any) -> list[Second]:
         """Somebody reports no more; gives the seconds that nobody else is waited for."""
         self._upto.pop(name, None)

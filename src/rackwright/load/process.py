@@ -19,7 +19,7 @@ from rackwright.load.code import load_scenario
 from rackwright.load.generator import Generator, describe
 from rackwright.load.http import Http
 from rackwright.load.scenario import Scenario, Surroundings
-from rackwright.load.words import Begin, Ended, Ready, Stop, Told, Work, hear_asked, pack
+from rackwright.load.words import Begin, Ended, Ready, Stop, Told, Turn, Work, hear_asked, pack
 
 FLUSH = 5.0
 """Seconds that the last words have to be taken."""
@@ -51,14 +51,14 @@ async def _serve(words: int) -> None:
         voice.tell(Ready())
         word = await hear_asked(reader)
         if isinstance(word, Begin):
-            await _generate(_prepare(work, scenario, voice, word.zero), reader, voice)
+            await _generate(_prepare(work, scenario, voice, word), reader, voice)
     await voice.close()
 
 
-def _prepare(work: Work, scenario: type[Scenario], voice: _Voice, zero: float) -> Generator:
+def _prepare(work: Work, scenario: type[Scenario], voice: _Voice, begin: Begin) -> Generator:
     surroundings = Surroundings(Http(connections=work.connections), work.context)
     rows = Writer(Path(work.folder), work.most_bytes) if work.folder else None
-    return Generator(work, scenario, surroundings, voice.tell, zero, rows)
+    return Generator(work, scenario, surroundings, voice.tell, begin.zero, rows, begin.after)
 
 
 async def _generate(generator: Generator, reader: asyncio.StreamReader, voice: _Voice) -> None:
@@ -77,6 +77,8 @@ async def _listen(reader: asyncio.StreamReader, generator: Generator) -> None:
             word = await hear_asked(reader)
             if isinstance(word, Stop):
                 generator.stop(cancel=word.cancel)
+            elif isinstance(word, Turn):
+                generator.turn(word.after, word.share)
     except asyncio.IncompleteReadError:
         generator.stop(cancel=True)
 

@@ -15,6 +15,7 @@ import rackwright
 from rackwright.core.load.result import Judgement, RunResult, Second, Status, WorkloadResult
 from rackwright.core.load.task import Subtask, Task
 from rackwright.load.checking import Prepared
+from rackwright.load.generators import Generators
 from rackwright.load.run_folder import RunFolder
 from rackwright.load.workload import WorkloadRun
 
@@ -51,7 +52,7 @@ class Run:
     """Runs a task; ``prepared`` are its workloads, in order.
 
     Args:
-        processes: load processes at most, for each workload.
+        generators: where the load of each workload comes from.
         stop_on_violation: end the run as soon as any criterion is broken.
         watch: gives a watcher for each workload.
     """
@@ -62,14 +63,14 @@ class Run:
         prepared: list[Prepared],
         folder: RunFolder,
         *,
-        processes: int,
+        generators: Generators,
         stop_on_violation: bool,
         watch: Callable[[WorkloadResult], Watcher],
     ) -> None:
         self._task = task
         self._prepared = iter(prepared)
         self._folder = folder
-        self._processes = processes
+        self._generators = generators
         self._stop_on_violation = stop_on_violation
         self._watch = watch
         self._running: list[WorkloadRun] = []
@@ -150,7 +151,7 @@ class Run:
             prepared,
             result,
             self._folder.workload(position),
-            processes=self._processes,
+            generators=self._generators,
             stop_on_violation=self._stop_on_violation,
             read=lambda: self._folder.seconds(position),
         )

@@ -25,6 +25,10 @@ class Work(msgspec.Struct, kw_only=True, tag=True):
     context: dict[str, Any] = {}
     schedule: Schedule = msgspec.field(default_factory=Closed)
     share: Share = Share()
+    beyond: int = 0
+    """Iterations of a closed schedule up to this number are done already."""
+    until: float = 0.0
+    """A process whose share of an open schedule is done waits up to this second for another one."""
     folder: str = ""
     """Where raw rows go; nowhere if empty."""
     most_bytes: int = 1 << 30
@@ -38,9 +42,18 @@ class Work(msgspec.Struct, kw_only=True, tag=True):
 
 
 class Begin(msgspec.Struct, tag=True):
-    """Go: the workload starts at ``zero``, by this host's monotonic clock."""
+    """Go: the workload starts, or has started, at ``zero``, by this host's monotonic clock; starts of an open schedule
+    before the second ``after`` are left to others."""
 
     zero: float
+    after: float = 0.0
+
+
+class Turn(msgspec.Struct, tag=True):
+    """From the second ``after`` on, another share of an open schedule is yours."""
+
+    after: float
+    share: Share
 
 
 class Stop(msgspec.Struct, tag=True):
@@ -85,14 +98,15 @@ class Ended(msgspec.Struct, kw_only=True, tag=True):
     dropped_rows: int = 0
 
 
+Asked = Work | Begin | Turn | Stop
 Told = Ready | Started | Report | Ended
 
 _encoder = msgspec.msgpack.Encoder()
 _told: msgspec.msgpack.Decoder[Told] = msgspec.msgpack.Decoder(Told)
-_asked: msgspec.msgpack.Decoder[Work | Begin | Stop] = msgspec.msgpack.Decoder(Work | Begin | Stop)
+_asked: msgspec.msgpack.Decoder[Asked] = msgspec.msgpack.Decoder(Asked)
 
 
-def pack(word: Work | Begin | Stop | Told) -> bytes:
+def pack(word: Asked | Told) -> bytes:
     """A word with its length before it."""
     packed = _encoder.encode(word)
     return len(packed).to_bytes(LENGTH, "big") + packed
@@ -103,7 +117,7 @@ async def hear_told(reader: asyncio.StreamReader) -> Told:
     return _told.decode(await _frame(reader))
 
 
-async def hear_asked(reader: asyncio.StreamReader) -> Work | Begin | Stop:
+async def hear_asked(reader: asyncio.StreamReader) -> Asked:
     """The next word to a load process; raises as `hear_told` does."""
     return _asked.decode(await _frame(reader))
 

@@ -19,8 +19,8 @@ from rackwright.core.load.sla.proof import bounds
 from rackwright.load.checking import Prepared
 from rackwright.load.code import place_of
 from rackwright.load.contexts import Surrounding
+from rackwright.load.generators import Ears, Generators, Load
 from rackwright.load.hooks import Hooks
-from rackwright.load.local import LocalLoad
 from rackwright.load.merging import add_whole
 from rackwright.load.words import Work
 
@@ -37,22 +37,23 @@ class WorkloadRun:
         result: WorkloadResult,
         folder: Path,
         *,
-        processes: int,
+        generators: Generators,
         stop_on_violation: bool,
         read: Callable[[], Iterator[Second]],
     ) -> None:
         self._prepared = prepared
         self.result = result
         self._folder = folder
-        self._processes = processes
+        self._generators = generators
         self._stop_on_violation = stop_on_violation
         self._read = read
-        self._load: LocalLoad | None = None
+        self._load: Load | None = None
         self._patience: asyncio.TimerHandle | None = None
         self._live = Live([])
         self._since = 0
         self._last_start = 0
         self._aborted: Judgement | None = None
+        self._faults: list[str] = []
         self.broken = False
         """The load was stopped because of its SLA."""
         self.on_second: Callable[[Second], object] = lambda second: None
@@ -117,7 +118,7 @@ class WorkloadRun:
         criteria = [criterion.with_plan(planned) for criterion in prepared.criteria]
         self._live = Live(criteria)
         hooks = Hooks(prepared.hooks, self._elapsed)
-        load = LocalLoad(
+        load = self._generators.load(
             Work(
                 scenario=place_of(prepared.scenario),
                 args=prepared.workload.args,
@@ -127,10 +128,7 @@ class WorkloadRun:
                 watch=hooks.watch,
                 bounds=bounds(filter(self._stops, criteria), planned),
             ),
-            schedule.processes(self._processes),
-            self._take,
-            hooks.hear,
-            self._stop_for,
+            Ears(self._take, hooks.hear, self._stop_for),
         )
         self._load = load
         try:
@@ -179,14 +177,15 @@ class WorkloadRun:
             self._load.stop("", cancel=True)
             self.result.notes.append(f"iterations that ran {PATIENCE:g} s after the stop were cancelled")
 
-    def _keep(self, load: LocalLoad, hooks: Hooks, schedule: Schedule) -> None:
+    def _keep(self, load: Load, hooks: Hooks, schedule: Schedule) -> None:
         result = self.result
         result.load_duration = self._since + load.length
         self._since = math.ceil(result.load_duration)
         result.firings += hooks.firings
         result.samples = load.samples
-        result.health = load.health
+        result.health = list(load.health)
         result.notes += load.notes
+        self._faults += load.faults
         missed = sum(second.missed for second in self._read())
         if isinstance(schedule, Open) and missed and not self._searches and self._aborted is None:
             result.notes.append(
@@ -194,9 +193,8 @@ class WorkloadRun:
             )
 
     def _add_last_words(self) -> None:
-        lost = [each.name for each in self.result.health if each.lost_at is not None]
-        if lost:
-            words = f"{', '.join(lost)} of {len(self.result.health)} did not carry out the whole share"
+        if self._faults:
+            words = "; ".join(self._faults)
             self.result.judgements.append(Judgement(criterion="generators", success=False, detail=words))
         if self._aborted is not None:
             self.result.judgements.append(self._aborted)

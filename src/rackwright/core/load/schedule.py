@@ -52,6 +52,11 @@ class Stage(msgspec.Struct, frozen=True):
             return self.rate * self.duration if self.rate else 0.0
         return (self.rate + self.to) / 2 * self.duration
 
+    def reached(self, seconds: float) -> float:
+        """How many starts it has had after so many seconds, which lie within it; the inverse of ``when``."""
+        slope = 0.0 if self.to is None or not seconds else (self.to - self.rate) / self.duration
+        return (self.rate + slope * seconds / 2) * seconds if seconds else 0.0
+
     def when(self, start: float) -> float:
         """After how many seconds the integral of the rate reaches ``start``, which lies within the stage."""
         if self.to is None or self.to == self.rate:
@@ -93,8 +98,14 @@ class Open(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     def starts(self, share: Share | None = None, after: float = 0.0) -> Iterator[tuple[int, float]]:
         """The iterations of a share that start at ``after`` or later: number, and intended start."""
-        mine = self._timed(self._places(share or Share()))
+        mine = self._timed(self._places(share or Share(), after))
         return itertools.dropwhile(lambda start: start[1] < after, mine)
+
+    @property
+    def last(self) -> float:
+        """The intended start of the last iteration; 0 if there is none."""
+        planned = self.planned
+        return next((at for _, at in self.starts(Share(planned - 1, planned))), 0.0) if planned else 0.0
 
     def processes(self, available: int) -> int:
         """Among how many of the available processes it is worth sharing."""
@@ -120,9 +131,22 @@ class Open(msgspec.Struct, frozen=True, kw_only=True, tag=True):
                 end = base + stages[0].starts
             yield number, begun + stages[0].when(place - base)
 
-    def _places(self, share: Share) -> Iterator[tuple[int, float]]:
+    def _reached(self, after: float) -> float:
+        """The integral of the rate up to a moment."""
+        whole = 0.0
+        for stage in self.stages:
+            if after < stage.duration:
+                return whole + stage.reached(after)
+            whole += stage.starts
+            after -= stage.duration
+        return whole
+
+    def _places(self, share: Share, after: float) -> Iterator[tuple[int, float]]:
         if self.spread == "even":
-            return ((first + 1, float(first)) for first in itertools.count(share.index, share.of))
+            # One round too early, because sums of floats are not exact.
+            rounds = max(0, int((self._reached(after) - share.index) / share.of) - 1)
+            begin = share.index + rounds * share.of
+            return ((first + 1, float(first)) for first in itertools.count(begin, share.of))
         draws = random.Random(self.seed)
         whole = itertools.accumulate(draws.expovariate(1.0) for _ in itertools.count())
         return itertools.islice(enumerate(whole, 1), share.index, None, share.of)
@@ -153,9 +177,16 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         """How many slots a share has."""
         return (share or Share()).amount(self.concurrency)
 
-    def numbers(self, share: Share | None = None) -> Iterator[int]:
-        """The iterations of a share, in order; any of its free slots takes the next. Endless without ``times``."""
-        share = share or Share()
+    def numbers(self, share: Share | None = None, beyond: int = 0) -> Iterator[int]:
+        """The iterations of a share above the number ``beyond``, in order; any of its free slots takes the next.
+        Endless without ``times``."""
+        return itertools.dropwhile(lambda number: number <= beyond, self._numbers(share or Share()))
+
+    def passed(self, share: Share, beyond: int, ended: int) -> int:
+        """The last number that counts as done when so many iterations of a share above ``beyond`` have ended."""
+        return next(itertools.islice(self.numbers(share, beyond), ended - 1, None), beyond) if ended else beyond
+
+    def _numbers(self, share: Share) -> Iterator[int]:
         rounds = itertools.count(0, self.concurrency)
         mine = range(share.index, self.concurrency, share.of)
         for first in rounds if mine else ():

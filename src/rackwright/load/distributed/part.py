@@ -1,0 +1,89 @@
+"""What one agent does of a load: its share, what it told, and whether it is over."""
+
+from __future__ import annotations
+
+import time
+
+from rackwright.core.load.course import Deal, between
+from rackwright.core.load.result import Health, Second
+from rackwright.core.load.schedule import Open
+from rackwright.load.distributed.member import Member
+from rackwright.load.distributed.messages import Delta, Finished
+from rackwright.load.words import Report, Work
+
+
+class Part:
+    """One piece of a load at one agent; an agent that inherits has more than one."""
+
+    def __init__(self, member: Member, piece: int, work: Work) -> None:
+        self.member = member
+        self.piece = piece
+        self.work = work
+        self.deals = [Deal(0.0, work.share)]
+        self.since = time.monotonic()
+        """When it was asked for, and from its last word on: when that came."""
+        self.ready = False
+        self.begun = False
+        self.over = False
+        self.finished: Finished | None = None
+        self.lost_at: float | None = None
+        self.deltas = 0
+        self.gaps = 0
+        """Deltas that were sent and did not come."""
+        self.uncovered = 0
+        """Starts of which nobody knows whether they took place."""
+        self.upto = 0.0
+        self.iterations = 0
+        self.peak_rss = 0
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Its name among all parts of the load."""
+        return self.member.session, self.piece
+
+    @property
+    def works(self) -> bool:
+        """Whether it carries its share out now."""
+        return self.begun and not self.over and self.finished is None
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that it had to tell has come."""
+        return self.finished is not None and self.deltas >= self.finished.deltas
+
+    def take(self, delta: Delta) -> None:
+        """Note what a delta says of the part itself."""
+        self.gaps += max(0, delta.number - self.deltas - 1)
+        self.deltas = delta.number
+        self.upto = max(self.upto, delta.report.upto)
+        self.iterations = delta.report.iterations
+        self.peak_rss = delta.report.peak_rss
+
+    def deal(self, deal: Deal) -> None:
+        """It has another share from a moment on."""
+        self.deals.append(deal)
+
+    def unknown(self, end: float) -> Report:
+        """The starts that it should have made from its last delta until ``end``: they count as missed."""
+        schedule = self.work.schedule
+        assert isinstance(schedule, Open)
+        seconds: dict[int, Second] = {}
+        for at in between(schedule, self.deals, self.upto, end):
+            second = seconds.setdefault(int(at), Second(at=int(at)))
+            second.intended += 1
+            second.missed += 1
+            self.uncovered += 1
+        return Report(upto=end, seconds=list(seconds.values()))
+
+    def health(self, share: float) -> Health:
+        """How it did; ``share`` is how many iterations it should have done, as far as that is known."""
+        missing = self.uncovered / share if share else 0.0
+        return Health(
+            name=self.member.name,
+            host=self.member.host,
+            iterations=self.iterations,
+            covered=min(1.0, max(0.0, 1.0 - missing)),
+            lost_at=self.lost_at,
+            clock_offset=self.member.clock.wall_ahead,
+            peak_rss=self.peak_rss,
+        )

@@ -1,0 +1,402 @@
+"""Load from many hosts: a controller here, agents in processes of their own, ZeroMQ and CURVE between them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rackwright.core.errors import NotAllowed
+from rackwright.core.load.result import WHOLE, Part, Second
+from rackwright.core.load.schedule import Closed, Open, Stage
+from rackwright.core.load.sla.proof import Bounds
+from rackwright.load.chunks import read as read_chunks
+from rackwright.load.distributed import fleet_load
+from rackwright.load.distributed.agent import Agent
+from rackwright.load.distributed.fleet import Fleet
+from rackwright.load.distributed.keys import AgentKeys, ControllerKeys, pair
+from rackwright.load.generators import Ears, Load, LoadFailed
+from rackwright.load.merging import add_whole
+from rackwright.load.words import Work
+
+CODE = '''
+import os
+import time
+
+from rackwright.load.scenario import Scenario
+
+
+class Own(Scenario):
+    """Waits a little."""
+
+    async def run(self, seconds: float = 0.01, slow: int = 0) -> None:
+        await self.sleep(1.0 if self.iteration == slow else seconds)
+'''
+
+SILENCE = 2.0
+"""Seconds after which an agent is lost here."""
+
+
+class Heard:
+    """What a load told."""
+
+    def __init__(self) -> None:
+        self.seconds: list[Second] = []
+        self.started: list[int] = []
+        self.proofs: list[str] = []
+        self.first = asyncio.Event()
+
+    @property
+    def ears(self) -> Ears:
+        return Ears(self._take, lambda number, at: self.started.append(number), self.proofs.append)
+
+    @property
+    def whole(self) -> Part:
+        parts: dict[str, Part] = {}
+        for second in self.seconds:
+            add_whole(parts, second)
+        return parts.get(WHOLE) or Part()
+
+    def count(self, of: Callable[[Second], int]) -> int:
+        return sum(of(second) for second in self.seconds)
+
+    def _take(self, second: Second) -> None:
+        self.seconds.append(second)
+        self.first.set()
+
+
+class Ground:
+    """Keys, a fleet, a scenario, and agents that end with the test."""
+
+    def __init__(self, folder: Path, keys: tuple[ControllerKeys, AgentKeys], fleet: Fleet, said: list[str]) -> None:
+        self.folder = folder
+        self.controller_keys, self.agent_keys = keys
+        self.fleet = fleet
+        self.said = said
+        self.agents: list[Process] = []
+        self.scenario = folder / "elsewhere" / "own.py"
+        self.scenario.parent.mkdir()
+        self.scenario.write_text(CODE)
+
+    async def start(self, name: str, *more: str, keys: AgentKeys | None = None) -> Process:
+        file = self.folder / f"{name}.key"
+        file.write_bytes(_json(keys or self.agent_keys))
+        file.chmod(0o600)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "rackwright", "load-agent", "--controller", self.fleet.address, "--keys", str(file),
+            "--name", name, "--processes", "1", "--data", str(self.folder / name), *more, stderr=PIPE,
+        )  # fmt: skip
+        self.agents.append(process)
+        return process
+
+    def load(self, schedule: Open | Closed, **more: Any) -> tuple[Load, Heard]:
+        heard = Heard()
+        more.setdefault("folder", "")
+        work = Work(scenario=f"{self.scenario}:Own", schedule=schedule, **more)
+        return self.fleet.load(work, heard.ears), heard
+
+    async def end(self) -> None:
+        for process in self.agents:
+            if process.returncode is None:
+                process.send_signal(signal.SIGCONT)
+                process.terminate()
+        for process in self.agents:
+            try:
+                async with asyncio.timeout(30):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+def _json(keys: AgentKeys) -> bytes:
+    import msgspec
+
+    return msgspec.json.encode(keys)
+
+
+@pytest.fixture
+async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
+    keys, said = pair(), list[str]()
+    run = tmp_path / "run"
+    async with (
+        asyncio.timeout(120),
+        Fleet(keys[0], bind="tcp://127.0.0.1:*", folder=run, silence=SILENCE, say=said.append) as fleet,
+    ):
+        here = Ground(tmp_path, keys, fleet, said)
+        try:
+            yield here
+        finally:
+            await here.end()
+
+
+def steady(rate: float, seconds: float) -> Open:
+    return Open(stages=(Stage(seconds, rate),))
+
+
+async def test_two_agents_do_together_what_was_asked_and_their_rows_come_on_request(ground: Ground) -> None:
+    await ground.start("a")
+    await ground.start("b")
+    await ground.fleet.gather(2, names=["a", "b"], wait=60)
+    load, heard = ground.load(Closed(times=101, concurrency=6), folder=str(ground.folder / "run" / "000"))
+    await load.run()
+    assert heard.whole.total == 101
+    assert heard.count(lambda second: second.started) == 101
+    assert sorted(each.name for each in load.health) == ["a", "b"]
+    assert sum(each.iterations for each in load.health) == 101
+    assert (load.notes, load.faults) == ([], [])
+    assert await ground.fleet.pull_rows() == 2
+    rows = [
+        number
+        for name in "ab"
+        for columns in read_chunks(ground.folder / "run" / "000" / name / "process-0")
+        for number in columns.number
+    ]
+    assert sorted(rows) == list(range(1, 102))
+
+
+async def test_an_open_load_keeps_its_rate_over_agents_and_a_second_load_follows(ground: Ground) -> None:
+    await ground.start("a")
+    await ground.start("b")
+    await ground.fleet.gather(2)
+    for _ in range(2):
+        load, heard = ground.load(steady(100, 2))
+        await load.run()
+        assert heard.whole.total == 200
+        assert heard.count(lambda second: second.intended) == 200
+        assert [second.intended for second in heard.seconds[:2]] == [100, 100]
+
+
+async def test_a_killed_agent_s_share_of_an_open_load_is_carried_on_by_the_others(ground: Ground) -> None:
+    killed = await ground.start("a")
+    await ground.start("b")
+    await ground.fleet.gather(2)
+    load, heard = ground.load(steady(100, 9))
+    running = asyncio.create_task(load.run())
+    await heard.first.wait()
+    killed.kill()
+    await running
+    assert heard.count(lambda second: second.intended) == 900
+    missed = heard.count(lambda second: second.missed)
+    assert 0 < missed < 300
+    assert heard.whole.total == 900 - missed
+    assert [second.started for second in heard.seconds[-3:-1]] != []
+    lost, whole = sorted(load.health, key=lambda each: each.name)
+    assert lost.lost_at is not None
+    assert lost.covered < 1.0 == whole.covered
+    assert load.faults == []
+    assert any("fell to agents that were lost" in note for note in load.notes)
+
+
+async def test_a_killed_agent_s_iterations_of_a_closed_load_are_done_by_the_others(ground: Ground) -> None:
+    killed = await ground.start("a")
+    await ground.start("b")
+    await ground.fleet.gather(2)
+    load, heard = ground.load(Closed(times=240, concurrency=4), args={"seconds": 0.05})
+    running = asyncio.create_task(load.run())
+    await heard.first.wait()
+    killed.kill()
+    await running
+    assert heard.whole.total == 240
+    assert load.faults == []
+
+
+async def test_a_load_that_may_lose_nobody_fails_when_an_agent_is_lost(tmp_path: Path, ground: Ground) -> None:
+    ground.fleet.on_loss = "fail"
+    killed = await ground.start("a")
+    await ground.start("b")
+    await ground.fleet.gather(2)
+    load, heard = ground.load(steady(50, 60))
+    running = asyncio.create_task(load.run())
+    await heard.first.wait()
+    killed.kill()
+    await running
+    assert "a was lost" in load.faults[0]
+
+
+async def test_an_agent_that_hangs_is_given_up_and_may_come_back(ground: Ground) -> None:
+    hanging = await ground.start("a")
+    await ground.start("b")
+    await ground.fleet.gather(2)
+    load, heard = ground.load(steady(50, 8))
+    running = asyncio.create_task(load.run())
+    await heard.first.wait()
+    hanging.send_signal(signal.SIGSTOP)
+    await running
+    assert heard.count(lambda second: second.intended) == 400
+    assert any("a was given up" in note and "said nothing" in note for note in load.notes)
+    hanging.send_signal(signal.SIGCONT)
+    await ground.fleet.gather(2, names=["a", "b"], wait=60)
+
+
+async def test_the_last_agent_s_loss_ends_the_load(ground: Ground) -> None:
+    killed = await ground.start("a")
+    await ground.fleet.gather(1)
+    load, heard = ground.load(steady(50, 600))
+    running = asyncio.create_task(load.run())
+    await heard.first.wait()
+    killed.kill()
+    await running
+    assert load.faults == ["no agent was left to take the share of the one that was lost"]
+
+
+async def test_an_agent_with_a_wrong_key_is_refused_and_both_sides_say_so(ground: Ground) -> None:
+    _, other = pair()
+    stranger = await ground.start(
+        "stranger", keys=AgentKeys(public=other.public, secret=other.secret, controller=ground.agent_keys.controller, token="")
+    )
+    _, said = await stranger.communicate()
+    assert stranger.returncode == 5
+    assert b"the controller does not know this agent's key" in said
+    assert any("was refused: its key" in words for words in ground.said)
+
+
+async def test_an_agent_with_a_wrong_token_is_refused_and_both_sides_say_so(ground: Ground) -> None:
+    keys = ground.agent_keys
+    wrong = AgentKeys(public=keys.public, secret=keys.secret, controller=keys.controller, token="wrong")
+    stranger = await ground.start("stranger", keys=wrong)
+    _, said = await stranger.communicate()
+    assert stranger.returncode == 5
+    assert b"another token" in said
+    assert any("stranger has another token" in words for words in ground.said)
+
+
+async def test_an_agent_of_another_controller_is_refused_and_both_sides_say_so(ground: Ground) -> None:
+    _, other = pair()
+    stranger = await ground.start("stranger", keys=other)
+    _, said = await stranger.communicate()
+    assert stranger.returncode == 5
+    assert b"not the controller whose key this agent has" in said
+    assert ground.said != []
+
+
+async def test_agents_that_do_not_come_are_named(ground: Ground) -> None:
+    await ground.start("a")
+    with pytest.raises(LoadFailed, match="came: a"):
+        await ground.fleet.gather(2, wait=8)
+
+
+async def test_an_agent_whose_clock_is_an_hour_off_does_its_share_and_it_is_told(ground: Ground) -> None:
+    await ground.start("b")
+    agent = Agent(
+        ground.agent_keys,
+        ground.fleet.address,
+        folder=ground.folder / "a",
+        processes=1,
+        name="a",
+        say=ground.said.append,
+        wall=lambda: time.time() + 3600,
+    )
+    serving = asyncio.create_task(agent.serve())
+    await ground.fleet.gather(2)
+    load, heard = ground.load(steady(50, 2))
+    await load.run()
+    assert heard.whole.total == 100
+    assert heard.count(lambda second: second.missed) == 0
+    assert any(note.startswith("the clock of a is +3600") for note in load.notes)
+    agent.stop()
+    await serving
+
+
+async def test_an_agent_that_lies_about_its_clock_is_given_up(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_load, "LAG", 3.0)
+    await ground.start("b")
+    agent = Agent(
+        ground.agent_keys,
+        ground.fleet.address,
+        folder=ground.folder / "a",
+        processes=1,
+        name="a",
+        say=ground.said.append,
+        monotonic=lambda: time.monotonic() + 3600,
+    )
+    serving = asyncio.create_task(agent.serve())
+    await ground.fleet.gather(2)
+    load, heard = ground.load(steady(50, 8))
+    await load.run()
+    assert heard.count(lambda second: second.intended) == 400
+    assert any("a was given up" in note and "clock" in note for note in load.notes)
+    agent.stop()
+    await serving
+
+
+async def test_an_agent_that_comes_late_takes_its_share_from_then_on(ground: Ground) -> None:
+    await ground.start("a")
+    await ground.fleet.gather(1)
+    load, heard = ground.load(steady(100, 8))
+    running = asyncio.create_task(load.run())
+    await heard.first.wait()
+    await ground.start("b")
+    await running
+    assert heard.count(lambda second: second.intended) == 800
+    assert heard.whole.total == 800
+    first, late = load.health
+    assert (first.name, late.name) == ("a", "b")
+    assert 0 < late.iterations < first.iterations
+    assert any("b came late" in note for note in load.notes)
+
+
+async def test_a_stop_ends_all_agents_and_a_cancel_ends_what_runs(ground: Ground) -> None:
+    await ground.start("a")
+    await ground.start("b")
+    await ground.fleet.gather(2)
+    load, heard = ground.load(steady(100, 600), args={"seconds": 300})
+    running = asyncio.create_task(load.run())
+    await heard.first.wait()
+    load.stop("enough")
+    load.stop("enough", cancel=True)
+    async with asyncio.timeout(30):
+        await running
+    assert heard.count(lambda second: second.started) < 6_000
+
+
+async def test_what_one_agent_can_prove_stops_all_at_once(ground: Ground) -> None:
+    await ground.start("a")
+    await ground.start("b")
+    await ground.fleet.gather(2)
+    load, heard = ground.load(steady(100, 60), args={"slow": 150}, bounds=Bounds(seconds=0.9))
+    heard.proofs = Stopping(load)
+    await load.run()
+    assert "0.9 s are allowed" in heard.proofs[0]
+    assert heard.count(lambda second: second.started) < 400
+
+
+class Stopping(list[str]):
+    """Stops a load at the first proof, as a workload's run does."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+
+    def append(self, reason: str) -> None:
+        super().append(reason)
+        self._load.stop(reason)
+
+
+async def test_a_scenario_that_an_agent_cannot_load_is_told_with_the_agent_s_name(ground: Ground) -> None:
+    ground.scenario.write_text("import nothing_of_this_name\n")
+    await ground.start("a")
+    await ground.fleet.gather(1)
+    load, _ = ground.load(steady(1, 1))
+    with pytest.raises(LoadFailed, match="a: .*nothing_of_this_name"):
+        await load.run()
+
+
+async def test_watched_iterations_are_told_to_the_controller(ground: Ground) -> None:
+    from rackwright.core.load.triggers import Watch
+
+    await ground.start("a")
+    await ground.start("b")
+    await ground.fleet.gather(2)
+    load, heard = ground.load(Closed(times=20, concurrency=2), watch=Watch(frozenset({1, 12})))
+    await load.run()
+    assert sorted(heard.started) == [1, 12]
+
+
