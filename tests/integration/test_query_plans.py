@@ -113,7 +113,9 @@ async def fleet(store: PostgresStore) -> None:
     async with store.transaction() as tx:
         nodes = list(made.nodes.values())
         await tx.put_facts([FactWrite(id, f"a.f{n}", n, "t0") for id in nodes for n in range(TASKS)])
-        await tx.put_facts([FactWrite(id, "desired.address", f"10.{id}", "people") for id in nodes])
+        await tx.put_facts(
+            [FactWrite(id, "desired.address", f"10.0.{id >> 8 & 255}.{id & 255}", "people") for id in nodes]
+        )
         await tx.record([Event(kind="x", text=str(number)) for number in range(NODES * TASKS)])
         await tx.set_members(
             made.deployment,

@@ -1,11 +1,10 @@
-"""Machines in both stores: their rows, how they are found again, their addresses, the rows of their activities."""
+"""Machines in both stores: their rows, how they are found again, the rows of their activities."""
 
 from __future__ import annotations
 
 import asyncio
 
 import msgspec
-import pytest
 
 from rackwright.core.facts import PEOPLE, WORLD, FactWrite
 from rackwright.core.lifecycle import Machine
@@ -77,7 +76,7 @@ async def test_beats_are_noted_and_never_go_back(store: AnyStore) -> None:
 
 
 async def test_only_those_are_missed_that_beat_and_should_be_up(store: AnyStore) -> None:
-    made = await world(store, nodes=7)
+    made = await world(store, nodes=8)
     silent = Machine(id=0, allocation="allocated", beats=True, last_seen=NOW - 100)
     cases = {
         "n1": silent,
@@ -87,6 +86,7 @@ async def test_only_those_are_missed_that_beat_and_should_be_up(store: AnyStore)
         "n5": msgspec.structs.replace(silent, health="missing"),
         "n6": silent,
         "n7": msgspec.structs.replace(silent, last_seen=NOW - 200),
+        "n8": msgspec.structs.replace(silent, last_ended_at=NOW - 10),
     }
     async with store.transaction() as tx:
         await tx.save_machines(
@@ -95,37 +95,6 @@ async def test_only_those_are_missed_that_beat_and_should_be_up(store: AnyStore)
         assert await tx.set_living([made.nodes["n6"]], False) == [made.nodes["n6"]]
         assert await tx.silent(NOW - 50, 10) == [made.nodes["n7"], made.nodes["n1"]]
         assert await tx.silent(NOW - 50, 1) == [made.nodes["n7"]]
-
-
-@pytest.mark.parametrize(
-    ("first", "last", "free"),
-    [
-        ("10.0.0.9", "10.0.0.12", ["10.0.0.9", "10.0.0.12"]),
-        ("fd00::1", "fd00::ffff:ffff:ffff:ffff", ["fd00::1", "fd00::2"]),
-        ("10.0.0.10", "10.0.0.10", []),
-        ("10.0.0.9", "10.0.0.8", []),
-    ],
-)
-async def test_free_addresses_are_the_lowest_that_nobody_has(
-    store: AnyStore, first: str, last: str, free: list[str]
-) -> None:
-    made = await world(store)
-    await put(made, "n1", desired_address="10.0.0.10")
-    async with undone(store) as tx:
-        assert await tx.free_addresses(made.racks["r1"], first, last, ["10.0.0.11"], 2) == free
-
-
-async def test_two_that_ask_at_the_same_time_get_different_addresses(store: AnyStore) -> None:
-    made = await world(store)
-
-    async def take(node: str) -> str:
-        async with store.transaction() as tx:
-            (address,) = await tx.free_addresses(made.racks["r1"], "10.0.0.1", "10.0.0.9", [], 1)
-            await asyncio.sleep(0.01)
-            await tx.put_facts([FactWrite(made.nodes[node], "desired.address", address, PEOPLE)])
-            return address
-
-    assert sorted(await asyncio.gather(*map(take, made.nodes))) == [f"10.0.0.{last}" for last in range(1, 5)]
 
 
 async def test_rows_are_added_beside_others_and_dropped(store: AnyStore) -> None:

@@ -41,11 +41,8 @@ class MachineErrands(Protocol):
         """Note when the agents of these machines beat last; times never go back. Gives those that were missing."""
 
     async def silent(self, before: float, limit: int) -> list[int]:
-        """Machines whose agents beat, but not since ``before``, although they are up and nothing is done with them."""
-
-    async def free_addresses(self, rack: int, first: str, last: str, besides: Collection[str], count: int) -> list[str]:
-        """The lowest addresses from ``first`` to ``last`` that no node has, without ``besides``, at most ``count``.
-        Only one transaction after the other is told of a rack's."""
+        """Machines whose agents beat, but not since ``before``, although they are up, and since then nothing was done
+        with them."""
 
     async def add_rows(self, deployment: int, rows: Sequence[NodeTask]) -> None:
         """Add node tasks to a deployment, beside those that are there; wake the racks concerned."""

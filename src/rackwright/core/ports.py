@@ -4,8 +4,8 @@ Two stores answer it, PostgreSQL and memory, and one suite of behaviour holds fo
 the epoch, UTC. Every method may raise StoreUnavailable.
 
 Locks are taken in one order everywhere, so that no two transactions wait for each other in a ring:
-facts by (scope, path), then limits by (scope, task), then node tasks by id, then barriers by id, then the steering of a
-deployment, then what racks serve by rack.
+campaigns, then networks by range, then facts by (scope, path), then limits by (scope, task), then node tasks by id, then
+barriers by id, then the steering of a deployment, then what racks serve by rack.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from rackwright.core.facts import Fact, FactWrite
 from rackwright.core.limits import Limit, Running
 from rackwright.core.machines import MachineErrands
 from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask, Run
+from rackwright.core.networks import NetworkErrands
 from rackwright.core.parking import ParkingErrands
 from rackwright.core.retention import Arrangement, Part, Series
 from rackwright.core.rollup import RollupErrands
@@ -32,7 +33,10 @@ from rackwright.core.serving import ServedErrands
 from rackwright.core.spreading import SpreadingErrands
 from rackwright.core.steering import Steering
 from rackwright.core.waves import Seen
+from rackwright.core.tag_rules import TagErrands
 
+from rackwright.core.whom import WhomErrands
+from rackwright.core.wishes import ChoosingErrands
 Reach = Literal["self", "children", "descendants"]
 
 
@@ -144,12 +148,18 @@ class Transaction(
     ServedErrands,
     MachineErrands,
     Protocol,
+    NetworkErrands,
+    ChoosingErrands,
+    WhomErrands,
+    TagErrands,
 ):
     """One unit of work: all of it is kept, or nothing."""
 
     async def put_facts(self, writes: Sequence[FactWrite]) -> list[Fact]:
         """Store what really differs (None deletes) and give only that, each with its new revision. A fact that another
-        writer owns raises Conflict naming both; so does a second node with the same ``desired.address``."""
+        writer owns raises Conflict naming both; so does a second node with the same address (see ``addresses``), and a
+        network of a rack that lies in one of another rack, unless both are shared. InvalidInput for an address that
+        is none."""
 
     async def facts(self, scopes: Collection[int], paths: Collection[str]) -> list[Fact]:
         """Every fact of these scopes at, above or below one of these paths."""

@@ -72,6 +72,10 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
     """True: it is reached through a DHCP relay (giaddr) and not on an interface of the rack."""
     proxy: bool = False
     """True: another server gives the addresses here; the rack adds the boot information only (proxyDHCP)."""
+    name: str = ""
+    """By which people know it; empty: by its range."""
+    shared: bool = False
+    """True: other racks may have it too."""
 
 
 class ServedRack(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,10 +9,12 @@ from typing import Any, Protocol
 
 import msgspec
 
+from rackwright.core import networks
+from rackwright.core.addresses import NIC, NICS
 from rackwright.core.bootenv import READS as BOOTENV_READS
 from rackwright.core.bootenv import derive
 from rackwright.core.facts import lookup
-from rackwright.core.served import Network, ServedNode, ServedRack
+from rackwright.core.served import ServedNic, ServedNode, ServedRack
 
 MACS = ("desired.macs", "observed.macs")
 """Facts with lists of Ethernet addresses: those that people gave, and those that the machine reported."""
@@ -20,7 +22,9 @@ MACS = ("desired.macs", "observed.macs")
 NODE_READS = (
     *BOOTENV_READS,
     *MACS,
+    NICS,
     "desired.address",
+    "desired.aliases",
     "desired.hostname",
     "desired.os.hostname",
     "desired.power",
@@ -132,6 +136,8 @@ def project_node(id: int, name: str, facts: Mapping[str, Any], allocation: str =
         allocation=allocation,
         bootenv=derive(seen),
         power=power if isinstance(power, dict) else None,
+        nics=_nics(seen.get(NICS)),
+        aliases=_aliases(seen.get("desired.aliases")),
         epoch=epoch if isinstance(epoch, int) else 0,
     )
 
@@ -144,12 +150,10 @@ def project_rack(name: str, facts: Mapping[str, Any]) -> tuple[ServedRack, str]:
         return ServedRack(name=name), ""
     rest = {key: value for key, value in settings.items() if key != "networks"}
     try:
-        networks = msgspec.convert(settings.get("networks") or [], tuple[Network, ...])
-        for network in networks:
-            _check(network)
-    except (msgspec.ValidationError, ValueError) as error:
+        found = networks.read(settings.get("networks"))
+    except ValueError as error:
         return ServedRack(name=name, settings=rest), str(error)
-    return ServedRack(name=name, networks=networks, settings=rest), ""
+    return ServedRack(name=name, networks=found, settings=rest), ""
 
 
 def document(served: ServedNode | ServedRack) -> bytes:
@@ -163,18 +167,24 @@ def _macs(lists: Iterable[Any]) -> tuple[str, ...]:
     return tuple(mac for mac in spelled if _MAC.fullmatch(mac))
 
 
-def _check(network: Network) -> None:
-    """Raises ValueError for what is no network or address."""
-    within = ipaddress.ip_network(network.cidr)
-    for address in (network.address, network.gateway, *network.dns):
-        if address is not None:
-            ipaddress.ip_address(address)
-    for span in (network.dynamic, network.static):
-        if span is not None and not all(ipaddress.ip_address(end) in within for end in span):
-            raise ValueError(f"{' - '.join(span)} is not within {network.cidr}")
-    odd = [word for word in (network.domain, network.interface) if not _WORD.fullmatch(word)]
-    if odd:
-        raise ValueError(f"{odd[0]!r} is no name")
+def _nics(said: Any) -> tuple[ServedNic, ...]:
+    """The further interfaces, by name; what is no interface is left out."""
+    named = said.items() if isinstance(said, dict) else ()
+    return tuple(_nic(name, each) for name, each in sorted(named) if NIC.fullmatch(name) and isinstance(each, dict))
+
+
+def _nic(name: str, said: Mapping[str, Any]) -> ServedNic:
+    found = [_address(said.get(kind)) for kind in ("address", "address6")]
+    return ServedNic(
+        mac=next(iter(_macs([[said.get("mac")]])), ""),
+        addresses=tuple(address for address in found if address is not None),
+        name=name,
+    )
+
+
+def _aliases(said: Any) -> tuple[str, ...]:
+    given = said if isinstance(said, list) else []
+    return tuple(dict.fromkeys(alias for alias in given if isinstance(alias, str) and alias and _WORD.fullmatch(alias)))
 
 
 def _address(value: Any) -> str | None:

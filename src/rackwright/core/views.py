@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from rackwright.core.estate import Estate
 from rackwright.core.history import History
 from rackwright.core.lifecycle import Machine, word
 from rackwright.core.serving import Serving
@@ -52,6 +53,11 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     """Of a machine: the one word for where it stands in its life (see ``lifecycle``); empty: a plain node."""
     machine: Machine | None = None
     """Where it stands on every axis."""
+    pool: str = ""
+    zone: str = ""
+    """Its own, else its rack's."""
+    tags: list[str] = []
+    """Those that people gave and those that rules gave."""
     facts: dict[str, Any] = {}
     """By path; only when one node is asked for."""
 
@@ -157,7 +163,7 @@ class LogView(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool
 
 
-class Views(History, Protocol):
+class Views(History, Estate, Protocol):
     """Reading for people; none of it locks anything. Lists are in the order of their names or ids; ``after`` is the
     last key of the page before, ``limit`` the most to give."""
 

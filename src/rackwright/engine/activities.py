@@ -127,6 +127,7 @@ async def _say(
     turn = await _turn(tx, verb, names, parameters, now)
     good = turn.allowed()
     if verb.name in lifecycle.STEERING:
+    """The same within a transaction, to machines whose names come once each."""
         await _steer(tx, turn, good)
     else:
         activities = {node.id for node in good if lifecycle.needs_graph(verb, turn.machine(node.id))}
@@ -182,12 +183,13 @@ async def _at_once(tx: Transaction, turn: _Turn, nodes: Sequence[Scope]) -> None
 
 async def _addressed(tx: Transaction, turn: _Turn, nodes: Sequence[Scope]) -> list[Scope]:
     """Those of the nodes that have an address now, or need none."""
-    writes, without = await addresses.give(tx, nodes)
-    turn.writes += writes
+    given = await addresses.give(tx, nodes)
+    turn.writes += given.writes
     for node in nodes:
-        if node.id in without:
-            turn.refuse(node, without[node.id], "widen the static range of the rack's network, or give it an address")
-    return [node for node in nodes if node.id not in without]
+        if node.id in given.without:
+            why = given.without[node.id]
+            turn.refuse(node, why, "widen the static range of the rack's network, or give it an address")
+    return [node for node in nodes if node.id not in given.without]
 
 
 # ---- verbs about the activity that there is

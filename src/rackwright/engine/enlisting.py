@@ -124,7 +124,7 @@ async def _accepted(
     """The machine, accepted where its rack does so by itself; without an address left it stays new."""
     if not await addresses.accepts_by_itself(tx, rack):
         return machine, []
-    writes, without = await addresses.give(tx, [node])
-    if without:
-        return lifecycle.set_health(machine, "unknown", without[node.id], now), []
-    return lifecycle.at_once(lifecycle.VERBS["accept"], machine, now), writes
+    given = await addresses.give(tx, [node])
+    if given.without:
+        return lifecycle.set_health(machine, "unknown", given.without[node.id], now), []
+    return lifecycle.at_once(lifecycle.VERBS["accept"], machine, now), given.writes

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rackwright.core.addresses import ADDRESS
 from rackwright.core.facts import Fact
 from rackwright.core.hooks import Happening
 from rackwright.core.ports import Scope
-
-ADDRESS = "desired.address"
 
 
 def of_nodes(word: str, nodes: Sequence[Scope], **data: object) -> list[Happening]:

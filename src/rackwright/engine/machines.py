@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import time
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -11,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from rackwright.core import annealing
+from rackwright.core.addresses import ADDRESS, written
 from rackwright.core.audit import Change
 from rackwright.core.errors import Conflict, InvalidInput, NotFound
 from rackwright.core.facts import PEOPLE, FactWrite
@@ -20,7 +20,6 @@ from rackwright.engine.happenings import of_nodes
 from rackwright.engine.intake import put_facts
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.neighbours import lock_below
-from rackwright.engine.situations import ADDRESS
 from rackwright.engine.transact import transact
 
 
@@ -170,13 +169,6 @@ def _name(kind: str, name: str) -> str:
 
 
 def _address(name: str, address: Any) -> str | None:
-    if address is None:
-        return None
     if isinstance(address, list):
         raise InvalidInput(f"{name} is given {len(address)} addresses", where=name, mend="give it exactly one")
-    try:
-        return str(ipaddress.ip_address(address))
-    except ValueError:
-        raise InvalidInput(
-            f"{address!r} is not an address", where=name, mend="give one IPv4 or IPv6 address without a prefix"
-        ) from None
+    return None if address is None else written(address, name)

@@ -10,18 +10,21 @@ from rackwright.core.facts import Fact
 from rackwright.core.inputs import concerned
 from rackwright.core.node_task import Neighbourhood, NodeTask, State
 from rackwright.core.ports import Event, Transaction
+from rackwright.engine import tagging
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.neighbours import reach_out
 from rackwright.engine.situations import situations
 
 
 async def ripple(tx: Transaction, library: CatalogLibrary, near: Neighbourhood, changed: Sequence[Fact]) -> list[Event]:
-    """Move every node task whose inputs the changed facts change, and give the events of it.
+    """Move every node task whose inputs the changed facts change, or the tags that follow from them; give the events.
 
     ``near`` grows by the rows that are found; what it holds already is taken as it is, with its unsaved moves.
     """
     if not changed:
         return []
+    if tagging.is_read(changed):
+        changed = [*changed, *await tagging.follow(tx, library.compiler, changed)]
     found = await readers(tx, library, changed)
     await reach_out(tx, near, [id for ids in found.values() for id in ids])
     rows = [near.rows[id] for id in sorted({id for ids in found.values() for id in ids}) if id in near.rows]

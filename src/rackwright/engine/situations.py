@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from rackwright.core.addresses import ADDRESS
 from rackwright.core.catalog import Task
 from rackwright.core.facts import Fact
 from rackwright.core.inputs import Inputs, Known, Surroundings, data, fingerprint, fingerprints, resolve
@@ -16,7 +17,6 @@ from rackwright.core.resolution import MASTER
 from rackwright.engine.library import CatalogLibrary, Shelf
 from rackwright.engine.sight import Sight
 
-ADDRESS = "desired.address"
 NO_INPUTS = Inputs({})
 """Of a task that reads nothing; nobody may add to it."""
 

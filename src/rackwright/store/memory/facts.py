@@ -6,13 +6,14 @@ from collections.abc import Collection, Sequence
 
 from rackwright.core.facts import Fact, FactWrite, touches
 from rackwright.core.serving import concerns
-from rackwright.store.batches import ADDRESS, addresses, one_per_fact, readdressed, two_nodes, two_writers
-from rackwright.store.memory.work import Work
+from rackwright.store.batches import addresses, connected, one_per_fact, readdressed, two_nodes, two_writers
+from rackwright.store.memory.choosing import ChoosingWork
+from rackwright.store.memory.networks import NetworkWork
 from rackwright.store.refusals import unknown
 from rackwright.store.texts import same
 
 
-class FactWork(Work):
+class FactWork(NetworkWork, ChoosingWork):
     """The part of a transaction that is about facts."""
 
     async def put_facts(self, writes: Sequence[FactWrite]) -> list[Fact]:
@@ -23,6 +24,8 @@ class FactWork(Work):
             self._check_writer(write)
         changed = [fact for write in batch if (fact := self._put(write)) is not None]
         self.mark_served(fact.scope for fact in changed if concerns(fact.path))
+        self.connect(connected((fact.scope, fact.path) for fact in changed))
+        self.weigh(changed)
         return changed
 
     async def facts(self, scopes: Collection[int], paths: Collection[str]) -> list[Fact]:
@@ -61,14 +64,11 @@ class FactWork(Work):
         if twice is not None:
             one, two, value = twice
             raise two_nodes(value, self._called(one), self._called(two))
-        taking = readdressed(batch)
-        for scope, leaves in self.tables.facts.items():
-            address = leaves.get(ADDRESS)
-            if address is None or scope in taking:
-                continue
-            for write in given:
-                if same(address.value, write.value):
-                    raise two_nodes(write.value, self._called(scope), self._called(write.scope))
+        taking = set(readdressed(batch))
+        wanted = {write.value: write for write in given}
+        for fact in self.held_addresses():
+            if fact.value in wanted and (fact.scope, fact.path) not in taking:
+                raise two_nodes(fact.value, self._called(fact.scope), self._called(wanted[fact.value].scope))
 
     def _called(self, scope: int) -> str:
         return self.tables.name(scope) or str(scope)

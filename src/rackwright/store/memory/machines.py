@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection, Mapping, Sequence
-from itertools import islice
 
 import msgspec
 
@@ -12,8 +10,7 @@ from rackwright.core.lifecycle import Machine
 from rackwright.core.machines import Known
 from rackwright.core.node_task import NodeTask, State
 from rackwright.core.ports import Membership, Scope
-from rackwright.store.batches import ADDRESS
-from rackwright.store.machines import macs_in, steps, text_in
+from rackwright.store.machines import macs_in, text_in
 from rackwright.store.memory.rollup import RollupWork
 from rackwright.store.memory.tables import copied
 
@@ -61,13 +58,6 @@ class MachineWork(RollupWork):
             and self.tables.scopes[id].alive
         ]
         return [id for _, id in sorted(found)[:limit]]
-
-    async def free_addresses(self, rack: int, first: str, last: str, besides: Collection[str], count: int) -> list[str]:
-        """See the port."""
-        taken = {str(leaves[ADDRESS].value) for leaves in self.tables.facts.values() if ADDRESS in leaves}
-        start = ipaddress.ip_address(first)
-        every = (str(start + step) for step in range(steps(first, last) + 1))
-        return list(islice((address for address in every if address not in taken and address not in besides), count))
 
     async def add_rows(self, deployment: int, rows: Sequence[NodeTask]) -> None:
         """See the port."""

@@ -14,6 +14,7 @@ from rackwright.core.jobs import JobRecord
 from rackwright.core.lifecycle import Machine
 from rackwright.core.node_task import Barrier, NodeTask, Run
 from rackwright.core.parking import Parked
+from rackwright.core.networks import Claim
 from rackwright.core.ports import Deployment, Event, Membership, PlanRecord, Scope
 from rackwright.core.retention import Span
 from rackwright.core.rollup import Place
@@ -90,6 +91,11 @@ class Tables(msgspec.Struct):
         return Tables(**{name: copy.copy(getattr(self, name)) for name in self.__struct_fields__})
 
     def fresh_id(self) -> int:
+    traits: dict[int, dict[str, Any]] = {}
+    """By scope."""
+    tag_rules: dict[str, TagRule] = {}
+    networks: list[Claim] = []
+    """In the order in which each rack has them."""
         """The next id."""
         self.last_id += 1
         return self.last_id

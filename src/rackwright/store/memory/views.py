@@ -11,9 +11,11 @@ from typing import Any
 
 import msgspec
 
+from rackwright.core.addresses import ADDRESS
 from rackwright.core.lifecycle import word
 from rackwright.core.node_task import Barrier, NodeTask, Run, State
 from rackwright.core.ports import Deployment, Scope
+from rackwright.core.traits import tags
 from rackwright.core.views import (
     ANYWHERE,
     DeploymentView,
@@ -26,15 +28,15 @@ from rackwright.core.views import (
     Standing,
     TaskView,
 )
-from rackwright.store.batches import ADDRESS
 from rackwright.store.logs import assemble
-from rackwright.store.memory.history import MemoryHistory
+from rackwright.store.memory.choosing import zone_of
+from rackwright.store.memory.estate import MemoryEstate
 from rackwright.store.memory.tables import Tables
 from rackwright.store.rollup import REASONS, SILENT, deployment_state, node_state, reason, silence, told, words
 from rackwright.store.steered import steered
 
 
-class MemoryViews(MemoryHistory):
+class MemoryViews(MemoryEstate):
     """The port's Views. Logs and tokens are kept here: they are no part of transactions."""
 
     def __init__(self, committed: Callable[[], Tables]) -> None:
@@ -246,7 +248,7 @@ def _node(tables: Tables, scope: Scope, *, with_facts: bool) -> NodeView:
         if scope.id in members
         for role in members[scope.id].roles
     ]
-    machine = tables.machines.get(scope.id)
+    machine, about = tables.machines.get(scope.id), tables.traits.get(scope.id, {})
     return NodeView(
         name=scope.name,
         rack=tables.name(scope.rack),
@@ -259,6 +261,9 @@ def _node(tables: Tables, scope: Scope, *, with_facts: bool) -> NodeView:
         state=node_state(counts),
         word="" if machine is None else word(machine),
         machine=machine,
+        pool=about.get("pool", ""),
+        zone=zone_of(tables, scope),
+        tags=tags(about),
         facts={path: leaves[path].value for path in sorted(leaves)} if with_facts else {},
     )
 

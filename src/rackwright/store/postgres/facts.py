@@ -7,12 +7,13 @@ from collections.abc import Collection, Sequence
 
 from rackwright.core.facts import Fact, FactWrite
 from rackwright.core.serving import concerns
-from rackwright.store.batches import addresses, one_per_fact, readdressed, two_nodes, two_writers
+from rackwright.store.batches import addresses, connected, one_per_fact, readdressed, two_nodes, two_writers
+from rackwright.store.postgres.choosing import ChoosingWork
+from rackwright.store.postgres.networks import NetworkWork
 from rackwright.store.postgres.session import Json, columns
-from rackwright.store.postgres.work import Work
 
 
-class FactWork(Work):
+class FactWork(NetworkWork, ChoosingWork):
     """The part of a transaction that is about facts."""
 
     async def put_facts(self, writes: Sequence[FactWrite]) -> list[Fact]:
@@ -31,10 +32,13 @@ class FactWork(Work):
         by_key = {(write.scope, write.path): write for write in batch}
         revisions = {(scope, path): revision for scope, path, revision in changed}
         self.mark_served(scope for scope, path in revisions if concerns(path))
-        return [
+        facts = [
             Fact(scope, path, by_key[scope, path].value, revisions[scope, path], by_key[scope, path].writer)
             for scope, path in sorted(revisions)
         ]
+        await self.connect(connected(revisions))
+        await self.weigh(facts)
+        return facts
 
     async def facts(self, scopes: Collection[int], paths: Collection[str]) -> list[Fact]:
         """See the port."""
@@ -69,7 +73,8 @@ class FactWork(Work):
             raise two_nodes(value, names.get(one, str(one)), names.get(two, str(two)))
         if not given:
             return
-        owner = await self.row("address_owners", [write.value for write in given], list(readdressed(batch)))
+        written = columns(readdressed(batch), 2)
+        owner = await self.row("address_owners", [write.value for write in given], *written)
         if owner is not None:
             value, name = owner
             taker = next(write.scope for write in given if write.value == value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import asyncpg
 from rackwright.core.lifecycle import Machine, word
 from rackwright.core.machines import Known
 from rackwright.core.node_task import NodeTask, State
-from rackwright.store.machines import macs_in, steps, text_in
+from rackwright.store.machines import macs_in, text_in
 from rackwright.store.postgres import records
 from rackwright.store.postgres.graphs import MANY, PIECE
 from rackwright.store.postgres.queries import limited
@@ -60,14 +59,6 @@ class MachineWork(Work):
         """See the port."""
         statement, _ = limited("silent", limit)
         return [row[0] for row in await self.text_rows(statement, before)][:limit]
-
-    async def free_addresses(self, rack: int, first: str, last: str, besides: Collection[str], count: int) -> list[str]:
-        """See the port. The rack is locked by a statement of its own: the next one sees what came before."""
-        await self.value("lock_rack", rack)
-        statement, _ = limited("free_addresses", count)
-        start = ipaddress.ip_interface(first)
-        found = await self.text_rows(statement, start, steps(first, last), list(besides))
-        return [row[0] for row in found][:count]
 
     async def add_rows(self, deployment: int, rows: Sequence[NodeTask]) -> None:
         """See the port."""

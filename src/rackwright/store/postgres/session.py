@@ -26,7 +26,7 @@ CONNECT_TIMEOUT = 10.0
 """Seconds."""
 MEND = "check that the PostgreSQL server runs and that the DSN is right"
 
-_SAFETY_NETS = ("one_running", "one_address")
+_SAFETY_NETS = ("one_running", "one_address", "one_network")
 """Constraints that only a race can violate: every way to them is checked before."""
 
 _GONE = (

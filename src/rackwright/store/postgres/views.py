@@ -13,6 +13,7 @@ from rackwright.core.errors import StoreUnavailable
 from rackwright.core.lifecycle import Machine, word
 from rackwright.core.node_task import State
 from rackwright.core.steering import Steering
+from rackwright.core.traits import tags
 from rackwright.core.views import (
     ANYWHERE,
     DeploymentView,
@@ -27,14 +28,14 @@ from rackwright.core.views import (
 )
 from rackwright.store.logs import assemble
 from rackwright.store.postgres import records
-from rackwright.store.postgres.history import PostgresHistory
+from rackwright.store.postgres.estate import PostgresEstate
 from rackwright.store.postgres.migration import behind
 from rackwright.store.postgres.session import Session, columns, translated
 from rackwright.store.rollup import REASONS, SILENT, deployment_state, node_state, rank, reason, silence, told, words
 from rackwright.store.steered import steered
 
 
-class PostgresViews(PostgresHistory):
+class PostgresViews(PostgresEstate):
     """The port's Views."""
 
     async def nodes(
@@ -261,6 +262,9 @@ def _node(row: asyncpg.Record, facts: dict[str, Any]) -> NodeView:
         state=node_state(counts),
         word="" if machine is None else word(machine),
         machine=machine,
+        pool=row["pool"],
+        zone=row["zone"],
+        tags=tags([name for name, value in row["traits"].items() if value is True]),
         facts=facts,
     )
 

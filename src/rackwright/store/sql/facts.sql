@@ -31,10 +31,13 @@ ORDER BY scope.name, fact.path
 LIMIT 1;
 
 -- name: address_owners
--- Who has one of these addresses already, besides the scopes whose address is being written.
-SELECT fact.value, scope.name
+-- Who has one of these addresses already, besides the facts that are being written.
+SELECT host(fact.address), scope.name
 FROM fact JOIN scope ON scope.id = fact.scope_id
-WHERE fact.path = 'desired.address' AND fact.value = ANY ($1::jsonb[]) AND fact.scope_id <> ALL ($2::bigint[])
+WHERE fact.address IS NOT NULL AND fact.address = ANY ($1::inet[])
+  AND NOT EXISTS (
+      SELECT FROM unnest($2::bigint[], $3::text[]) AS written (scope_id, path)
+      WHERE (written.scope_id, written.path) = (fact.scope_id, fact.path))
 ORDER BY scope.name
 LIMIT 1;
 

@@ -59,16 +59,6 @@ WHERE beats AND phase = 'idle' AND health <> 'missing' AND last_seen < $1
 ORDER BY last_seen
 LIMIT :limit;
 
--- name: free_addresses
--- The addresses are counted up one by one until there are enough; each is looked up in the index that keeps two nodes
--- from having the same one. Limit and length are written into the series, which is not made in advance.
-SELECT host($1::inet + step.number) AS address
-FROM (SELECT generate_series(0::bigint, $2::bigint) AS number) AS step
-WHERE NOT EXISTS (
-        SELECT FROM fact WHERE path = 'desired.address' AND value = to_jsonb(host($1::inet + step.number)))
-  AND host($1::inet + step.number) <> ALL ($3::text[])
-LIMIT :limit;
-
 -- name: drop_activity_rows
 WITH gone AS (DELETE FROM node_task WHERE id = ANY ($1::bigint[]) RETURNING id)
 DELETE FROM recorded_reads USING gone WHERE node_task = gone.id;

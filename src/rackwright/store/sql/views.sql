@@ -18,9 +18,13 @@ SELECT scope.id, scope.name, rack.name AS rack, address.value AS address, scope.
         ) AS counted) AS tasks,
        CASE WHEN machine.scope_id IS NOT NULL
            THEN to_jsonb(machine) || jsonb_build_object('id', machine.scope_id, 'deployment', machine.deployment_id)
-       END AS machine
+       END AS machine,
+       coalesce(traits.pool, '') AS pool, coalesce(nullif(traits.zone, ''), around.zone, '') AS zone,
+       coalesce(traits.document, '{}') AS traits
 FROM scope
 LEFT JOIN scope AS rack ON rack.id = scope.rack
+LEFT JOIN traits ON traits.scope_id = scope.id
+LEFT JOIN traits AS around ON around.scope_id = scope.rack
 LEFT JOIN fact AS address ON address.scope_id = scope.id AND address.path = 'desired.address'
 LEFT JOIN machine ON machine.scope_id = scope.id
 WHERE scope.kind = 'node' AND scope.name > $1

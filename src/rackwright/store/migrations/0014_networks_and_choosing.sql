@@ -1,0 +1,86 @@
+-- Addresses of any interface, networks of racks, and what machines are chosen by. All of it follows from facts.
+
+-- An address is a fact like any other; here it is one that no second fact may hold, and that is found in its order.
+ALTER TABLE fact DROP CONSTRAINT one_address;
+ALTER TABLE fact ADD COLUMN address inet GENERATED ALWAYS AS (
+    CASE WHEN path = 'desired.address' OR path LIKE 'desired.nics.%.address' OR path LIKE 'desired.nics.%.address6'
+        THEN (value #>> '{}')::inet END
+) STORED;
+-- Deferred, so that two nodes may swap their addresses in one transaction.
+ALTER TABLE fact ADD CONSTRAINT one_address EXCLUDE USING btree (address WITH =) WHERE (address IS NOT NULL)
+    DEFERRABLE INITIALLY DEFERRED;
+
+-- The networks in the facts `desired.rack.networks`, each rack's by the place in its list.
+CREATE TABLE network (
+    rack_id bigint NOT NULL REFERENCES scope ON DELETE CASCADE,
+    cidr cidr NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    place integer NOT NULL,
+    document jsonb NOT NULL,
+    -- Whom it meets: everybody, or, where it is shared, only itself.
+    claim int8range NOT NULL,
+    PRIMARY KEY (rack_id, cidr),
+    CONSTRAINT one_network EXCLUDE USING gist (cidr inet_ops WITH &&, claim WITH &&) DEFERRABLE INITIALLY DEFERRED
+);
+CREATE INDEX network_named ON network (name);
+CREATE INDEX network_range ON network (cidr);
+
+-- What nodes are chosen by (see core.traits), as their facts say. Racks have a row too, for their zone.
+CREATE TABLE traits (
+    scope_id bigint PRIMARY KEY REFERENCES scope ON DELETE CASCADE,
+    document jsonb NOT NULL,
+    cpu double precision GENERATED ALWAYS AS ((document ->> 'cpu')::double precision) STORED,
+    memory double precision GENERATED ALWAYS AS ((document ->> 'memory')::double precision) STORED,
+    disk double precision GENERATED ALWAYS AS ((document ->> 'disk')::double precision) STORED,
+    nics double precision GENERATED ALWAYS AS ((document ->> 'nics')::double precision) STORED,
+    speed double precision GENERATED ALWAYS AS ((document ->> 'speed')::double precision) STORED,
+    pool text COLLATE "C" GENERATED ALWAYS AS (coalesce(document ->> 'pool', '')) STORED,
+    zone text COLLATE "C" GENERATED ALWAYS AS (coalesce(document ->> 'zone', '')) STORED
+) WITH (fillfactor = 80);
+
+CREATE FUNCTION has_tag(document jsonb, tag text) RETURNS boolean LANGUAGE sql IMMUTABLE AS
+    $$SELECT coalesce(document -> ('tag:' || tag) = 'true', false) OR coalesce(document -> ('rule:' || tag) = 'true', false)$$;
+
+-- The machines that can be given to somebody.
+CREATE VIEW ready_machine AS
+SELECT machine.scope_id AS id, scope.name, scope.rack, coalesce(nullif(traits.zone, ''), around.zone, '') AS zone,
+       coalesce(traits.pool, '') AS pool, traits.cpu, traits.memory, traits.disk, traits.nics, traits.speed,
+       coalesce(traits.document, '{}') AS traits
+FROM machine
+JOIN scope ON scope.id = machine.scope_id
+LEFT JOIN traits ON traits.scope_id = machine.scope_id
+LEFT JOIN traits AS around ON around.scope_id = scope.rack
+WHERE machine.word = 'ready';
+
+-- How a machine passes, constraint by constraint, in the order of core.wishes.CONSTRAINTS. Null: it is not asked for.
+CREATE FUNCTION judged(
+    machine ready_machine, lowest double precision[], highest double precision[], pools text[], zones text[],
+    racks bigint[], tags text[], without text[], apart bigint[]
+) RETURNS boolean[] LANGUAGE sql STABLE AS $$
+SELECT ARRAY[
+    lowest[1] IS NULL OR coalesce(machine.cpu BETWEEN lowest[1] AND highest[1], false),
+    lowest[2] IS NULL OR coalesce(machine.memory BETWEEN lowest[2] AND highest[2], false),
+    lowest[3] IS NULL OR coalesce(machine.disk BETWEEN lowest[3] AND highest[3], false),
+    lowest[4] IS NULL OR coalesce(machine.nics BETWEEN lowest[4] AND highest[4], false),
+    lowest[5] IS NULL OR coalesce(machine.speed BETWEEN lowest[5] AND highest[5], false),
+    pools IS NULL OR machine.pool = ANY (pools),
+    zones IS NULL OR machine.zone = ANY (zones),
+    racks IS NULL OR coalesce(machine.rack = ANY (racks), false),
+    NOT EXISTS (SELECT FROM unnest(tags) AS tag WHERE NOT has_tag(machine.traits, tag))
+        AND NOT EXISTS (SELECT FROM unnest(without) AS tag WHERE has_tag(machine.traits, tag)),
+    coalesce(machine.rack <> ALL (apart), true)
+]
+$$;
+
+-- Rules that tag nodes. Nodes are judged by a new one once the transactions have ended that do not know of it.
+CREATE TABLE tag_rule (
+    name text COLLATE "C" PRIMARY KEY,
+    expression text NOT NULL,
+    reads text[] NOT NULL,
+    since xid8 NOT NULL
+);
+
+-- The nodes that were there before have traits too.
+INSERT INTO traits (scope_id, document)
+SELECT scope_id, jsonb_object_agg(split_part(path, '.', 2), value)
+FROM fact WHERE path IN ('desired.pool', 'desired.zone') AND jsonb_typeof(value) = 'string' GROUP BY scope_id;
