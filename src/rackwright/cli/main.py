@@ -37,6 +37,7 @@ COMMANDS = {
     "up": Lazy("rackwright.commands.up:up", "Run api, conductor and racks on this machine."),
     "demo": Lazy("rackwright.commands.demo:demo", "From nothing to a running cluster, and through its troubles."),
     "lab": Lazy("rackwright.commands.lab:lab", "Machines without hardware, on this host."),
+    "sim": Lazy("rackwright.commands.sim:sim", "Thousands of machines and racks that are not there."),
     "serialize": Lazy(
         "rackwright.commands.serialize:serialize_command", "Evaluate a catalog for nodes, without a server."
     ),

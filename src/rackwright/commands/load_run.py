@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,20 @@ from rackwright.cli import exits
 from rackwright.cli.examples import examples
 from rackwright.cli.output import say
 from rackwright.commands.load_fleet import Open, generators_options
+from rackwright.commands.load_report import write_pieces
 from rackwright.commands.load_runs import runs_folder
 from rackwright.commands.load_task import task_file
-from rackwright.commands.load_words import digest, numbers, print_run
-from rackwright.core.load.result import WHOLE, Judgement, Part, RunResult, Second, WorkloadResult
+from rackwright.commands.load_words import print_run
+from rackwright.core.load.lines import told
+from rackwright.core.load.result import RunResult, WorkloadResult
 from rackwright.core.load.task import Task
+from rackwright.core.load.track import Recording, recording
 from rackwright.load.checking import prepare
 from rackwright.load.plugins import Plugins
 from rackwright.load.report.dashboard import Dashboard
+from rackwright.load.report.digest import outline
+from rackwright.load.report.lines import Lines
+from rackwright.load.report.page import page
 from rackwright.load.run import Run, Watcher, new_id
 from rackwright.load.run_folder import RUN, RunFolder
 
@@ -41,6 +47,9 @@ RALLY_SLA = 2
 @generators_options
 @click.option("--abort-on-sla-failure", is_flag=True, help="End the run as soon as a criterion does not hold.")
 @click.option("--to", type=click.Path(file_okay=False, path_type=Path), help="The run's folder; it must not exist.")
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), help="Make one page of the run too, when it is over."
+)
 @click.option("--rally-exit-codes", is_flag=True, help="End with 2 instead of 7 when an SLA is broken.")
 @click.option("-o", "--output", "form", type=click.Choice(["table", "jsonl", "json"]), default="table")
 def run(*, file: Path, read: Callable[[], Task], generators: Open, **options: Any) -> None:
@@ -55,7 +64,7 @@ def run(*, file: Path, read: Callable[[], Task], generators: Open, **options: An
     with Dashboard(task.title, Console(stderr=True)) as dashboard:
 
         def watch(workload: WorkloadResult) -> Watcher:
-            return _Lines(workload) if form == "jsonl" else dashboard.watcher()
+            return Lines(workload, click.echo) if form == "jsonl" else dashboard.watcher()
 
         async def carry_out() -> RunResult:
             async with generators(folder.path) as source:
@@ -63,7 +72,10 @@ def run(*, file: Path, read: Callable[[], Task], generators: Open, **options: An
                 return await _run(Run(task, prepared, folder, generators=source, stop_on_violation=stop, watch=watch))
 
         result = asyncio.run(carry_out())
-    _tell(result, folder, form)
+    recorded = recording(result, folder.seconds)
+    if options["html"]:
+        write_pieces(page([recorded]), options["html"])
+    _tell(recorded, folder.path, form)
     if result.status == "aborted":
         ctx.exit(exits.INTERRUPTED)
     if not result.success:
@@ -83,51 +95,12 @@ async def _run(whole: Run) -> RunResult:
     return await whole.run()
 
 
-class _Lines:
-    """A workload as lines of JSON on stdout."""
-
-    def __init__(self, workload: WorkloadResult) -> None:
-        self._workload = workload
-
-    def begin(self, name: str, *, duration: float | None = None, iterations: int | None = None) -> None:
-        """A line that it begins."""
-        self._print("begin", name=name, scenario=self._workload.scenario, duration=duration, iterations=iterations)
-
-    def take(self, second: Second) -> None:
-        """A line for a second."""
-        actions = {name or "iterations": numbers(part) for name, part in second.parts.items()}
-        self._print(
-            "second",
-            at=second.at,
-            intended=second.intended,
-            started=second.started,
-            missed=second.missed,
-            in_flight=second.in_flight,
-            lag_p99=second.lag.quantile(0.99),
-            actions=actions,
-        )
-
-    def judge(self, judgements: Sequence[Judgement]) -> None:
-        """A line for each criterion."""
-        for judgement in judgements:
-            self._print("judgement", **msgspec.to_builtins(judgement))
-
-    def end(self) -> None:
-        """A line that it is over."""
-        whole = self._workload.whole.get(WHOLE, Part())
-        self._print("end", success=self._workload.success, notes=self._workload.notes, **numbers(whole))
-
-    def _print(self, event: str, **told: Any) -> None:
-        line = {"event": event, "workload": self._workload.position, **told}
-        click.echo(msgspec.json.encode(line).decode())
-
-
-def _tell(result: RunResult, folder: RunFolder, form: str) -> None:
+def _tell(recorded: Recording, folder: Path, form: str) -> None:
+    result = recorded.run
     if form == "jsonl":
-        told = {"event": "result", "run": result.id, "status": result.status, "success": result.success}
-        click.echo(msgspec.json.encode({**told, "folder": str(folder.path)}).decode())
+        click.echo(msgspec.json.encode(told(result, str(folder))).decode())
     elif form == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(digest(result)), indent=2).decode())
+        click.echo(msgspec.json.format(msgspec.json.encode(outline(recorded)), indent=2).decode())
     else:
-        print_run(result)
-        say(f"\nrun {result.id}: {result.status}, {'passed' if result.success else 'failed'}; kept in {folder.path}")
+        print_run(recorded)
+        say(f"\nrun {result.id}: {result.status}, {'passed' if result.success else 'failed'}; kept in {folder}")

@@ -26,7 +26,7 @@ from rackwright.core.load.sla.proof import Bounds
 from rackwright.load.alarm import Alarm
 from rackwright.load.chunks import Writer
 from rackwright.load.scenario import BlockingScenario, Scenario, Surroundings, clock
-from rackwright.load.tally import Fault, Row, Tally
+from rackwright.load.tally import Fault, Row, Start, Tally
 from rackwright.load.words import Ended, Report, Started, Told, Work
 
 TICK = 0.05
@@ -74,7 +74,7 @@ class Generator:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="iteration") if blocking else None
         self._tally = Tally(work.schedule.max_lag if isinstance(work.schedule, Open) else math.inf)
         self._rows: list[Row] = []
-        self._starts: list[tuple[float, float]] = []
+        self._starts: list[Start] = []
         self._tasks: dict[asyncio.Task[None], float] = {}
         self._overdue: set[asyncio.Task[None]] = set()
         self._freed: asyncio.Future[None] | None = None
@@ -82,7 +82,7 @@ class Generator:
         self._course = Course(work.schedule, work.share, after)
         self._plan = Course(work.schedule, work.share, after)
         self._alarm: Alarm | None = None
-        self._counts = _Sums()
+        self._counts = _Sums(work.bounds)
         self._stopped = False
         self._breath = 0.0
 
@@ -242,7 +242,7 @@ class Generator:
             now = self._now()
             self._cancel_overdue(now)
             self._count(now)
-            proven = self._counts.proof(self._work.bounds)
+            proven = self._counts.proof()
             if proven or now - told >= self._work.interval:
                 self._report(now, proven)
                 told = now
@@ -259,14 +259,12 @@ class Generator:
     def _count(self, now: float) -> None:
         rows, self._rows = self._rows, []
         starts, self._starts = self._starts, []
-        self._tally.add_starts(starts)
+        planned = isinstance(self._work.schedule, Open)
+        missed = self._tally.add_starts(starts, planned=planned)
         self._tally.add_rows(rows)
-        if isinstance(self._work.schedule, Closed):
-            for _, started in starts:
-                self._tally.add_intended(started)
-        else:
+        if planned:
             self._counts.intended += self._count_intended(now)
-        self._counts.take(rows, starts, self._tally.late)
+        self._counts.take(rows, len(starts), missed)
         self._counts.spend(self._tally.second(now))
         if int(now) > self._counts.second:
             # A second's reports add up: what is true of its end alone is told once.
@@ -312,7 +310,7 @@ class Generator:
         never = max(0, self._counts.intended - self._counts.started) if isinstance(self._work.schedule, Open) else 0
         if never:
             self._tally.second(now).missed += never
-        self._report(now, self._counts.proof(self._work.bounds))
+        self._report(now, self._counts.proof())
         if self._writer is not None:
             self._writer.close()
         if self._threads is not None:
@@ -322,9 +320,10 @@ class Generator:
 
 
 class _Sums:
-    """What the whole share has come to."""
+    """What the whole share has come to, as far as ``bounds`` ask for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
         self.intended = 0
         self.started = 0
         self.ended = 0
@@ -332,21 +331,27 @@ class _Sums:
         self._errors = 0
         self._missed = 0
         self._longest = 0.0
-        self._actions: dict[str, float] = {}
+        self._actions = dict.fromkeys(bounds.actions, 0.0)
         self._cpu = time.process_time()
 
-    def take(self, rows: list[Row], starts: list[tuple[float, float]], late: float) -> None:
-        """Add what was done; a start with a lag of more than ``late`` is a missed one."""
-        self.started += len(starts)
-        self._missed += sum(started - intended > late for intended, started in starts)
+    def take(self, rows: list[Row], started: int, missed: int) -> None:
+        """Add what was done: iterations that ended, how many started, how many of them too late."""
+        self.started += started
+        self._missed += missed
         self.ended += len(rows)
+        if self._bounds.errors < math.inf:
+            self._errors += sum(row.fault is not None for row in rows)
+        if self._bounds.seconds < math.inf:
+            self._longest = max([self._longest, *(row.ended - row.started for row in rows)])
+        if self._actions:
+            self._take_actions(rows)
+
+    def _take_actions(self, rows: list[Row]) -> None:
         for row in rows:
-            self._longest = max(self._longest, row.ended - row.started)
-            if row.fault is not None:
-                self._errors += 1
             for action in row.actions:
                 spent = action.ended - action.started
-                self._actions[action.path] = max(spent, self._actions.get(action.path, 0.0))
+                if spent > self._actions.get(action.path, math.inf):
+                    self._actions[action.path] = spent
 
     def spend(self, second: Second) -> None:
         """Add the processor's time since the last look to a second."""
@@ -354,8 +359,9 @@ class _Sums:
         second.cpu += cpu - self._cpu
         self._cpu = cpu
 
-    def proof(self, bounds: Bounds) -> str:
+    def proof(self) -> str:
         """Why the SLA cannot hold any more, as far as this share tells."""
+        bounds = self._bounds
         if self._longest > bounds.seconds:
             return f"an iteration took {self._longest:.3f} s, {bounds.seconds:g} s are allowed"
         if self._errors > bounds.errors:
@@ -363,7 +369,7 @@ class _Sums:
         if self._missed > bounds.missed:
             return f"{self._missed} starts were missed, {bounds.missed:g} may be"
         for path, limit in bounds.actions.items():
-            if self._actions.get(path, 0.0) > limit:
+            if self._actions[path] > limit:
                 return f"{path} took {self._actions[path]:.3f} s, {limit:g} s are allowed"
         return ""
 
