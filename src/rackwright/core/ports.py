@@ -22,8 +22,8 @@ from rackwright.core.errands import HookErrands, JobErrands, SealedErrands
 from rackwright.core.facts import Fact, FactWrite
 from rackwright.core.limits import Limit, Running
 from rackwright.core.machines import MachineErrands
-from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask, Run
 from rackwright.core.networks import NetworkErrands
+from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask, Run
 from rackwright.core.parking import ParkingErrands
 from rackwright.core.retention import Arrangement, Part, Series
 from rackwright.core.rollup import RollupErrands
@@ -32,11 +32,11 @@ from rackwright.core.services import QueueErrands
 from rackwright.core.serving import ServedErrands
 from rackwright.core.spreading import SpreadingErrands
 from rackwright.core.steering import Steering
-from rackwright.core.waves import Seen
 from rackwright.core.tag_rules import TagErrands
-
+from rackwright.core.waves import Seen
 from rackwright.core.whom import WhomErrands
 from rackwright.core.wishes import ChoosingErrands
+
 Reach = Literal["self", "children", "descendants"]
 
 
@@ -147,11 +147,11 @@ class Transaction(
     SealedErrands,
     ServedErrands,
     MachineErrands,
-    Protocol,
     NetworkErrands,
     ChoosingErrands,
     WhomErrands,
     TagErrands,
+    Protocol,
 ):
     """One unit of work: all of it is kept, or nothing."""
 

@@ -48,7 +48,7 @@ async def say(
     """
     found = lifecycle.verb_named(verb)
     unique = list(dict.fromkeys(names))
-    return await transact(store, lambda tx: _say(tx, library, found, unique, parameters, now))
+    return await transact(store, lambda tx: say_in(tx, library, found, unique, parameters, now))
 
 
 async def chosen(store: Store, labels: Mapping[str, str]) -> list[str]:
@@ -116,7 +116,7 @@ class _Turn(msgspec.Struct, kw_only=True):
         self.errors[node.name] = str(Conflict(f"{self.verb.name}: {why}", where=node.name, mend=mend))
 
 
-async def _say(
+async def say_in(
     tx: Transaction,
     library: CatalogLibrary,
     verb: Verb,
@@ -124,10 +124,10 @@ async def _say(
     parameters: Mapping[str, Any],
     now: float,
 ) -> list[Answer]:
+    """The same within a transaction, to machines whose names come once each."""
     turn = await _turn(tx, verb, names, parameters, now)
     good = turn.allowed()
     if verb.name in lifecycle.STEERING:
-    """The same within a transaction, to machines whose names come once each."""
         await _steer(tx, turn, good)
     else:
         activities = {node.id for node in good if lifecycle.needs_graph(verb, turn.machine(node.id))}

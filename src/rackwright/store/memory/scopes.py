@@ -87,18 +87,18 @@ class ScopeWork(RollupWork):
         tables.members.pop(scope, None)
         tables.steering.pop(scope, None)
         tables.machines.pop(scope, None)
+        tables.traits.pop(scope, None)
         tables.waves.pop(scope, None)
         tables.sealed = {key: data for key, data in tables.sealed.items() if key[0] != scope}
         tables.limits = {key: amount for key, amount in tables.limits.items() if key[0] != scope}
         tables.serving.pop(scope, None)
+        tables.networks = [claim for claim in tables.networks if claim.rack != scope]
         self.mark_served([scope])
-        tables.traits.pop(scope, None)
 
     def _standing_in(self, scope: int) -> Scope | None:
         tables = self.tables
         nodes = [node for node in tables.scopes.values() if node.rack == scope]
         above = {id for id, members in tables.members.items() if scope in members}
-        tables.networks = [claim for claim in tables.networks if claim.rack != scope]
         below = {deployment.id for deployment in tables.deployments.values() if deployment.parent == scope}
         found = nodes + [tables.scopes[id] for id in above | below]
         return min(found, key=lambda other: other.name, default=None)

@@ -12,16 +12,15 @@ from rackwright.core.facts import Fact
 from rackwright.core.hooks import Delivery, Message, Subscription
 from rackwright.core.jobs import JobRecord
 from rackwright.core.lifecycle import Machine
+from rackwright.core.networks import Claim
 from rackwright.core.node_task import Barrier, NodeTask, Run
 from rackwright.core.parking import Parked
-from rackwright.core.networks import Claim
 from rackwright.core.ports import Deployment, Event, Membership, PlanRecord, Scope
 from rackwright.core.retention import Span
 from rackwright.core.rollup import Place
 from rackwright.core.seats import Holder
 from rackwright.core.serving import Serving
 from rackwright.core.steering import Steering
-from rackwright.core.tag_rules import TagRule
 
 
 class Tables(msgspec.Struct):
@@ -81,6 +80,11 @@ class Tables(msgspec.Struct):
     """By rack and scope: generation and document."""
     served_steps: frozenset[tuple[int, int]] = frozenset()
     """Rack and generation."""
+    traits: dict[int, dict[str, Any]] = {}
+    """By scope."""
+    tag_rules: dict[str, TagRule] = {}
+    networks: list[Claim] = []
+    """In the order in which each rack has them."""
     served_whole: frozenset[int] = frozenset()
     """Racks of which all documents have been made."""
     steering: dict[int, Steering] = {}
@@ -92,11 +96,6 @@ class Tables(msgspec.Struct):
         return Tables(**{name: copy.copy(getattr(self, name)) for name in self.__struct_fields__})
 
     def fresh_id(self) -> int:
-    traits: dict[int, dict[str, Any]] = {}
-    """By scope."""
-    tag_rules: dict[str, TagRule] = {}
-    networks: list[Claim] = []
-    """In the order in which each rack has them."""
         """The next id."""
         self.last_id += 1
         return self.last_id
