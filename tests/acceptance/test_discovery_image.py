@@ -7,8 +7,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,10 +15,9 @@ import zstandard
 from rackwright.core.images import Manifest
 from rackwright.core.machine_messages import AgentTask
 from rackwright.drivers.image import discovery
-from tests.integration.agent_door import AgentDoor, agent_door
+from tests.acceptance.discovery_machine import MAC, MIB, Drive, discovering
+from tests.integration.agent_door import agent_door
 
-MIB = 1 << 20
-MAC = "52:54:00:12:34:56"
 PROGRAMS = ("qemu-system-x86_64", "apt-get", "dpkg-deb", "mke2fs", "sgdisk")
 
 pytestmark = [
@@ -40,29 +37,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Path]:
     return discovery.build("lab", folder / "out", cache), folder / "out"
 
 
-@contextmanager
-def machine(image: Path, disk: Path, door: AgentDoor) -> Iterator[Path]:
-    """A machine that boots the image; gives the file of its console."""
-    port = door.url.rpartition(":")[2]
-    words = f"{discovery.ARGUMENTS} rackwright.door=http://10.0.2.2:{port} rackwright.token=first rackwright.mac={MAC}"
-    console = disk.with_suffix(".console")
-    command = [
-        "qemu-system-x86_64", "-accel", "tcg", "-m", "512", "-display", "none", "-serial", f"file:{console}",
-        "-monitor", "none", "-no-reboot", "-kernel", str(image / "kernel"), "-initrd", str(image / "ramdisk"),
-        "-append", words, "-netdev", "user,id=n", "-device", f"virtio-net-pci,netdev=n,mac={MAC}",
-        "-drive", f"file={disk},format=raw,if=none,id=d", "-device", "virtio-blk-pci,drive=d,serial=LAB1",
-    ]  # fmt: skip
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    try:
-        yield console
-    finally:
-        process.kill()
-        process.wait()
-
-
 def test_a_machine_registers_and_writes_an_image(built: tuple[Manifest, Path], tmp_path: Path) -> None:
     manifest, folder = built
-    assert sum(file.bytes for file in manifest.files) < 20 * MIB
+    assert sum(file.bytes for file in manifest.files if file.part != "storage") < 20 * MIB
     disk = tmp_path / "disk"
     with disk.open("wb") as file:
         file.truncate(256 * MIB)
@@ -79,7 +56,7 @@ def test_a_machine_registers_and_writes_an_image(built: tuple[Manifest, Path], t
         look = "mkdir -p /mnt; mount /dev/vda1 /mnt; echo size=$(df -m /mnt | tail -1 | tr -s ' ' | cut -d' ' -f2)"
         look += " > $RACKWRIGHT_OUTPUT; echo seed=$(cat /mnt/etc/seeded) >> $RACKWRIGHT_OUTPUT; umount /mnt\n"
         door.tasks = [AgentTask(id=1, attempt=1, action="write-image", parameters=wrong)]
-        with machine(folder, disk, door) as console:
+        with discovering(folder, [Drive(disk, "LAB1")], door) as console:
             try:
                 said = door.wait(lambda: door.said["register"], 240)[0]
             except AssertionError:
@@ -125,3 +102,19 @@ def _small_system(folder: Path) -> bytes:
         file.seek(MIB)
         file.write(part.read_bytes())
     return disk.read_bytes()
+
+
+def test_an_nvme_disk_forgets_by_a_command_of_its_own(built: tuple[Manifest, Path], tmp_path: Path) -> None:
+    _, folder = built
+    disk = tmp_path / "disk"
+    disk.write_bytes(os.urandom(MIB) * 64)
+    with agent_door() as door, discovering(folder, [Drive(disk, "NVME1", "nvme")], door):
+        said = door.wait(lambda: door.said["register"], 240)[0]
+        assert [drive["transport"] for drive in said.inventory["disks"]] == ["nvme"]
+        given = {"mode": "secure", "disks": ["NVME1"]}
+        door.tasks = [AgentTask(id=1, attempt=1, action="erase", parameters=given)]
+        erased = door.wait(lambda: door.said["result"], 240)[0]
+        assert erased.outcome == "ok", erased.reason
+        assert erased.facts["disks.erased"][0]["how"] == "nvme format"
+    with disk.open("rb") as file:
+        assert all(not any(file.read(MIB)) for _ in range(64))

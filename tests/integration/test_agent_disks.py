@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from rackwright.agent import disks, rootfs, writing
-from rackwright.agent.actions import erase, image
+from rackwright.agent import disks, forgetting, rootfs, writing
+from rackwright.agent.actions import erase, image, power
 from rackwright.agent.disks import Disk
 from rackwright.agent.door import Door
 from rackwright.agent.job import Failed, Job
@@ -156,6 +156,57 @@ def test_a_disk_that_knows_no_secure_erase_is_not_said_to_be_erased(
 ) -> None:
     with pytest.raises(Failed, match="knows no secure erase"):
         erase.erase(job(door, tmp_path, mode="secure", disks=["D1"]))
+
+
+def test_zeroes_stand_in_for_a_secure_erase_only_where_that_is_allowed(
+    door: AgentDoor, disk: Path, tmp_path: Path
+) -> None:
+    facts = erase.erase(job(door, tmp_path, mode="secure", fallback="zero", disks=["D1"]))
+    assert disk.read_bytes() == bytes(8 * MIB)
+    assert (facts["disks.erased"][0]["mode"], facts["disks.erased"][0]["how"]) == ("secure", "zeroes")
+
+
+def test_a_disk_that_only_says_that_it_has_forgotten_is_not_believed(
+    door: AgentDoor, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forgetting, "WAYS", {"lying": lambda disk: None})
+    with pytest.raises(Failed, match="lying: what stands at byte 0 is still there"):
+        erase.erase(job(door, tmp_path, mode="secure", disks=["D1"]))
+
+
+def test_the_first_way_in_which_a_disk_forgets_is_taken(
+    door: AgentDoor, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = {
+        "absent": forgetting.format_nvme,
+        "keys": lambda disk: Path(disk.path).write_bytes(b"\x5a" * disk.bytes),
+        "weaker": lambda disk: pytest.fail("it was not needed"),
+    }
+    monkeypatch.setattr(forgetting, "WAYS", ways)
+    facts = erase.erase(job(door, tmp_path, mode="secure", disks=["D1"]))
+    assert facts["disks.erased"][0]["how"] == "keys"
+    assert disk.read_bytes() == bytes(MIB) + b"\x5a" * (6 * MIB) + bytes(MIB)
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_what_is_unpacked_is_summed_up_where_nothing_is_known_of_what_is_packed(
+    door: AgentDoor, disk: Path, tmp_path: Path, compression: str
+) -> None:
+    url = "/image.gz" if compression == "gzip" else "/image"
+    with pytest.raises(Failed, match="unpacked image's SHA-256"):
+        image.write(job(door, tmp_path, **wanted(url=url, compression=compression, raw_sha256="0" * 64)))
+
+
+def test_a_system_that_cannot_be_started_directly_restarts_through_the_firmware(
+    door: AgentDoor, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone: list[str] = []
+    monkeypatch.setattr(power, "_go", lambda verb, letter: gone.append(verb))
+    asked = job(door, tmp_path, way="kexec", disk={"serial": "D1"}, root=1)
+    power.reboot(asked)
+    assert asked.afterwards is not None
+    asked.afterwards()
+    assert gone == ["reboot"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("sgdisk"), reason="loop devices need root, tables sgdisk")

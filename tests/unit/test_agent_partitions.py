@@ -106,3 +106,25 @@ def test_an_old_table_grows_too() -> None:
 def test_a_disk_without_a_table_has_no_partition_to_grow() -> None:
     with pytest.raises(Unfit, match="no partition table"):
         partitions.grow(io.BytesIO(bytes(4 * MIB)), 4 * MIB, 1)
+
+
+def test_a_disk_that_takes_over_a_table_has_its_kind_and_its_size_and_identities_of_its_own() -> None:
+    parts = [(2048, 4095), (4096, 16383)]
+    disks = [gpt_disk(size, parts, room=10 * MIB) for size in (64 * MIB, 32 * MIB)]
+    spans = [partitions.take_over(disk, len(disk.getvalue()), 2, partitions.RAID) for disk in disks]
+    assert [span.bytes for span in spans] == [63 * MIB - 2 * MIB, 31 * MIB - 2 * MIB]
+    told = [disk.getvalue()[1024 : 1024 + 256] for disk in disks]
+    assert [entries[:16] for entries in told] == [LINUX, LINUX]
+    assert [uuid.UUID(bytes_le=entries[128:144]) for entries in told] == [
+        uuid.UUID("a19d880f-05fc-4d3b-a006-743f0f84911e")
+    ] * 2
+    identities = {entries[at : at + 16] for entries in told for at in (16, 144)}
+    identities |= {disk.getvalue()[SECTOR + 56 : SECTOR + 72] for disk in disks}
+    assert len(identities) == 6
+    assert {uuid.UUID(bytes_le=identity).version for identity in identities} == {4}
+
+
+def test_only_a_table_that_knows_identities_is_taken_over() -> None:
+    disk = io.BytesIO(bytes(510) + b"\x55\xaa" + bytes(MIB))
+    with pytest.raises(Unfit, match="no GUID partition table"):
+        partitions.take_over(disk, MIB, 1, partitions.LVM)

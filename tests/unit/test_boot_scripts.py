@@ -21,7 +21,7 @@ from rackwright.rack.door.boot_choice import (
 from rackwright.rack.door.scripts import Kernel, argument_words, kernel_script, trouble_script
 
 DOOR = "http://10.77.0.1:8480"
-KERNEL, RAMDISK, RESCUE = "a" * 64, "b" * 64, "c" * 64
+KERNEL, RAMDISK, RESCUE, STORAGE = "a" * 64, "b" * 64, "c" * 64, "d" * 64
 
 
 def image(**changed: Any) -> Manifest:
@@ -29,6 +29,7 @@ def image(**changed: Any) -> Manifest:
         ImageFile(name="vmlinuz", part="kernel", bytes=1, sha256=KERNEL),
         ImageFile(name="initrd", part="ramdisk", bytes=1, sha256=RAMDISK),
         ImageFile(name="more", part="rescue", bytes=1, sha256=RESCUE),
+        ImageFile(name="md", part="storage", bytes=1, sha256=STORAGE),
     )
     said = {"name": "discovery", "version": "1", "kind": "discovery", "files": files, "arguments": "console=ttyS0"}
     return Manifest(**(said | changed))
@@ -61,6 +62,13 @@ def test_a_machine_in_rescue_gets_what_discovery_has_and_a_ramdisk_more() -> Non
     assert f"initrd --name ramdisk {DOOR}/assets/{RAMDISK} || goto failed" in lines
     assert f"initrd --name rescue {DOOR}/assets/{RESCUE} || goto failed" in lines
     assert " initrd=ramdisk initrd=rescue " in next(line for line in lines if line.startswith("kernel "))
+
+
+def test_a_machine_whose_image_goes_to_a_mirror_gets_what_makes_mirrors_and_no_other_does() -> None:
+    for data, loaded in (({"layout": "raid1"}, True), ({}, False)):
+        script = node_script(node(kind="install", method="image", request="q1", data=data), image(), DOOR, "tok")
+        assert (f"initrd --name storage {DOOR}/assets/{STORAGE} || goto failed" in script.splitlines()) is loaded
+        assert "initrd=rescue" not in script
 
 
 def test_a_machine_with_a_system_boots_its_disk_by_bios_and_by_uefi() -> None:

@@ -139,6 +139,24 @@ def test_a_plan_of_an_image_has_all_that_the_agent_needs_to_write_it() -> None:
     assert any(file["path"] == "/etc/hostname" and file["content"] == "n1\n" for file in made["seed"])
 
 
+def test_an_image_on_a_mirror_names_both_disks_and_asks_for_what_makes_mirrors() -> None:
+    made = plan({"storage": {"layout": "raid1"}}, manifest(properties={"layouts": ["lvm", "raid1"]}))
+    assert (made["where"]["serial"], [disk["serial"] for disk in made["mirror"]]) == ("SSD1", ["SSD2"])
+    assert made["layout"] == {"layout": "raid1", "swap_bytes": 0}
+    assert derive({"os.plan": made}).data["layout"] == "raid1"
+    flat = plan()
+    assert not {"layout", "mirror"} & flat.keys()
+    assert "layout" not in flat["data"]
+
+
+def test_a_machine_goes_to_its_new_system_without_the_firmware_where_that_is_wished() -> None:
+    image = manifest(arguments="console=ttyS0", properties={"layouts": ["lvm"]})
+    made = plan({"restart": "kexec"}, image)
+    assert (made["restart"], made["kernel_arguments"]) == ("kexec", "console=ttyS0")
+    for other in ({}, {"restart": "firmware"}, {"restart": "kexec", "storage": {"layout": "lvm"}}):
+        assert "restart" not in plan(other, image)
+
+
 def test_the_keys_are_for_whom_the_image_says_unless_somebody_says_otherwise() -> None:
     image = manifest(properties={"user": "debian", "cloud_init": True})
     for os, user in (({}, "debian"), ({"user": "anna"}, "anna")):
@@ -246,3 +264,9 @@ def test_disks_are_erased_by_serial_and_never_guessed() -> None:
     ):
         with pytest.raises(told.Refused, match=reason):
             erase_list.listed(parameters, disks)
+
+
+def test_what_is_done_where_a_disk_cannot_erase_itself_is_said_or_nothing() -> None:
+    assert (erase_list.fallback({}), erase_list.fallback({"fallback": "zero"})) == ("none", "zero")
+    with pytest.raises(told.Refused, match="no fallback quick"):
+        erase_list.fallback({"fallback": "quick"})

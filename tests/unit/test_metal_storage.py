@@ -101,9 +101,22 @@ def test_curtin_knows_a_disk_by_its_serial_and_only_without_one_by_its_path() ->
 
 
 @pytest.mark.parametrize("name", ["lvm", "raid1"])
-def test_an_image_takes_no_layout_of_its_own(name: str) -> None:
+def test_an_image_takes_a_layout_only_if_it_was_made_for_that(name: str) -> None:
     with pytest.raises(told.Refused, match="brings its own partitions"):
         storage.checked({"layout": name}, "image")
+    assert storage.checked({"layout": name}, "image", ["lvm", "raid1"])["layout"] == name
+
+
+@pytest.mark.parametrize(
+    ("wished", "reason"),
+    [
+        ({"layout": "lvm", "filesystem": "xfs"}, "the image's file system is ext4"),
+        ({"layout": "raid1", "swap_bytes": GIB}, "has no swap partition"),
+    ],
+)
+def test_an_image_on_a_volume_or_a_mirror_stays_what_it_is(wished: dict[str, Any], reason: str) -> None:
+    with pytest.raises(told.Refused, match=reason):
+        storage.checked(wished, "image", ["lvm", "raid1"])
 
 
 def test_an_unknown_layout_is_refused() -> None:

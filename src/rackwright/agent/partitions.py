@@ -5,6 +5,7 @@ GUID partition tables are those of the UEFI specification 2.10, chapter 5.3; the
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from typing import BinaryIO, NamedTuple
@@ -15,6 +16,9 @@ ALIGNMENT = 2048
 _HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
 _ENTRY_LBAS = struct.Struct("<QQ")
 _PROTECTIVE = 0xEE
+LVM = bytes.fromhex("79d3d6e607f5c244a23c238f2a3df928")
+RAID = bytes.fromhex("0f889da1fc053b4da006743f0f84911e")
+"""Types of partitions, as they stand in the table (Discoverable Partitions Specification; Linux LVM, Linux RAID)."""
 
 
 class Unfit(Exception):
@@ -52,8 +56,33 @@ def grow(disk: BinaryIO, size: int, number: int) -> Span:
     return _grow_mbr(disk, size, number) if gpt is None else _grow_gpt(disk, gpt, size, number)
 
 
-def _grow_gpt(disk: BinaryIO, gpt: _Gpt, size: int, number: int) -> Span:
+def take_over(disk: BinaryIO, size: int, number: int, kind: bytes) -> Span:
+    """As ``grow``, on one of several disks that have the same table: partition ``number`` is of another kind (LVM,
+    RAID) from now on, and the disk and all of its partitions get identities of their own. Raises Unfit for a table
+    that knows no identities."""
+    gpt = _gpt(disk)
+    if gpt is None:
+        raise Unfit("the image has no GUID partition table")
+    for other in range(1, gpt.slots + 1):
+        at = (other - 1) * gpt.entry_size
+        if _lbas(gpt, other, needed=False) != (0, 0):
+            gpt.entries[at + 16 : at + 32] = _identity()
+    at = (number - 1) * gpt.entry_size
+    gpt.entries[at : at + 16] = kind
+    return _grow_gpt(disk, gpt, size, number, _identity())
+
+
+def _identity() -> bytes:
+    """A random GUID (RFC 9562, version 4), as it stands in the table."""
+    made = bytearray(os.urandom(16))
+    made[7] = made[7] & 0x0F | 0x40
+    made[8] = made[8] & 0x3F | 0x80
+    return bytes(made)
+
+
+def _grow_gpt(disk: BinaryIO, gpt: _Gpt, size: int, number: int, identity: bytes = b"") -> Span:
     fields = list(_HEADER.unpack_from(gpt.header))
+    fields[9] = identity or fields[9]
     table = -(-len(gpt.entries) // SECTOR)
     last_sector = size // SECTOR - 1
     usable = last_sector - table - 1

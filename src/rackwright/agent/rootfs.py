@@ -8,14 +8,16 @@ import os
 import shutil
 import struct
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from rackwright.agent import writing
+
 _EXT4_RESIZE = 0x40086610
 """EXT4_IOC_RESIZE_FS of linux/fs/ext4/ext4.h: the new number of blocks, of a mounted file system."""
 _EXT4_MAGIC_AT, _EXT4_MAGIC = 1024 + 56, b"\x53\xef"
+_EXT4_UUID_AT = 1024 + 104
 
 
 class Stuck(Exception):
@@ -26,9 +28,7 @@ class Stuck(Exception):
 def mounted(device: str, folder: str, patience: float = 10.0) -> Iterator[str]:
     """Have a file system mounted while this lasts. The device may be a moment late: the kernel has just read the
     partition table. Raises Stuck."""
-    end = time.monotonic() + patience
-    while not os.path.exists(device) and time.monotonic() < end:
-        time.sleep(0.1)
+    writing.appear(device, patience)
     os.makedirs(folder, exist_ok=True)
     _run("mount", device, folder)
     try:
@@ -45,6 +45,16 @@ def is_ext(device: str) -> bool:
         return file.read(2) == _EXT4_MAGIC
 
 
+def identity(device: str) -> str:
+    """The UUID of an ext4. Raises LookupError for another file system."""
+    if not is_ext(device):
+        raise LookupError(f"{device} holds no ext4")
+    with open(device, "rb") as file:
+        file.seek(_EXT4_UUID_AT)
+        text = file.read(16).hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
 def grow(device: str, folder: str) -> int:
     """Make a mounted ext4 as large as its device; gives its new size in bytes. Raises OSError."""
     with open(device, "rb") as disk:
@@ -56,6 +66,13 @@ def grow(device: str, folder: str) -> int:
     finally:
         os.close(place)
     return os.statvfs(folder).f_blocks * block
+
+
+def add_swap(root: str, device: str) -> None:
+    """Make a device swap, and have the system below ``root`` use it from its next start on. Raises Stuck."""
+    _run("mkswap", device)
+    with open(os.path.join(root, "etc/fstab"), "a", encoding="utf-8") as table:
+        table.write(f"{device} none swap sw 0 0\n")
 
 
 def plant(root: str, seed: dict[str, Any]) -> str:

@@ -52,7 +52,11 @@ def _zstd(pieces: Iterable[bytes]) -> Iterator[bytes]:
         raise Damaged("there is no program zstd here (use an image that is packed with gzip)")
     faults: list[Exception] = []
     with subprocess.Popen(
-        [program, "-dcq", "--long=31"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [program, "-dcq", "--long=31"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        pipesize=PIECE,
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None

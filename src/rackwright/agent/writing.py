@@ -6,6 +6,8 @@ import fcntl
 import os
 import stat
 import struct
+import time
+from collections.abc import Callable
 from contextlib import suppress
 
 DISCARD, SECURE_DISCARD, REREAD = 0x1277, 0x127D, 0x125F
@@ -59,6 +61,27 @@ def size_of(path: str) -> int:
     """Bytes of a disk, or of a file that stands for one."""
     with open(path, "rb") as file:
         return file.seek(0, os.SEEK_END)
+
+
+def settled(act: Callable[[], None], tries: int = 20) -> None:
+    """Others may look at a disk for a moment after it was written: the kernel refuses until they are done."""
+    for last in [False] * (tries - 1) + [True]:
+        try:
+            act()
+        except OSError:
+            if last:
+                raise
+            time.sleep(0.25)
+        else:
+            return
+
+
+def appear(path: str, patience: float = 10.0) -> None:
+    """Wait for a device: the kernel makes it a moment after it has read a table. What never comes is told by who opens
+    it."""
+    end = time.monotonic() + patience
+    while not os.path.exists(path) and time.monotonic() < end:
+        time.sleep(0.1)
 
 
 def is_device(path: str) -> bool:

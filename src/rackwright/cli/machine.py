@@ -17,6 +17,7 @@ from rackwright.cli.node import json_or_text, split_pair
 from rackwright.cli.options import operator
 from rackwright.cli.output import Item, say
 from rackwright.cli.patience import patiently
+from rackwright.cli.places import unbind
 from rackwright.core.lifecycle import VERBS, Verb
 
 _PAUSE = 1.0
@@ -55,6 +56,8 @@ def _options(verb: Verb) -> list[Callable[[click.Command], object]]:
         found += [parameters, wait, timeout]
     if verb.destroys:
         found.append(click.option("--yes", is_flag=True, help="Do not ask whether what is on the disks may be lost."))
+    if verb.alone:
+        found.append(click.option("--force", is_flag=True, help="Unbind it in every deployment first."))
     return found
 
 
@@ -64,6 +67,10 @@ def _say(client: Client, verb: Verb, names: Sequence[str], selector: Sequence[st
     whom = ", ".join(names) if names else f"all with {', '.join(selector)}"
     if verb.destroys and not how["yes"]:
         click.confirm(f"{verb.name}: what is on the disks of {whom} is lost. Go on?", abort=True, err=True)
+    if how.get("force"):
+        if not names:
+            raise click.UsageError("--force takes machines by name")
+        unbind(client, names)
     said = {
         "verb": verb.name,
         "names": list(names),

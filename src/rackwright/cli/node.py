@@ -37,6 +37,7 @@ from rackwright.cli.output import Item, say
         "unhold": Lazy("rackwright.cli.machine:unhold", "Let an activity go on."),
         "abort": Lazy("rackwright.cli.machine:abort", "End an activity."),
         "retry": Lazy("rackwright.cli.machine:retry", "Try again what has failed of an activity."),
+        "move": Lazy("rackwright.cli.places:move", "Let nodes stand in another rack."),
         "timeline": Lazy("rackwright.cli.task:timeline", "Show what ran on a node and what was changed of it."),
     },
 )

@@ -20,7 +20,7 @@ from rackwright.commands.master import Orders, lead, living, presence, take_orde
 from rackwright.commands.notices import Notices
 from rackwright.commands.workers import Job
 from rackwright.core.errors import RackwrightError
-from rackwright.engine import annealer, lifecycle, retention
+from rackwright.engine import annealer, lifecycle, retention, serving
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.presence import Presence
 from rackwright.engine.serialization.policy import PolicySettings
@@ -104,6 +104,7 @@ async def _work(store: PostgresStore, setting: ConductorSetting, policy: PolicyS
     async with asyncio.TaskGroup() as group:
         group.create_task(annealer.run(store, library, stop, policy))
         group.create_task(lifecycle.watch(store, setting.missing_after, stop))
+        group.create_task(serving.watch(store, stop))
         group.create_task(run_errands(store, setting.data, library, stop))
         group.create_task(retention.run(store, lambda: read_keep(setting.data, os.environ), stop))
 

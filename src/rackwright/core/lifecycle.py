@@ -93,6 +93,8 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     """What is on its disks is lost: it has no system from the beginning on."""
     reboots: bool = False
     """Its system goes down: nothing else is active on it from the beginning on."""
+    alone: bool = False
+    """It is for machines that no deployment of people holds."""
     proves: bool = False
     """Its health is ok after it, and broken if it fails."""
     forgets: tuple[str, ...] = ()
@@ -127,6 +129,7 @@ VERBS: dict[str, Verb] = {
         Verb(
             name="release", does="Give it back and erase its disks.", doing="releasing", failed="failed-release",
             allocations=("reserved", "allocated"), to="free", leaves=False, destroys=True, reboots=True, forgets=_OS,
+            alone=True,
         ),
         Verb(
             name="erase", does="Erase its disks.", doing="erasing", failed="failed-erase", leaves=False, destroys=True,
@@ -155,7 +158,7 @@ VERBS: dict[str, Verb] = {
         ),
         Verb(
             name="retire", does="Take it out of use.", graph=False, allocations=("new", "free"), installed=False,
-            to="retired",
+            to="retired", alone=True,
         ),
         Verb(
             name="hold", does="Let nothing more of its activity begin; what runs ends.", graph=False,

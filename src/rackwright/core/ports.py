@@ -403,6 +403,9 @@ class Transaction(
 
     async def rollback(self) -> None:
         """End the transaction's work without keeping any of it: the context then ends quietly."""
+    async def set_rack(self, node: int, rack: int) -> None:
+        """Let a node, on which there are no node tasks, stand in another rack."""
+
 
 
 class Store(Protocol):

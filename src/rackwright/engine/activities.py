@@ -19,6 +19,7 @@ from rackwright.core.ports import Deployment, Scope, Store, Transaction
 from rackwright.engine import addresses, machines
 from rackwright.engine.activity_rows import copies, layout
 from rackwright.engine.happenings import of_deployment
+from rackwright.engine.holding import UNBIND, bound_in, holding
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.lifecycle import ACTIVITY, WRITER, drop_rows, forget, put, save
 from rackwright.engine.neighbours import lock_below
@@ -129,6 +130,8 @@ async def say_in(
     good = turn.allowed()
     if verb.name in lifecycle.STEERING:
         await _steer(tx, turn, good)
+    if verb.alone:
+        good = await _alone(tx, turn, good)
     else:
         activities = {node.id for node in good if lifecycle.needs_graph(verb, turn.machine(node.id))}
         await _at_once(tx, turn, [node for node in good if node.id not in activities])
@@ -160,6 +163,15 @@ async def _turn(tx: Transaction, verb: Verb, names: Sequence[str], parameters: M
 
 async def _rows_of(tx: Transaction, found: Mapping[int, Machine]) -> list[int]:
     """Ids of the node tasks of these machines' activities."""
+async def _alone(tx: Transaction, turn: _Turn, nodes: Sequence[Scope]) -> list[Scope]:
+    """Those of the nodes that no deployment of people holds."""
+    held = await holding(tx, [node.id for node in nodes])
+    for node in nodes:
+        if node.id in held:
+            turn.refuse(node, bound_in(held[node.id]), UNBIND)
+    return [node for node in nodes if node.id not in held]
+
+
     by_deployment: dict[int, list[int]] = {}
     for machine in found.values():
         if machine.deployment is not None:

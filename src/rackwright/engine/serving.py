@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+import structlog
 
-from rackwright.core.errors import Conflict
+from rackwright.core.errors import Conflict, RackwrightError
 from rackwright.core.ports import Event, Scope, Store, Transaction
 from rackwright.core.served import Applied, Delta, ServedNode, ServedRack
 from rackwright.core.serving import Step
@@ -20,6 +23,21 @@ AT_ONCE = 5000
 
 PAUSE = 0.05
 """Seconds between two looks whether transactions that are under way have ended."""
+
+SLICE = 1000
+"""Nodes whose documents the slow check makes anew at the same time."""
+
+EVERY = 30.0
+"""Seconds between two slices of the slow check."""
+
+log = structlog.get_logger()
+
+
+class Place(NamedTuple):
+    """How far the slow check is: it goes on behind this node of this rack."""
+
+    rack: int = 0
+    node: int = 0
 
 
 async def begin(store: Store, rack: int) -> None:
@@ -54,6 +72,44 @@ async def applied(store: Store, rack: int, said: Applied) -> float | None:
         return (await tx.serving([rack]))[rack].effect if known.applied != said.generation else None
 
     return await transact(store, work)
+
+
+async def check(store: Store, after: Place) -> tuple[Place, bool]:
+    """Make the documents of the next nodes anew. Gives the place to go on behind, and whether something had to be
+    mended: it should not."""
+
+    async def work(tx: Transaction) -> tuple[Place, bool]:
+        racks = sorted(await tx.serving(None))
+        rack = next((rack for rack in racks if rack >= after.rack), None)
+        if rack is None:
+            return Place(), False
+        first = after.node if rack == after.rack else 0
+        complete, nodes = await tx.lock_rack(rack)
+        part = [node for node in sorted(nodes) if node > first][:SLICE]
+        if not complete or not part:
+            return Place(rack + 1), False
+        before = (await tx.serving([rack]))[rack].generation
+        await tx.serve(await documents(tx, [(rack, scope) for scope in (rack, *part)]))
+        return Place(rack, part[-1]), (await tx.serving([rack]))[rack].generation != before
+
+    return await transact(store, work)
+
+
+async def watch(store: Store, stop: asyncio.Event) -> None:
+    """Check all that racks serve, slice by slice and slowly, until ``stop`` is set."""
+    place = Place()
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), EVERY * random.uniform(0.8, 1.2))
+        if stop.is_set():
+            return
+        try:
+            place, mended = await check(store, place)
+        except RackwrightError as error:
+            log.warning("what racks serve could not be checked", why=str(error))
+        else:
+            if mended:
+                log.warning("the slow check found a rack that served what is no longer true", rack=place.rack)
 
 
 async def _make_all(tx: Transaction, rack: int) -> None:

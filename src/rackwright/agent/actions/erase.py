@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import array
-import fcntl
 import os
-import shutil
-import struct
-import subprocess
 import time
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any
 
-from rackwright.agent import disks, partitions, writing
+from rackwright.agent import disks, forgetting, partitions, writing
 from rackwright.agent.disks import Disk
 from rackwright.agent.job import Failed, Job
 
 EDGE = 1 << 20
 """Bytes at both ends of a disk and of each partition: that is where tables and signatures are."""
 PIECE = 64 << 20
-_NVME_ADMIN = 0xC0484E41
-"""NVME_IOCTL_ADMIN_CMD of linux/nvme_ioctl.h."""
-_NVME_ID = 0x4E40
-"""NVME_IOCTL_ID: it gives the number of the namespace."""
-_NVME_MILLISECONDS = 600_000
-_IDENTIFY, _FLBAS = 0x06, 26
-"""Identify Namespace of the NVM Express specification; the byte that says how its sectors are formed."""
-_FORMAT, _USER_DATA = 0x80, 1 << 9
-"""Format NVM, with Secure Erase Settings 1: user data."""
+SAMPLES = 64
+"""Places all over a disk that are looked at before and after."""
+SAMPLE = 4096
+"""Bytes of each."""
+_Marks = dict[int, bytes]
 
 
 def erase(job: Job) -> dict[str, Any]:
     """Erase the disks of ``disks``, one after the other: ``quick`` takes tables and signatures, ``zero`` writes over
-    all of it, ``secure`` has the disk itself forget everything."""
+    all of it, ``secure`` has the disk itself forget everything. With ``fallback`` zero, zeroes will do where a disk
+    cannot."""
     mode, wanted = job.text("mode", "quick"), job.parameters.get("disks") or []
     ways: dict[str, Callable[[Job, Disk], str]] = {"quick": _quick, "zero": _zero, "secure": _secure}
     if mode not in ways:
@@ -91,60 +83,52 @@ def _zero(job: Job, disk: Disk) -> str:
             os.fdatasync(file.fileno())
             if start % (16 * PIECE) == 0:
                 job.say(f"{start >> 20} of {disk.bytes >> 20} MiB\n")
+    if left := _marks(disk):
+        raise Failed(f"{disk.path} still holds something at byte {min(left)} after zeroes were written")
     _reread(disk)
     return "zeroes"
 
 
 def _secure(job: Job, disk: Disk) -> str:
-    """The strongest way that the disk knows. Nothing weaker is taken for it without a word."""
-    faults = []
-    for name, way in (("nvme format", _format_nvme), ("secure discard", _forget), ("ata secure erase", _erase_ata)):
+    """The strongest way that the disk knows, and that changes what can be read. Nothing weaker is taken for it, unless
+    the job says that it may be."""
+    marks, faults = _marks(disk), []
+    for name, way in forgetting.WAYS.items():
         try:
             way(disk)
+            _forgotten(disk, marks)
         except (OSError, LookupError) as error:
             faults.append(f"{name}: {error}")
         else:
             _quick(job, disk)
             return name
-    raise Failed(f"{disk.path} knows no secure erase ({'; '.join(faults)}); use the mode zero")
+    told = f"{disk.path} knows no secure erase ({'; '.join(faults)})"
+    if job.text("fallback") != "zero":
+        raise Failed(f"{told}; use the mode zero, or allow it with `fallback`")
+    job.say(f"{told}; zeroes are written instead, as `fallback` allows\n")
+    return _zero(job, disk)
 
 
-def _format_nvme(disk: Disk) -> None:
-    if not disk.name.startswith("nvme"):
-        raise LookupError("it is no NVMe disk")
-    with open(disk.path, "rb") as file:
-        namespace = fcntl.ioctl(file, _NVME_ID)
-        about = array.array("B", bytes(4096))
-        _admin(file, _IDENTIFY, namespace, 0, about)
-        form = about[_FLBAS] & 0x0F
-        _admin(file, _FORMAT, namespace, _USER_DATA | form, None)
+def _marks(disk: Disk) -> _Marks:
+    """What stands at places all over the disk; empty ones tell nothing."""
+    found = {}
+    with open(disk.path, "rb", buffering=0) as file:
+        writing.forget_cache(file.fileno())
+        for place in _places(disk):
+            file.seek(place)
+            found[place] = file.read(SAMPLE)
+    return {place: data for place, data in found.items() if any(data)}
 
 
-def _admin(file: BinaryIO, opcode: int, namespace: int, word: int, into: array.array[int] | None) -> None:
-    """One admin command (struct nvme_admin_cmd of linux/nvme_ioctl.h); ``word`` is its tenth."""
-    address, length = (into.buffer_info()[0], len(into)) if into is not None else (0, 0)
-    command = bytearray(struct.pack("=BBHI16xQII", opcode, 0, 0, namespace, address, 0, length))
-    command += struct.pack("=8I", word, 0, 0, 0, 0, 0, _NVME_MILLISECONDS, 0)
-    status = fcntl.ioctl(file, _NVME_ADMIN, command, True)
-    if status:
-        raise LookupError(f"the disk refused command {opcode:#x} with status {status:#x}")
+def _places(disk: Disk) -> list[int]:
+    return [disk.bytes * number // SAMPLES // SAMPLE * SAMPLE for number in range(SAMPLES)]
 
 
-def _forget(disk: Disk) -> None:
-    writing.discard(disk.path, 0, disk.bytes, secure=True)
-
-
-def _erase_ata(disk: Disk) -> None:
-    """With a password that holds until the disk has erased itself (ATA/ATAPI Command Set, security feature set)."""
-    program = shutil.which("hdparm")
-    if program is None:
-        raise LookupError("there is no program hdparm here")
-    for words in (["--security-set-pass", "rackwright"], ["--security-erase", "rackwright"]):
-        done = subprocess.run(
-            [program, "--user-master", "u", *words, disk.path], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise LookupError(done.stderr.strip() or f"hdparm gave {done.returncode}")
+def _forgotten(disk: Disk, before: _Marks) -> None:
+    """Raise LookupError where something stands as before."""
+    now = _marks(disk)
+    if kept := [place for place, data in before.items() if now.get(place) == data]:
+        raise LookupError(f"what stands at byte {kept[0]} is still there")
 
 
 def _edges(file: int, start: int, length: int) -> None:

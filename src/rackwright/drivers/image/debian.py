@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,9 +21,10 @@ import zstandard
 from msgspec.structs import replace
 
 from rackwright.core.images import ImageFile, Manifest
-from rackwright.drivers.image import packages
+from rackwright.drivers.image import packages, workshop
 from rackwright.drivers.image.discovery import described
 
+HERE = Path(__file__).parent
 SUITE = "bookworm"
 VERSION = "12"
 MIB = 1 << 20
@@ -40,17 +41,18 @@ _INCLUDE = (
     "openssh-server", "python3", "systemd", "systemd-resolved", "systemd-sysv", "udev",
 )  # fmt: skip
 _TOOLS = ("dosfstools", "mtools", "syslinux", "syslinux-common", "systemd-boot-efi")
+_LAYOUTS = ("lvm2", "mdadm")
+"""What lets the root stand on a volume or a mirror."""
+_MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "virtio_net", "ext4", "nvme")
+_LAYOUT_MODULES = ("dm_mod", "raid1")
 _FILES: Mapping[str, str] = {
     "etc/initramfs-tools/conf.d/rackwright": "MODULES=list\nCOMPRESS=zstd\n",
-    "etc/initramfs-tools/modules": "virtio_pci\nvirtio_blk\nvirtio_scsi\nsd_mod\nvirtio_net\next4\nnvme\n",
     "etc/systemd/network/80-dhcp.network": "[Match]\nName=en* eth*\n\n[Network]\nDHCP=yes\n\n[DHCPv4]\n"
     "UseDomains=yes\nClientIdentifier=mac\n",
     "etc/systemd/system/ssh.service.d/keys.conf": "[Service]\nExecStartPre=\nExecStartPre=/usr/bin/ssh-keygen -A\n"
     "ExecStartPre=/usr/sbin/sshd -t\n",
     "etc/ssh/sshd_config.d/rackwright.conf": "PasswordAuthentication no\nPermitRootLogin prohibit-password\n",
-    "etc/kernel/postinst.d/zz-rackwright": "#!/bin/sh\n# A new kernel is started from the boot partition.\nset -e\n"
-    'cp "/boot/vmlinuz-$1" /boot/efi/vmlinuz\n[ ! -f "/boot/initrd.img-$1" ] || '
-    'cp "/boot/initrd.img-$1" /boot/efi/initrd.img\n',
+    "etc/kernel/postinst.d/zz-rackwright": (HERE / "new-kernel.sh").read_text(),
     "etc/hosts": "127.0.0.1 localhost\n::1 localhost ip6-localhost\n",
     "etc/hostname": "debian\n",
 }
@@ -65,19 +67,48 @@ class _Ids(NamedTuple):
     root: uuid.UUID
     fs: uuid.UUID
 
+    @property
+    def serial(self) -> str:
+        """Of the FAT of the boot partition: eight hexadecimal digits."""
+        return f"{self.esp.fields[0]:08x}"
 
-def build(output: Path, cache: Path, tell: Callable[[str], None] = lambda text: None) -> Manifest:
-    """Build the image into ``output``: ``disk.zst`` and, unsigned, what the manifest says. It is built again only when
-    a package or the recipe differs. Raises Permanent, Retryable or InvalidInput."""
+    @property
+    def fat(self) -> str:
+        """The same as Linux writes it. Every disk of a mirror has a boot partition, and all of these have it."""
+        return f"{self.serial[:4]}-{self.serial[4:]}".upper()
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """What becomes part of the system."""
+
+    include: tuple[str, ...] = _INCLUDE
+    modules: tuple[str, ...] = _MODULES
+    """Those that the ramdisk has."""
+
+    @property
+    def files(self) -> dict[str, str]:
+        """What is ours in the system, by path."""
+        return {**_FILES, "etc/initramfs-tools/modules": "".join(f"{name}\n" for name in self.modules)}
+
+
+def build(
+    output: Path, cache: Path, tell: Callable[[str], None] = lambda text: None, *, layouts: bool = False
+) -> Manifest:
+    """Build the image into ``output``: ``disk.zst`` and, unsigned, what the manifest says. With ``layouts`` its root
+    can also stand on a volume or a mirror; it is a little larger then. It is built again only when a package or the
+    recipe differs. Raises Permanent, Retryable or InvalidInput."""
+    recipe = _Recipe((*_INCLUDE, *_LAYOUTS), (*_MODULES, *_LAYOUT_MODULES)) if layouts else _Recipe()
     kernel = packages.meant_by("linux-image-cloud-amd64", r"linux-image-[0-9.]+-[0-9]+-cloud-amd64")
-    found = packages.find([*_INCLUDE, *_TOOLS, kernel])
-    key = packages.key(found, hashlib.sha256(Path(__file__).read_bytes()).hexdigest())
-    made = cache / f"debian-{key}"
-    if not made.is_dir():
+    found = packages.find([*recipe.include, *_TOOLS, kernel])
+    texts = [Path(__file__).read_bytes(), *(text.encode() for text in recipe.files.values())]
+    key = packages.key(found, hashlib.sha256(b"\0".join(texts)).hexdigest())
+
+    def make(work: Path) -> None:
         tools = packages.fetch([package for package in found if package.name in _TOOLS], cache / "packages")
-        with tempfile.TemporaryDirectory(dir=cache) as work:
-            _make(tools, key, Path(work), tell)
-            (Path(work) / "made").rename(made)
+        _make(recipe, tools, key, work, tell)
+
+    made = workshop.made(cache, f"debian-{key}", make)
     output.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(made / "disk.zst", output / "disk.zst")
     raw, size, when = (made / "raw").read_text().split()
@@ -93,7 +124,9 @@ def build(output: Path, cache: Path, tell: Callable[[str], None] = lambda text: 
             "os": {"id": "debian", "version": VERSION},
             "user": "root",
             "network": "networkd",
+            **({"layouts": ["lvm", "raid1"]} if layouts else {}),
         },
+        arguments=_ARGUMENTS,
         made_at=float(when),
     )
 
@@ -102,12 +135,12 @@ def _packed(file: Path) -> ImageFile:
     return described(file, "disk", "zstd")
 
 
-def _make(tools: list[Path], key: str, work: Path, tell: Callable[[str], None]) -> None:
+def _make(recipe: _Recipe, tools: list[Path], key: str, work: Path, tell: Callable[[str], None]) -> None:
     system, unpacked, made = work / "system", work / "tools", work / "made"
     packages.unpack(tools, unpacked)
     made.mkdir()
     tell("installing packages (mmdebstrap)")
-    _install(system, work)
+    _install(recipe, system, work)
     ids = _Ids(*(uuid.uuid5(_NAMESPACE, f"{key} {name}") for name in _Ids._fields))
     when = int(max(path.stat().st_mtime for path in (system / "boot").glob("vmlinuz-*")))
     tell("putting the disk together")
@@ -131,10 +164,11 @@ def _pack(disk: Path, into: Path) -> str:
     return total.hexdigest()
 
 
-def _install(system: Path, work: Path) -> None:
-    """Our files are there before the packages are, so that the ramdisk is made as they say."""
+def _install(recipe: _Recipe, system: Path, work: Path) -> None:
+    """Our files are there before the packages are, so that the ramdisk is made as they say. What is mounted for that
+    is mounted for these processes alone, which end with the build: nothing is left of it."""
     ours = work / "ours"
-    for path, text in _FILES.items():
+    for path, text in recipe.files.items():
         file = ours / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
@@ -142,9 +176,11 @@ def _install(system: Path, work: Path) -> None:
     leave_out = ("usr/share/doc/*", "usr/share/man/*", "usr/share/locale/*", "usr/share/info/*")
     packages.run(
         [
+            *("setpriv", "--pdeathsig", "KILL", "--"),
+            *("unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--"),
             "mmdebstrap",
             "--variant=minbase",
-            f"--include={','.join(_INCLUDE)}",
+            f"--include={','.join(recipe.include)}",
             *(f"--dpkgopt=path-exclude=/{pattern}" for pattern in leave_out),
             '--aptopt=Apt::Install-Recommends "false"',
             f"--essential-hook=mkdir -p $1/etc/initramfs-tools/conf.d; cp -a {ours}/etc/initramfs-tools $1/etc/",
@@ -152,7 +188,7 @@ def _install(system: Path, work: Path) -> None:
             str(system),
         ]
     )
-    for path in _FILES:
+    for path in recipe.files:
         target = system / path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ours / path, target)
@@ -166,7 +202,7 @@ def _finish(system: Path, ids: _Ids) -> None:
     (system / "var/lib/dbus/machine-id").unlink(missing_ok=True)
     (system / "boot/efi").mkdir(exist_ok=True)
     (system / "etc/fstab").write_text(
-        f"PARTUUID={ids.root} / ext4 errors=remount-ro 0 1\nPARTUUID={ids.esp} /boot/efi vfat umask=0077,nofail 0 2\n"
+        f"UUID={ids.fs} / ext4 errors=remount-ro 0 1\nUUID={ids.fat} /boot/efi vfat umask=0077,nofail 0 2\n"
     )
     resolver = system / "etc/resolv.conf"
     resolver.unlink(missing_ok=True)
@@ -191,7 +227,7 @@ def _finish(system: Path, ids: _Ids) -> None:
 def _boot_partition(system: Path, tools: Path, work: Path, ids: _Ids, when: int) -> Path:
     """FAT with kernel, ramdisk and both loaders."""
     esp, environment = work / "esp", {"MTOOLS_SKIP_CHECK": "1", "SOURCE_DATE_EPOCH": str(when)}
-    words = f"root=PARTUUID={ids.root} {_ARGUMENTS}"
+    words = f"root=UUID={ids.fs} {_ARGUMENTS}"
     texts = {
         "loader.conf": "timeout 0\ndefault debian\neditor no\n",
         "debian.conf": f"title Debian\nlinux /vmlinuz\ninitrd /initrd.img\noptions {words}\n",
@@ -213,9 +249,8 @@ def _boot_partition(system: Path, tools: Path, work: Path, ids: _Ids, when: int)
     }
     with esp.open("wb") as file:
         file.truncate(ESP_BYTES)
-    serial = f"{ids.esp.fields[0]:08x}"
     hidden = str(_FIRST // 512)
-    packages.run([str(tools / "sbin/mkfs.vfat"), "-F", "32", "-h", hidden, "-i", serial, "-n", "BOOT", str(esp)])
+    packages.run([str(tools / "sbin/mkfs.vfat"), "-F", "32", "-h", hidden, "-i", ids.serial, "-n", "BOOT", str(esp)])
     mtools = str(tools / "usr/bin/mtools")
     for folder in ("EFI", "EFI/BOOT", "loader", "loader/entries"):
         packages.run([mtools, "-c", "mmd", "-i", str(esp), f"::{folder}"], more=environment)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +16,12 @@ from pathlib import Path
 import rackwright
 from rackwright.core.errors import Permanent
 from rackwright.core.images import Compression, ImageFile, Manifest, Part
-from rackwright.drivers.image import modules, packages, ramdisk, small_python
+from rackwright.drivers.image import modules, packages, ramdisk, small_python, workshop
 
 HERE = Path(__file__).parent
 PRODUCT = Path(rackwright.__file__).parent.parent
+RAMDISKS: tuple[Part, ...] = ("ramdisk", "rescue", "storage")
+"""The second and the third one come over the first where they are needed."""
 AGENT_MODULES = ("rackwright.agent.__main__",)
 ARGUMENTS = "console=tty0 console=ttyS0,115200 quiet"
 """Both consoles; the last one is the one that the first process speaks to."""
@@ -31,6 +32,7 @@ _COMMON = (
     "libc6",
     "libcrypt1",
     "libexpat1",
+    "libffi8",
     "libgmp10",
     "libpython3.11-minimal",
     "libpython3.11-stdlib",
@@ -40,6 +42,13 @@ _COMMON = (
     "zlib1g",
     "zstd",
 )
+_STORAGE = (
+    "dmsetup", "libaio1", "libblkid1", "libbsd0", "libcap2", "libdevmapper-event1.02.1", "libdevmapper1.02.1",
+    "libedit2", "libgcrypt20", "libgpg-error0", "libmd0", "libpcre2-8-0", "libselinux1", "libsystemd0", "libtinfo6",
+    "libudev1", "lvm2", "mdadm",
+)  # fmt: skip
+_STORAGE_MODULES = ("dm_mod", "raid1")
+"""What images are laid out with over volumes and mirrors; it comes in a ramdisk of its own."""
 _ZSTD_LIBRARIES = ("libgcc-s1", "liblz4-1", "liblzma5", "libstdc++6", "libzstd1")
 
 
@@ -96,16 +105,15 @@ def build(variant: str, output: Path, cache: Path, tell: Callable[[str], None] =
     wanted = VARIANTS[variant]
     kernel = packages.meant_by(wanted.kernel, wanted.pattern)
     more = (*wanted.more, *packages.known(wanted.optional))
-    found = packages.find([kernel, *_COMMON, *_ZSTD_LIBRARIES, *more])
-    made = cache / f"discovery-{variant}-{packages.key(found, _recipe(), variant)}"
-    if not made.is_dir():
+    found = packages.find([kernel, *_COMMON, *_STORAGE, *_ZSTD_LIBRARIES, *more])
+
+    def make(work: Path) -> None:
         tell(f"{len(found)} packages, kernel {kernel}")
-        files = packages.fetch(found, cache / "packages")
-        with tempfile.TemporaryDirectory(dir=cache) as work:
-            _make(wanted, files, Path(work), tell)
-            (Path(work) / "made").rename(made)
+        _make(wanted, packages.fetch(found, cache / "packages"), work, tell)
+
+    made = workshop.made(cache, f"discovery-{variant}-{packages.key(found, _recipe(), variant)}", make)
     output.mkdir(parents=True, exist_ok=True)
-    for name in ("kernel", "ramdisk", "rescue"):
+    for name in ("kernel", *RAMDISKS):
         shutil.copyfile(made / name, output / name)
     version = next(package.version for package in found if package.name == kernel)
     return Manifest(
@@ -114,8 +122,7 @@ def build(variant: str, output: Path, cache: Path, tell: Callable[[str], None] =
         kind="discovery",
         files=(
             described(output / "kernel", "kernel"),
-            described(output / "ramdisk", "ramdisk", "zstd"),
-            described(output / "rescue", "rescue", "zstd"),
+            *(described(output / part, part, "zstd") for part in RAMDISKS),
         ),
         arguments=ARGUMENTS,
         properties={"variant": variant, "kernel": kernel.removeprefix("linux-image-"), "agent": rackwright.__version__},
@@ -137,7 +144,7 @@ def _recipe() -> str:
 
 
 def _make(wanted: Variant, files: list[Path], work: Path, tell: Callable[[str], None]) -> None:
-    unpacked, root, rescue, made = work / "packages", work / "root", work / "rescue", work / "made"
+    unpacked, root, made = work / "packages", work / "ramdisk", work / "made"
     packages.unpack(files, unpacked)
     made.mkdir()
     (kernel,) = (unpacked / "boot").glob("vmlinuz-*")
@@ -145,14 +152,15 @@ def _make(wanted: Variant, files: list[Path], work: Path, tell: Callable[[str], 
     _programs(unpacked, root)
     small_python.build(unpacked, root, PRODUCT, AGENT_MODULES)
     _modules(wanted, unpacked, root)
-    _libraries(unpacked, root, ("bin/busybox", "usr/bin/python3", "usr/bin/zstd"))
-    _rescue(unpacked, root, rescue)
+    _libraries(unpacked, root, ("bin/busybox", "usr/bin/python3", "usr/bin/zstd", *_extensions(root)))
+    _rescue(unpacked, root, work / "rescue")
+    _storage(unpacked, root, work / "storage")
     when = int(kernel.stat().st_mtime)
     (made / "when").write_text(str(when))
-    tell("packing the ramdisk")
-    for name, folder in (("ramdisk", root), ("rescue", rescue)):
+    tell("packing the ramdisks")
+    for name in RAMDISKS:
         with (made / name).open("wb") as file:
-            ramdisk.pack(folder, file, when, wanted.level)
+            ramdisk.pack(work / name, file, when, wanted.level)
 
 
 def _programs(unpacked: Path, root: Path) -> None:
@@ -194,8 +202,28 @@ def _rescue(unpacked: Path, root: Path, rescue: Path) -> None:
     small."""
     _placed(unpacked / "usr/sbin/dropbear", rescue / "usr/sbin/dropbear")
     _placed(HERE / "rescue.sh", rescue / "bin/rescue")
-    there = {file.name for file in (root / "lib/x86_64-linux-gnu").iterdir()}
-    _libraries(unpacked, rescue, ("usr/sbin/dropbear",), there)
+    _libraries(unpacked, rescue, ("usr/sbin/dropbear",), _there(root))
+
+
+def _storage(unpacked: Path, root: Path, storage: Path) -> None:
+    """What lays disks out over volumes and mirrors: the programs, and the kernel's part of it."""
+    programs = ("sbin/lvm", "sbin/mdadm")
+    for program in programs:
+        _placed(unpacked / program, storage / program)
+    (source,) = (unpacked / "lib/modules").iterdir()
+    order = modules.copy(source, storage / "lib/modules", _STORAGE_MODULES)
+    (storage / "lib/modules/storage").write_text("".join(f"{name}\n" for name in order))
+    _libraries(unpacked, storage, programs, _there(root))
+
+
+def _there(root: Path) -> set[str]:
+    """The libraries that the first ramdisk has."""
+    return {file.name for file in (root / "lib/x86_64-linux-gnu").iterdir()}
+
+
+def _extensions(root: Path) -> list[str]:
+    """Modules of Python that are libraries themselves."""
+    return [str(file.relative_to(root)) for file in (root / "usr/lib/python3.11").rglob("*.so")]
 
 
 def _libraries(unpacked: Path, root: Path, programs: Iterable[str], there: Collection[str] = ()) -> None:

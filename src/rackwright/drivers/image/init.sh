@@ -25,9 +25,13 @@ for word in $(cat /proc/cmdline); do
 done
 mac=$(echo "$mac" | tr A-F a-f)
 
-while read -r module; do
-  insmod "/lib/modules/$module.ko" 2>/dev/null || say "module $module was not loaded"
-done </lib/modules/always
+# The second list comes with the ramdisk for volumes and mirrors.
+for list in /lib/modules/always /lib/modules/storage; do
+  [ -f $list ] || continue
+  while read -r module; do
+    insmod "/lib/modules/$module.ko" 2>/dev/null || say "module $module was not loaded"
+  done <$list
+done
 if [ -f /lib/modules/lookup ]; then
   # Twice: some devices show only once the driver of what carries them is there.
   for round in 1 2; do

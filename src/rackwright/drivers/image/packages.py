@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rackwright.core.errors import InvalidInput, Permanent, Retryable
+from rackwright.drivers.image import workshop
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,13 @@ def meant_by(name: str, pattern: str) -> str:
 
 def fetch(packages: Sequence[Package], cache: Path) -> list[Path]:
     """Have these packages in ``cache``; what is there with the right SHA-256 is not fetched again. Gives the files.
-    Raises Retryable when the network or the archive is at fault."""
-    cache.mkdir(parents=True, exist_ok=True)
-    missing = [package for package in packages if _digest(cache / package.file) != package.sha256]
-    if missing:
-        words = [f"{package.name}={package.version}" for package in missing]
-        run(["apt-get", "-o", "APT::Sandbox::User=root", "download", *words], folder=cache)
+    Builds that share the cache fetch one after the other. Raises Retryable when the network or the archive is at
+    fault."""
+    with workshop.alone(cache / "fetching"):
+        missing = [package for package in packages if _digest(cache / package.file) != package.sha256]
+        if missing:
+            words = [f"{package.name}={package.version}" for package in missing]
+            run(["apt-get", "-o", "APT::Sandbox::User=root", "download", *words], folder=cache)
     for package in packages:
         if _digest(cache / package.file) != package.sha256:
             raise Retryable(f"{package.file} is not what apt's index says", where=str(cache), mend="run it again")

@@ -19,7 +19,7 @@ EXTRA = (
     "traceback",
 )
 """What is loaded only now and then: for host names, for faults."""
-WITHOUT = ("_bz2", "_hashlib", "_lzma", "_ssl", "asyncio", "bz2", "ctypes", "lzma", "ssl")
+WITHOUT = ("_bz2", "_hashlib", "_lzma", "_ssl", "asyncio", "bz2", "lzma", "ssl")
 """What standard modules use only where it is there: it needs large libraries. Modules that are frozen into the
 interpreter need no file, but it finds its library by the file of ``os``."""
 _LOADER = "lib64/ld-linux-x86-64.so.2"

@@ -14,7 +14,7 @@ from rackwright.rack.door.boot_choice import again_url, discovery_image, node_sc
 from rackwright.rack.door.inside import Inside, door_url, inside
 from rackwright.rack.door.scripts import question_script, trouble_script
 
-BOOTED_PARTS = ("kernel", "ramdisk", "rescue")
+BOOTED_PARTS = ("kernel", "ramdisk", "rescue", "storage")
 
 log = structlog.get_logger()
 

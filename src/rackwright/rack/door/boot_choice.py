@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rackwright.core.bootenv import Bootenv
 from rackwright.core.errors import InvalidInput
-from rackwright.core.images import Manifest
+from rackwright.core.images import Manifest, Part
 from rackwright.core.machine_messages import System
 from rackwright.core.served import ServedNode, ServedRack
 from rackwright.rack.door.scripts import IDENTITY, Kernel, argument_words, kernel_script, local_script
@@ -66,7 +66,7 @@ def node_script(node: ServedNode, image: Manifest | None, door: str, token: str)
     given = argument_words(substituted(bootenv.arguments, door, token, bootenv.request), f"{node.name} os.plan")
     tokened = (f"rackwright.token={token}", f"rackwright.request={bootenv.request}")
     arguments = (*given, *_ours(door, system_of(bootenv)), *tokened)
-    return kernel_script(title, again, _kernel(image, door, arguments, rescue=bootenv.kind == "rescue"))
+    return kernel_script(title, again, _kernel(image, door, arguments, *_besides(bootenv)))
 
 
 def stranger_script(who: str, image: Manifest, door: str) -> str:
@@ -79,8 +79,15 @@ def _ours(door: str, system: System) -> tuple[str, ...]:
     return (f"rackwright.door={door}", f"rackwright.system={system}")
 
 
-def _kernel(image: Manifest, door: str, arguments: tuple[str, ...], *, rescue: bool = False) -> Kernel:
-    parts = ("ramdisk", "rescue") if rescue else ("ramdisk",)
+def _besides(bootenv: Bootenv) -> tuple[Part, ...]:
+    """The ramdisks that come over that of the discovery system."""
+    if bootenv.kind == "rescue":
+        return ("rescue",)
+    return ("storage",) if bootenv.kind == "install" and bootenv.data.get("layout") else ()
+
+
+def _kernel(image: Manifest, door: str, arguments: tuple[str, ...], *besides: Part) -> Kernel:
+    parts = ("ramdisk", *besides)
     kernel = image.file("kernel")
     if kernel is None:
         what = f"image {image.name} {image.version} has no kernel and cannot be booted over the network"

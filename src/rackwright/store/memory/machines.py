@@ -54,7 +54,7 @@ class MachineWork(RollupWork):
             and machine.phase == "idle"
             and machine.health != "missing"
             and machine.last_seen is not None
-            and machine.last_seen < before
+            and max(machine.last_seen, machine.last_ended_at or 0.0) < before
             and self.tables.scopes[id].alive
         ]
         return [id for _, id in sorted(found)[:limit]]

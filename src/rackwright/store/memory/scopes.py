@@ -64,6 +64,11 @@ class ScopeWork(RollupWork):
         if alive or available:
             self.tell_racks([found.rack])
 
+    async def set_rack(self, node: int, rack: int) -> None:
+        """See the port."""
+        self.tables.scopes[node] = msgspec.structs.replace(self.tables.scopes[node], rack=rack)
+        self.mark_served([node])
+
     async def remove(self, scope: int) -> None:
         """See the port."""
         tables = self.tables

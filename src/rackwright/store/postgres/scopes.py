@@ -55,6 +55,11 @@ class ScopeWork(Work):
         if alive or available:
             self.tell_racks([row["rack"]])
 
+    async def set_rack(self, node: int, rack: int) -> None:
+        """See the port."""
+        await self.run("set_rack", node, rack)
+        self.mark_served([node])
+
     async def remove(self, scope: int) -> None:
         """See the port."""
         found = await self.row("lock_scope", scope)

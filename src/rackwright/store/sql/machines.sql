@@ -52,9 +52,10 @@ WITH before AS MATERIALIZED (
 SELECT scope_id FROM before WHERE health = 'missing' ORDER BY 1;
 
 -- name: silent
+-- A system that an activity has just brought needs a while until its agent is there.
 SELECT machine.scope_id
 FROM machine
-WHERE beats AND phase = 'idle' AND health <> 'missing' AND last_seen < $1
+WHERE beats AND phase = 'idle' AND health <> 'missing' AND last_seen < $1 AND coalesce(last_ended_at < $1, true)
   AND (SELECT alive FROM scope WHERE scope.id = machine.scope_id)
 ORDER BY last_seen
 LIMIT :limit;

@@ -26,6 +26,9 @@ RETURNING name, id;
 -- name: set_alive
 UPDATE scope SET alive = coalesce($2, alive), available = coalesce($3, available) WHERE id = $1 RETURNING rack;
 
+-- name: set_rack
+UPDATE scope SET rack = $2 WHERE id = $1;
+
 -- name: lock_scope
 SELECT id, kind, name FROM scope WHERE id = $1 FOR UPDATE;
 

@@ -35,12 +35,21 @@ def listed(parameters: dict[str, Any], disks: list[dict[str, Any]]) -> dict[str,
     return {"mode": mode, "disks": [str(disk["serial"]) for disk in fixed]}
 
 
+def fallback(parameters: dict[str, Any]) -> str:
+    """What is done where a disk cannot erase itself: ``zero``, or ``none``. Raises Refused for something else."""
+    said = str(parameters.get("fallback") or "none")
+    if said not in ("zero", "none"):
+        raise told.Refused(f"there is no fallback {said}", "use zero or none")
+    return said
+
+
 def main() -> None:
     """Give the fact ``disks.chosen``."""
     given = told.inputs()
     activity = given["activity"]
+    wished = activity.get("parameters") or {}
     try:
-        chosen = listed(activity.get("parameters") or {}, given.get("disks") or [])
+        chosen = {**listed(wished, given.get("disks") or []), "fallback": fallback(wished)}
     except told.Refused as error:
         told.refuse(error)
     print(f"{chosen['mode']}: {', '.join(chosen['disks'])}")

@@ -40,8 +40,12 @@ def plan(given: dict[str, Any], text: answers.Text, nonce: str) -> dict[str, Any
         "arguments": " ".join(filter(None, (_arguments(method, image, wish), str(wished.get("arguments") or "")))),
         "data": {"hostname": wish.hostname, "fqdn": wish.fqdn, "answers": _answers(method, wish, text)},
     }
+    if _laid_out(target):
+        made["data"]["layout"] = target["layout"]["layout"]
     if method == "image":
         made |= _written(image, target, wish, text)
+        if wished.get("restart") == "kexec" and not _laid_out(target):
+            made |= {"restart": "kexec", "kernel_arguments": image["arguments"]}
     made["request"] = hashlib.sha256(json.dumps([made, nonce], sort_keys=True).encode()).hexdigest()[:26]
     made["arrival"] = _arrival(method, made["request"])
     return made
@@ -120,8 +124,8 @@ def _written(image: dict[str, Any], target: dict[str, Any], wish: answers.Wish, 
     seed = answers.image_seed(
         wish, text, cloud_init=bool(properties.get("cloud_init")), network=str(properties.get("network") or "networkd")
     )
-    chosen = target["disks"][0]
-    which = {key: chosen[key] for key in ("serial", "path") if chosen.get(key)}
+    where, *mirror = [_which(chosen) for chosen in target["disks"]]
+    layout = {key: target["layout"][key] for key in ("layout", "swap_bytes")}
     return {
         "url": f"/assets/{disk['sha256']}",
         "sha256": disk["sha256"],
@@ -130,9 +134,20 @@ def _written(image: dict[str, Any], target: dict[str, Any], wish: answers.Wish, 
         "raw_bytes": disk.get("raw_bytes", 0),
         "raw_sha256": disk.get("raw_sha256", ""),
         "root": int(properties.get("root") or 1),
-        "where": {**which, "min_bytes": chosen["bytes"]},
+        "where": where,
         "seed": seed,
+        **({"layout": layout, "mirror": mirror} if _laid_out(target) else {}),
     }
+
+
+def _which(chosen: dict[str, Any]) -> dict[str, Any]:
+    """How the agent finds a disk."""
+    return {**{key: chosen[key] for key in ("serial", "path") if chosen.get(key)}, "min_bytes": chosen["bytes"]}
+
+
+def _laid_out(target: dict[str, Any]) -> bool:
+    """Whether an image's root is to stand on a volume or a mirror: the discovery system then needs more than usual."""
+    return bool(target["method"] == "image" and target["layout"]["layout"] != "flat")
 
 
 def _arrival(method: str, request: str) -> dict[str, str]:

@@ -24,7 +24,7 @@ def target(given: dict[str, Any]) -> dict[str, Any]:
     if mode not in manifest.get("firmware", ["bios", "uefi"]):
         mend = "choose another image, or switch the machine's firmware"
         raise told.Refused(f"the machine boots by {mode}, and the image {manifest['name']} cannot", mend)
-    layout = storage.checked(wished.get("storage"), method)
+    layout = storage.checked(wished.get("storage"), method, manifest.get("properties", {}).get("layouts") or ())
     chosen: list[dict[str, Any]] = []
     if method != "memory":
         count = 2 if layout["layout"] == "raid1" else 1

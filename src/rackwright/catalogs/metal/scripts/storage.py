@@ -11,6 +11,7 @@ Formats: partman-auto-recipe.txt of Debian's installer, curtin's storage referen
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from told import Refused
@@ -50,15 +51,29 @@ def choose(found: list[Disk], wished: dict[str, Any], needed: int, count: int = 
     return [_known(disk, found) for disk in chosen]
 
 
-def checked(layout: Layout | None, method: str) -> Layout:
-    """A layout with all that was not said. Raises Refused for one that the method cannot make."""
+def checked(layout: Layout | None, method: str, able: Sequence[str] = ()) -> Layout:
+    """A layout with all that was not said. ``able``: where else than flat on a disk the root of the image can stand.
+    Raises Refused for a layout that the method cannot make."""
     full = {"layout": "flat", "filesystem": "ext4", "swap_bytes": 0, "boot_bytes": GIB, **(layout or {})}
-    if full["layout"] not in ("flat", "lvm", "raid1"):
-        raise Refused(f"there is no storage layout {full['layout']}", "write flat, lvm or raid1 in os.storage.layout")
-    if method == "image" and full["layout"] != "flat":
-        mend = "choose the layout flat, or a method that installs (preseed, autoinstall, kickstart)"
-        raise Refused(f"an image brings its own partitions, so the layout {full['layout']} cannot be made", mend)
+    kind = full["layout"]
+    if kind not in ("flat", "lvm", "raid1"):
+        raise Refused(f"there is no storage layout {kind}", "write flat, lvm or raid1 in os.storage.layout")
+    if method == "image" and kind != "flat":
+        _check_image(full, able)
     return full
+
+
+def _check_image(layout: Layout, able: Sequence[str]) -> None:
+    """An image has its file system, and its system must be able to start from where it is put."""
+    kind = layout["layout"]
+    if kind not in able:
+        mend = "choose the layout flat, an image with the property `layouts`, or a method that installs"
+        raise Refused(f"an image brings its own partitions, and this one cannot stand on {kind}", mend)
+    if layout["filesystem"] != "ext4":
+        raise Refused("the image's file system is ext4", "leave out os.storage.filesystem")
+    if kind == "raid1" and layout["swap_bytes"]:
+        mend = "leave out os.storage.swap_bytes, and make a swap file in the installed system"
+        raise Refused("a mirrored system of an image has no swap partition", mend)
 
 
 # ---- which disk

@@ -1,0 +1,95 @@
+"""An image on a volume and on a mirror: written by the discovery system, and started by BIOS and UEFI."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rackwright.core.images import ImageFile, Manifest
+from rackwright.core.machine_messages import AgentTask
+from rackwright.drivers.image import debian, discovery
+from tests.acceptance.discovery_machine import MIB, Drive, booting, discovering, wait_for
+from tests.integration.agent_door import agent_door
+
+PROGRAMS = ("qemu-system-x86_64", "apt-get", "dpkg-deb", "mke2fs", "sgdisk", "mmdebstrap")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="an image of Debian is built as root"),
+    pytest.mark.skipif(
+        any(shutil.which(program, path=f"{os.defpath}:/usr/sbin:/sbin") is None for program in PROGRAMS),
+        reason=f"needs Debian with {', '.join(PROGRAMS)}",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Manifest]:
+    """The folders of the discovery system and of a Debian that can stand on both, and the manifest of that."""
+    folder = tmp_path_factory.mktemp("images")
+    cache = Path(os.environ.get("RACKWRIGHT_IMAGE_CACHE") or folder / "cache")
+    cache.mkdir(parents=True, exist_ok=True)
+    discovery.build("lab", folder / "discovery", cache)
+    return folder / "discovery", folder / "debian", debian.build(folder / "debian", cache, layouts=True)
+
+
+def drives(folder: Path, count: int) -> list[Drive]:
+    """Empty disks that are larger than the image."""
+    made = [Drive(folder / f"disk{number}", f"LAB{number}") for number in range(1, count + 1)]
+    for drive in made:
+        with drive.file.open("wb") as file:
+            file.truncate(1536 * MIB)
+    return made
+
+
+def write(images: tuple[Path, Path, Manifest], disks: list[Drive], layout: dict[str, Any]) -> dict[str, Any]:
+    """Have the discovery system write the image with this layout; gives what it says of it."""
+    system, folder, manifest = images
+    image = manifest.files[0]
+    given = {
+        "url": "/assets/image", "compression": image.compression, "sha256": image.sha256, "bytes": image.bytes,
+        "raw_bytes": image.raw_bytes, "root": manifest.properties["root"], "grow": True, "request": "r1",
+        "layout": layout, "disk": {"serial": disks[0].serial},
+        "mirror": [{"serial": disk.serial} for disk in disks[1:]],
+        "seed": [{"path": "/etc/hostname", "content": "laid-out\n"}],
+    }  # fmt: skip
+    with agent_door() as door, discovering(system, disks, door, "storage"):
+        door.files["/assets/image"] = (folder / image.name).read_bytes()
+        door.tasks = [AgentTask(id=1, attempt=1, action="write-image", parameters=given)]
+        written = door.wait(lambda: door.said["result"], 600)[0]
+        assert written.outcome == "ok", (written.reason, door.log(1))
+        told: dict[str, Any] = written.facts["os.written"]
+        return told
+
+
+def test_an_image_on_a_mirror_starts_from_either_disk_by_either_firmware(
+    images: tuple[Path, Path, Manifest], tmp_path: Path
+) -> None:
+    disks = drives(tmp_path, 2)
+    told = write(images, disks, {"layout": "raid1"})
+    assert [disk["serial"] for disk in told["disks"]] == ["LAB1", "LAB2"]
+    for firmware, left in (("bios", disks), ("uefi", disks[1:]), ("bios", disks[:1])):
+        with booting(left, firmware) as console:
+            wait_for(console, "laid-out login:")
+
+
+@pytest.mark.parametrize("firmware", ["bios", "uefi"])
+def test_an_image_on_a_volume_starts_and_has_its_swap(
+    images: tuple[Path, Path, Manifest], tmp_path: Path, firmware: str
+) -> None:
+    disks = drives(tmp_path, 1)
+    told = write(images, disks, {"layout": "lvm", "swap_bytes": 64 * MIB})
+    assert told["layout"] == "lvm"
+    with booting(disks, firmware) as console:
+        wait_for(console, "laid-out login:")
+        assert "system-swap" in console.read_text(errors="replace")
+
+
+def test_the_image_says_that_it_can(images: tuple[Path, Path, Manifest]) -> None:
+    _, _, manifest = images
+    assert manifest.properties["layouts"] == ["lvm", "raid1"]
+    assert isinstance(manifest.files[0], ImageFile)
