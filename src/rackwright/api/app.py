@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from rackwright.api import (
+    campaigns,
     catalogs,
     deployments,
     events,
@@ -52,6 +53,7 @@ ROUTES: list[Route] = [
         work,
         nodes,
         verbs,
+        campaigns,
         machines,
         racks,
         served,

@@ -13,17 +13,22 @@ from rackwright.api.pages import whole
 from rackwright.core import lifecycle
 from rackwright.core.errors import InvalidInput
 from rackwright.core.lifecycle import Verb
-from rackwright.engine import activities
+from rackwright.core.waves import WaveRule
+from rackwright.engine import activities, campaigns
+from rackwright.engine.campaigns import Wish
 
 
 class Said(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A verb for machines: those of these names, or those with all of these labels; ``parameters`` are what its
-    activity is to know."""
+    activity is to know. ``waves``, ``max_per`` and ``spread`` say how it goes over them (see ``campaigns.Wish``)."""
 
     verb: str
     names: list[str] = []
     selector: dict[str, str] = {}
     parameters: dict[str, Any] = {}
+    waves: WaveRule | None = None
+    max_per: dict[str, int] = {}
+    spread: str = ""
 
 
 class VerbView(msgspec.Struct, frozen=True):
@@ -46,9 +51,11 @@ async def batch(call: Call) -> Response:
             "give either names or a selector", where="/names", mend='as {"verb": "test", "names": ["n1"]}'
         )
     names = said.names or await activities.chosen(services.store, said.selector)
-    return whole(
-        await activities.say(call.store, services.catalogs, said.verb, names, said.parameters, services.clock())
-    )
+    wish = Wish(
+        verb=said.verb, names=names, parameters=said.parameters, waves=said.waves, max_per=said.max_per,
+        spread=said.spread, asked_by=call.caller.name,
+    )  # fmt: skip
+    return whole(await campaigns.say(call.store, services.catalogs, wish, services.clock()))
 
 
 async def verbs(call: Call) -> Response:

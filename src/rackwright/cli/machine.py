@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from rackwright.cli import exits
+from rackwright.cli import campaign_options, exits
 from rackwright.cli.client import Client
 from rackwright.cli.examples import examples
 from rackwright.cli.following import Seconds
@@ -53,7 +53,7 @@ def _options(verb: Verb) -> list[Callable[[click.Command], object]]:
         )
         wait = click.option("--wait", is_flag=True, help="Wait until it is through; exit 1 if it fails.")
         timeout = click.option("--timeout", type=Seconds(), help="With --wait: give up (exit 124) after it, like 30m.")
-        found += [parameters, wait, timeout]
+        found += [parameters, wait, timeout, *campaign_options.OPTIONS]
     if verb.destroys:
         found.append(click.option("--yes", is_flag=True, help="Do not ask whether what is on the disks may be lost."))
     if verb.alone:
@@ -76,10 +76,11 @@ def _say(client: Client, verb: Verb, names: Sequence[str], selector: Sequence[st
         "names": list(names),
         "selector": dict(split_pair(pair, "--selector") for pair in selector),
         "parameters": {key: json_or_text(value) for key, value in _pairs(how.get("parameters", ()))},
+        **campaign_options.said(how),
     }
     answers: list[Item] = client.post("/nodes:batch", said)["items"]
     failed = _report(answers)
-    going = [answer["name"] for answer in answers if answer["activity"]]
+    going = [answer["name"] for answer in answers if answer["activity"] or answer["campaign"]]
     if how.get("wait") and going:
         failed += _wait(client, going, how["timeout"])
     if failed:
@@ -93,7 +94,8 @@ def _pairs(texts: Sequence[str]) -> list[tuple[str, str]]:
 def _report(answers: Sequence[Item]) -> int:
     """Say what became of every machine; gives how many could not follow."""
     for answer in answers:
-        say(f"error: {answer['error']}" if answer["error"] else f"{answer['name']} {answer['word']}")
+        waits = f", waits for its turn in campaign {answer['campaign']}" if answer["campaign"] else ""
+        say(f"error: {answer['error']}" if answer["error"] else f"{answer['name']} {answer['word']}{waits}")
     if not answers:
         say("no machine has these labels")
     return sum(bool(answer["error"]) for answer in answers)

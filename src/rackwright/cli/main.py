@@ -22,6 +22,8 @@ COMMANDS = {
     "events": Lazy("rackwright.cli.events:events", "Show what happened, and go on with -f."),
     "logs": Lazy("rackwright.cli.logs:logs", "Show what a task said on a node."),
     "node": Lazy("rackwright.cli.node:node", "Add nodes; change what is known of them."),
+    "campaign": Lazy("rackwright.cli.campaign:campaign", "See and steer verbs that go over many machines."),
+    "budget": Lazy("rackwright.cli.budget:budget", "Say how many machines may work at once on a feed, a rack, ..."),
     "task": Lazy("rackwright.cli.task:task", "Look at the past of a task on one node; let a parked one go on."),
     "rack": Lazy("rackwright.cli.rack:rack", "Add a rack; run the process beside its machines."),
     "catalog": Lazy("rackwright.cli.catalog:catalog", "Add, check, show and draw catalogs."),

@@ -36,6 +36,7 @@ from rackwright.rack.region import Region
 from rackwright.rack.relay import Relay
 from rackwright.rack.replica import Replica
 from rackwright.rack.serving import Serving
+from rackwright.rack.stocking import Stocking
 from rackwright.rack.switchboard import Switchboard
 
 log = structlog.get_logger()
@@ -75,7 +76,11 @@ async def machine_side(rack: RackSetting, setting: MachinesSetting) -> AsyncIter
             stack.push_async_callback(switches.close)
             servers = dhcp_servers(setting.dhcp, os.path.join(folder, "dhcp"), tftp=setting.tftp)
             following = Serving(client, replica, servers, setting.door_port)
-            await stack.enter_async_context(_all_the_time(relay.run(), switches.watch(), following.run()))
+            images.changed = following.tells("images", images.state)
+            stocking = Stocking(replica, images)
+            await stack.enter_async_context(
+                _all_the_time(relay.run(), switches.watch(), following.run(), stocking.run())
+            )
             behind = Inside(
                 replica=replica,
                 images=images,

@@ -24,6 +24,8 @@ class Bootenv(msgspec.Struct, frozen=True, kw_only=True):
     image: str = ""
     """Name or digest of the image (see ``images``) whose kernel and ramdisk are booted; empty: the rack's discovery
     image."""
+    installs: str = ""
+    """Digest of the image that is written to its disk; empty: none is."""
     method: str = ""
     """For ``install``: ``preseed``, ``autoinstall`` or ``kickstart`` (images are written by the discovery system)."""
     arguments: str = ""
@@ -69,6 +71,7 @@ def _of_plan(plan: Mapping[str, Any], facts: Mapping[str, Any]) -> Bootenv:
         kind=kind,
         request=request,
         image=str(plan.get("boot_image") or ""),
+        installs=str(_mapping(plan.get("image")).get("digest") or "") if method == "image" else "",
         method=method,
         arguments=str(plan.get("arguments") or ""),
         data=data,

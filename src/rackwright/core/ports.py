@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from rackwright.core.audit import NOBODY, Asked, Change
+from rackwright.core.campaign import CampaignErrands
 from rackwright.core.clocks import ClockErrands
 from rackwright.core.errands import HookErrands, JobErrands, SealedErrands
 from rackwright.core.facts import Fact, FactWrite
@@ -147,6 +148,7 @@ class Transaction(
     SealedErrands,
     ServedErrands,
     MachineErrands,
+    CampaignErrands,
     NetworkErrands,
     ChoosingErrands,
     WhomErrands,

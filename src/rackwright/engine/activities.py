@@ -36,6 +36,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     word: str = ""
     activity: str = ""
     error: str = ""
+    campaign: int | None = None
+    """The campaign in which it waits for its turn (see ``campaigns``)."""
 
 
 async def say(

@@ -12,7 +12,7 @@ import structlog
 from rackwright.core.clocks import SharedClock
 from rackwright.core.errors import StoreUnavailable, TryAgain
 from rackwright.core.ports import Store
-from rackwright.engine import clock, deadlocks, hooks, jobs, parking, planning, spreading, steering, timers
+from rackwright.engine import campaigns, clock, deadlocks, hooks, jobs, parking, planning, spreading, steering, timers
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.pace import Pace
 from rackwright.engine.serialization.policy import BY_SIZE, PolicySettings
@@ -44,6 +44,7 @@ async def run(store: Store, library: CatalogLibrary, stop: asyncio.Event, settin
         (asyncio.Event(), lambda: timers.fold(store)),
         (asyncio.Event(), lambda: parking.tend(store, library, now())),
         (asyncio.Event(), lambda: steering.keep(store, now())),
+        (asyncio.Event(), lambda: campaigns.keep(store, library, now())),
     ]
     news, hook = [event for event, _ in passes], asyncio.Event()
     # What hooks wait for comes often, and concerns no other pass.

@@ -2,20 +2,20 @@
 
 However many machines ask for a file at once, it is fetched once. A fetch that is cut off goes on where it ended (Range,
 RFC 9110 section 14). Nothing is given out before its digest was checked: after the fetch, and once more when this
-process first uses a file, or when the file has changed on the disk.
+process first uses a file, or when the file has changed on the disk. A disk that is full is told of; the cache leaves
+some of it free for the others who need it, and goes on once there is room.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import errno
 import os
 import re
-import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
-from typing import BinaryIO, Protocol
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
+from typing import Any, BinaryIO, Protocol
 
 import msgspec
 import structlog
@@ -23,6 +23,9 @@ import structlog
 from rackwright.core.errors import InvalidInput, Retryable
 from rackwright.core.images import Manifest
 from rackwright.core.jig import folder_name
+from rackwright.rack import image_files
+from rackwright.rack.bandwidth import Bandwidth
+from rackwright.rack.image_room import MIB, Room
 
 GIB = 1024**3
 
@@ -35,10 +38,14 @@ manifest_patience = 3.0
 fetch_tries = 5
 """Tries to go on with a file, one after the other, before those who wait are told."""
 
+full_pause = 15.0
+"""Seconds after which one may ask again for a file for which the disk had no room."""
+
 first_pause = 0.5
 """Seconds before the second try; each further pause is twice as long."""
 
-MINUTE_NS = 60 * 10**9
+GROWTH = 64 * MIB
+"""Bytes by which a file grows between two looks whether all files are within the limit."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -67,12 +74,16 @@ class Piece(Protocol):
 
 
 class ImageCache:
-    """Keeps images in ``folder``, in all at most ``limit`` bytes: the files that were used least lately go first."""
+    """Keeps images in ``folder``, in all at most ``limit`` bytes. ``from_region`` and ``to_machines`` are budgets of
+    what is fetched and given out; ``changed`` is called when ``state`` gives something else."""
 
     def __init__(self, folder: str, source: ImageSource, limit: int = 50 * GIB) -> None:
         self.folder = folder
         self.source = source
-        self.limit = limit
+        self.room = Room(folder, limit)
+        self.from_region, self.to_machines = Bandwidth(), Bandwidth()
+        self.changed: Callable[[], object] = lambda: None
+        self._trouble = ""
         self._fetching: dict[str, asyncio.Task[str]] = {}
         self._checked: dict[str, tuple[int, int]] = {}
         self._asked: dict[str, float] = {}
@@ -98,7 +109,7 @@ class ImageCache:
             log.info("the region does not say what an image is; the known one is used", image=name, reason=str(error))
             return known
         if found != known:
-            await asyncio.to_thread(_write, self._manifest_path(name), msgspec.json.encode(found))
+            await self._keep(name, found)
         self._manifests[name] = found
         return found
 
@@ -111,13 +122,27 @@ class ImageCache:
         if fetching is None:
             path = self._path(sha256)
             if self._is_checked(sha256, path):
-                _used_now(path)
+                image_files.used_now(path)
                 return path
             fetching = asyncio.create_task(self._have(sha256, path))
             self._fetching[sha256] = fetching
             fetching.add_done_callback(lambda task: self._ended(sha256, task))
+            self.changed()
         # One who no longer waits must not end the fetch for the others.
         return await asyncio.shield(fetching)
+
+    def reading(self, sha256: str) -> AbstractContextManager[None]:
+        """As long as it lasts this file is not removed to make room."""
+        return self.room.reading(sha256)
+
+    def state(self) -> dict[str, Any]:
+        """What people read of it: files, bytes and limit; of each file that is being fetched the bytes that are there;
+        the budgets in bytes a second; and what is wrong."""
+        files, used = self.room.used()
+        fetching = {sha256: image_files.size(f"{self._path(sha256)}.part") for sha256 in sorted(self._fetching)}
+        rates = {"from_region": self.from_region.rate, "to_machines": self.to_machines.rate}
+        said = {"files": files, "bytes": used, "limit": self.room.limit, "fetching": fetching, "trouble": self._trouble}
+        return {name: value for name, value in {**said, **rates}.items() if value or name in ("files", "bytes")}
 
     async def have(self, image: Manifest, *parts: str) -> None:
         """Have these parts of an image at hand before a machine asks for them. Raises as ``file`` does."""
@@ -136,47 +161,84 @@ class ImageCache:
         self._fetching.pop(sha256, None)
         if not task.cancelled() and task.exception() is not None:
             log.warning("an image file cannot be had", sha256=sha256, reason=str(task.exception()))
+        self.changed()
 
     async def _have(self, sha256: str, path: str) -> str:
-        if await asyncio.to_thread(_is_sound, path, sha256):
-            self._note_checked(sha256, path)
-            return path
-        await self._fetch(sha256, path)
-        self._note_checked(sha256, path)
-        await asyncio.to_thread(self._make_room, sha256)
+        if not await asyncio.to_thread(image_files.is_sound, path, sha256):
+            await self._fetch(sha256, path)
+        image_files.used_now(path)
+        self._checked[sha256] = image_files.stamp(path)
+        await self._make_room()
         return path
 
     async def _fetch(self, sha256: str, path: str) -> None:
-        part, pause = f"{path}.part", first_pause
-        for attempt in range(1, fetch_tries + 1):
+        part, pause, attempt = f"{path}.part", first_pause, 1
+        while True:
             try:
                 await self._go_on(sha256, part)
                 break
             except Retryable as error:
                 if attempt == fetch_tries:
                     raise
-                log.info("fetching an image file broke off", sha256=sha256, reason=str(error), bytes=_size(part))
+                log.info("fetching an image file broke off", sha256=sha256, reason=str(error))
                 await asyncio.sleep(error.after or pause)
-                pause *= 2
+                pause, attempt = pause * 2, attempt + 1
             except OSError as error:
-                raise Retryable(_disk_trouble(error), where=self.folder, mend="make room there") from error
+                await self._find_room(error, part)
         os.replace(part, path)
+        self._trouble = ""
 
     async def _go_on(self, sha256: str, part: str) -> None:
         """Fetch what is missing of a file, and check it."""
-        began = time.monotonic()
-        async with self.source.image_file(sha256, _size(part)) as piece:
-            with _opened(part, piece.offset) as file:
+        began, grown = time.monotonic(), 0
+        async with self.source.image_file(sha256, image_files.size(part)) as piece:
+            with image_files.opened(part, piece.offset) as file:
                 async for chunk in piece.chunks():
-                    await asyncio.to_thread(file.write, chunk)
+                    await self.from_region.take(len(chunk))
+                    await asyncio.to_thread(self._write, file, chunk)
+                    grown += len(chunk)
+                    if grown > GROWTH:
+                        await self._make_room()
+                        grown = 0
                 file.flush()
                 await asyncio.to_thread(os.fsync, file.fileno())
-        found = await asyncio.to_thread(_digest_of, part)
+        found = await asyncio.to_thread(image_files.digest_of, part)
         if found != sha256:
             os.unlink(part)
             what = f"the region gave other bytes: their SHA-256 is {found}"
             raise Retryable(what, where=f"image file {sha256}", mend="`rackwright image verify` checks the region's")
-        log.info("image file fetched", sha256=sha256, bytes=_size(part), seconds=round(time.monotonic() - began, 2))
+        took = round(time.monotonic() - began, 2)
+        log.info("image file fetched", sha256=sha256, bytes=image_files.size(part), seconds=took)
+
+    def _write(self, file: BinaryIO, chunk: bytes) -> None:
+        if self.room.free() < len(chunk):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.folder)
+        file.write(chunk)
+
+    async def _make_room(self) -> None:
+        await asyncio.to_thread(self.room.make, frozenset(self._fetching))
+
+    async def _find_room(self, error: OSError, part: str) -> None:
+        """Remove a file because the disk takes no more. Where none can go, what was fetched is given up, so that others
+        can use the disk, and ``Retryable`` is raised."""
+        full = image_files.is_full(error)
+        if full and await asyncio.to_thread(self.room.make_some, frozenset(self._fetching)):
+            return
+        what = f"the rack's disk does not take the file: {error.strerror}"
+        if full:
+            with suppress(FileNotFoundError):
+                os.unlink(part)
+        mend = f"make room there: images leave {self.room.reserve // MIB} MiB free for the rack itself"
+        trouble = Retryable(what, where=self.folder, mend=mend, after=full_pause)
+        self._trouble = str(trouble)
+        raise trouble from error
+
+    async def _keep(self, name: str, image: Manifest) -> None:
+        """Keep what a name means now. A disk that is full keeps nobody from booting."""
+        try:
+            await asyncio.to_thread(image_files.write_whole, self._manifest_path(name), msgspec.json.encode(image))
+        except OSError as error:
+            log.warning("what an image is cannot be kept on the rack's disk", image=name, reason=error.strerror)
 
     def _known(self, name: str) -> Manifest | None:
         with suppress(OSError, msgspec.MsgspecError), open(self._manifest_path(name), "rb") as file:
@@ -184,89 +246,10 @@ class ImageCache:
         return None
 
     def _is_checked(self, sha256: str, path: str) -> bool:
-        return sha256 in self._checked and self._checked[sha256] == _stamp(path)
-
-    def _note_checked(self, sha256: str, path: str) -> None:
-        _used_now(path)
-        self._checked[sha256] = _stamp(path)
-
-    def _make_room(self, keep: str) -> None:
-        """Remove the files that were used least lately until the rest fits."""
-        names = [name for name in os.listdir(self.folder) if _DIGEST.fullmatch(name) and name != keep]
-        found = sorted((os.stat(self._path(name)).st_atime_ns, name) for name in names)
-        room = self.limit - _size(self._path(keep)) - sum(_size(self._path(name)) for name in names)
-        for _, name in found:
-            if room >= 0:
-                return
-            room += _size(self._path(name))
-            os.unlink(self._path(name))
-            log.info("image file removed to make room", sha256=name)
+        return sha256 in self._checked and self._checked[sha256] == image_files.stamp(path)
 
     def _path(self, sha256: str) -> str:
         return os.path.join(self.folder, sha256)
 
     def _manifest_path(self, name: str) -> str:
         return os.path.join(self.folder, "manifests", f"{folder_name(name)}.json")
-
-
-def _stamp(path: str) -> tuple[int, int]:
-    """What changes when a file is written; (-1, -1) when there is none."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return -1, -1
-    return found.st_size, found.st_mtime_ns
-
-
-def _used_now(path: str) -> None:
-    """Note the use of a file in its access time, once a minute."""
-    with suppress(OSError):
-        found, now = os.stat(path), time.time_ns()
-        if now - found.st_atime_ns > MINUTE_NS:
-            os.utime(path, ns=(now, found.st_mtime_ns))
-
-
-def _size(path: str) -> int:
-    try:
-        return os.path.getsize(path)
-    except OSError:
-        return 0
-
-
-@contextmanager
-def _opened(path: str, offset: int) -> Iterator[BinaryIO]:
-    """The file, to go on at ``offset``; what it has beyond is dropped."""
-    with open(path, "r+b" if offset else "wb") as file:
-        file.truncate(offset)
-        file.seek(offset)
-        yield file
-
-
-def _is_sound(path: str, sha256: str) -> bool:
-    """Whether the file is there as it must be; one that is damaged is removed."""
-    if not os.path.exists(path):
-        return False
-    if _digest_of(path) == sha256:
-        return True
-    log.error("a cached file was damaged and is fetched anew", path=path)
-    os.unlink(path)
-    return False
-
-
-def _digest_of(path: str) -> str:
-    with open(path, "rb", buffering=0) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _disk_trouble(error: OSError) -> str:
-    return f"the rack's disk does not take the file: {error.strerror}"
-
-
-def _write(path: str, data: bytes) -> None:
-    """Write it, whole or not at all; several may do so at once."""
-    draft = f"{path}.{secrets.token_hex(4)}.new"
-    with open(draft, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)

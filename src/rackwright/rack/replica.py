@@ -33,9 +33,20 @@ CREATE TABLE IF NOT EXISTS node (id INTEGER PRIMARY KEY, name TEXT NOT NULL, tok
 CREATE INDEX IF NOT EXISTS node_name ON node (name);
 CREATE INDEX IF NOT EXISTS node_token ON node (token);
 CREATE INDEX IF NOT EXISTS node_address ON node (json_extract(CAST(document AS TEXT), '$.address'));
+CREATE INDEX IF NOT EXISTS node_image ON node (
+    json_extract(CAST(document AS TEXT), '$.bootenv.image'), json_extract(CAST(document AS TEXT), '$.bootenv.installs')
+) WHERE json_extract(CAST(document AS TEXT), '$.bootenv.kind') IN ('install', 'memory');
 CREATE TABLE IF NOT EXISTS mac (mac TEXT NOT NULL, node INTEGER NOT NULL, PRIMARY KEY (mac, node)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS mac_of ON mac (node);
 CREATE TABLE IF NOT EXISTS installed (node INTEGER PRIMARY KEY, request TEXT NOT NULL);
+"""
+
+_IMAGES = """
+SELECT DISTINCT json_extract(CAST(document AS TEXT), '$.bootenv.image'),
+    coalesce(json_extract(CAST(document AS TEXT), '$.bootenv.installs'), '')
+FROM node
+WHERE json_extract(CAST(document AS TEXT), '$.bootenv.kind') IN ('install', 'memory')
+ORDER BY 1, 2
 """
 
 _Work = Callable[[], None]
@@ -112,6 +123,11 @@ class Replica:
     def token(self, node: ServedNode) -> str:
         """The token of a node."""
         return node_token(self.key, node.id, node.epoch)
+
+    def images(self) -> list[tuple[str, str]]:
+        """Images that are installed, or run from memory, as boot environments name them: the one that is booted, and
+        the one that is written to the disk; either may be empty."""
+        return self._read.execute(_IMAGES).fetchall()
 
     def nodes(self) -> Iterator[ServedNode]:
         """All nodes by id. Take them all before anything else is awaited."""

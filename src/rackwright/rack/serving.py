@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -45,8 +45,15 @@ class Serving:
         self._foreign: set[str] = set()
         self._trouble = ""
         self._told: dict[str, Any] = {}
+        self._states: dict[str, Callable[[], Any]] = {}
         self._changed = asyncio.Event()
         self._report = asyncio.Event()
+
+    def tells(self, name: str, state: Callable[[], Any]) -> Callable[[], None]:
+        """Let the report to the region have this state too, under ``name``. Call what this gives whenever the state may
+        be another one."""
+        self._states[name] = state
+        return self._report.set
 
     async def run(self) -> None:
         """Serve until cancelled; the servers are then stopped. What the replica holds is answered at once, whether the
@@ -144,7 +151,7 @@ class Serving:
             await self._report.wait()
             self._report.clear()
             applied, report = self._replica.applied, self._reported()
-            if (applied, report) == (told, self._told):
+            if applied == NEVER or (applied, report) == (told, self._told):
                 continue
             said = Applied(generation=applied, report=report)
             try:
@@ -160,7 +167,7 @@ class Serving:
             report["foreign"] = sorted(self._foreign)
         if self._trouble:
             report["trouble"] = self._trouble
-        return report
+        return report | {name: state() for name, state in self._states.items()}
 
     async def _probe(self) -> None:
         """Look for DHCP servers that are not ours."""

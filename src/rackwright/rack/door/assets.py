@@ -7,22 +7,17 @@ import os
 import re
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from rackwright.core.errors import NotFound, Retryable
+from rackwright.rack.door.files import SentFile
 from rackwright.rack.door.inside import inside
 
 fetch_patience = 25.0
 """Seconds for which a machine waits while the rack fetches a file; then it is told to come again."""
 
 _LOADER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
-
-
-class LargeFile(FileResponse):
-    """A file in pieces that are large enough for a disk image."""
-
-    chunk_size = 1 << 20
 
 
 async def image_file(request: Request) -> Response:
@@ -35,7 +30,7 @@ async def image_file(request: Request) -> Response:
         what = "the rack is still fetching this file"
         raise Retryable(what, where=sha256, mend="ask again", after=5.0) from None
     headers = {"Cache-Control": "public, max-age=31536000, immutable", "ETag": f'"{sha256}"'}
-    return LargeFile(path, headers=headers, media_type="application/octet-stream")
+    return SentFile(path, headers, cache.to_machines, cache.reading(sha256))
 
 
 async def loader(request: Request) -> Response:
@@ -46,7 +41,7 @@ async def loader(request: Request) -> Response:
     path = os.path.join(folder, name)
     if not _LOADER.fullmatch(name) or not await asyncio.to_thread(os.path.isfile, path):
         raise NotFound(f"there is no boot loader {name!r}", where=folder, mend="install the package `ipxe` on the rack")
-    return LargeFile(path, media_type="application/octet-stream")
+    return SentFile(path)
 
 
 def _refuse_those_at_home(request: Request) -> None:

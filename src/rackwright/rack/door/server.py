@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from rackwright.core.errors import InvalidInput
+from rackwright.rack.door.protocol import DoorProtocol
 
 last_answers = 2
 """Seconds for requests under way at the end."""

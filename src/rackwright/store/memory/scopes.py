@@ -92,6 +92,7 @@ class ScopeWork(RollupWork):
         tables.members.pop(scope, None)
         tables.steering.pop(scope, None)
         tables.machines.pop(scope, None)
+        tables.turns.pop(scope, None)
         tables.traits.pop(scope, None)
         tables.waves.pop(scope, None)
         tables.sealed = {key: data for key, data in tables.sealed.items() if key[0] != scope}

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from rackwright.core.audit import NOBODY, Asked
+from rackwright.store.memory.campaigns import CampaignWork
 from rackwright.store.memory.claims import ClaimWork
 from rackwright.store.memory.deployments import DeploymentWork
 from rackwright.store.memory.facts import FactWork
@@ -30,6 +31,7 @@ class MemoryTransaction(
     HistoryWork,
     ReadWork,
     ClaimWork,
+    CampaignWork,
     GraphWork,
     DeploymentWork,
     PlanWork,

@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 
 from rackwright.core.audit import ChangeView
+from rackwright.core.budgets import Turn
+from rackwright.core.campaign import Campaign
 from rackwright.core.facts import Fact
 from rackwright.core.hooks import Delivery, Message, Subscription
 from rackwright.core.jobs import JobRecord
@@ -21,6 +23,14 @@ from rackwright.core.rollup import Place
 from rackwright.core.seats import Holder
 from rackwright.core.serving import Serving
 from rackwright.core.steering import Steering
+
+
+class CampaignTurn(msgspec.Struct, frozen=True):
+    """A machine of a campaign; without an activity it waits."""
+
+    campaign: int
+    turn: Turn
+    activity: str = ""
 
 
 class Tables(msgspec.Struct):
@@ -87,6 +97,11 @@ class Tables(msgspec.Struct):
     """In the order in which each rack has them."""
     served_whole: frozenset[int] = frozenset()
     """Racks of which all documents have been made."""
+    budgets: dict[tuple[str, str], int] = {}
+    """By kind and place."""
+    campaigns: dict[int, Campaign] = {}
+    turns: dict[int, CampaignTurn] = {}
+    """By node."""
     steering: dict[int, Steering] = {}
     waves: dict[int, dict[int, int]] = {}
     """By deployment and node."""

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 
 from rackwright.core.errors import RackwrightError
+from rackwright.store.postgres.campaigns import CampaignWork
 from rackwright.store.postgres.claims import ClaimWork
 from rackwright.store.postgres.deployments import DeploymentWork
 from rackwright.store.postgres.facts import FactWork
@@ -32,6 +33,7 @@ class PostgresTransaction(
     HistoryWork,
     ReadWork,
     ClaimWork,
+    CampaignWork,
     GraphWork,
     ScopeWork,
     DeploymentWork,
