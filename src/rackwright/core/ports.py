@@ -4,8 +4,8 @@ Two stores answer it, PostgreSQL and memory, and one suite of behaviour holds fo
 the epoch, UTC. Every method may raise StoreUnavailable.
 
 Locks are taken in one order everywhere, so that no two transactions wait for each other in a ring:
-campaigns, then networks by range, then facts by (scope, path), then limits by (scope, task), then node tasks by id, then
-barriers by id, then the steering of a deployment, then what racks serve by rack.
+campaigns, then networks by range, then facts by (scope, path), then limits by (scope, task), then node tasks by id,
+then barriers by id, then the steering of a deployment, then what racks serve by rack.
 """
 
 from __future__ import annotations
@@ -403,11 +403,11 @@ class Transaction(
     async def set_alive(self, scope: int, *, alive: bool | None = None, available: bool | None = None) -> None:
         """Note what is known or wished of a node."""
 
-    async def rollback(self) -> None:
-        """End the transaction's work without keeping any of it: the context then ends quietly."""
     async def set_rack(self, node: int, rack: int) -> None:
         """Let a node, on which there are no node tasks, stand in another rack."""
 
+    async def rollback(self) -> None:
+        """End the transaction's work without keeping any of it: the context then ends quietly."""
 
 
 class Store(Protocol):

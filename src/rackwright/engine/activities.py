@@ -130,10 +130,10 @@ async def say_in(
     """The same within a transaction, to machines whose names come once each."""
     turn = await _turn(tx, verb, names, parameters, now)
     good = turn.allowed()
-    if verb.name in lifecycle.STEERING:
-        await _steer(tx, turn, good)
     if verb.alone:
         good = await _alone(tx, turn, good)
+    if verb.name in lifecycle.STEERING:
+        await _steer(tx, turn, good)
     else:
         activities = {node.id for node in good if lifecycle.needs_graph(verb, turn.machine(node.id))}
         await _at_once(tx, turn, [node for node in good if node.id not in activities])
@@ -163,8 +163,6 @@ async def _turn(tx: Transaction, verb: Verb, names: Sequence[str], parameters: M
     return _Turn(verb=verb, parameters=parameters, now=now, nodes=nodes, machines=found, near=near, errors=missing)
 
 
-async def _rows_of(tx: Transaction, found: Mapping[int, Machine]) -> list[int]:
-    """Ids of the node tasks of these machines' activities."""
 async def _alone(tx: Transaction, turn: _Turn, nodes: Sequence[Scope]) -> list[Scope]:
     """Those of the nodes that no deployment of people holds."""
     held = await holding(tx, [node.id for node in nodes])
@@ -174,6 +172,8 @@ async def _alone(tx: Transaction, turn: _Turn, nodes: Sequence[Scope]) -> list[S
     return [node for node in nodes if node.id not in held]
 
 
+async def _rows_of(tx: Transaction, found: Mapping[int, Machine]) -> list[int]:
+    """Ids of the node tasks of these machines' activities."""
     by_deployment: dict[int, list[int]] = {}
     for machine in found.values():
         if machine.deployment is not None:

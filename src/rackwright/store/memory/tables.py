@@ -23,6 +23,7 @@ from rackwright.core.rollup import Place
 from rackwright.core.seats import Holder
 from rackwright.core.serving import Serving
 from rackwright.core.steering import Steering
+from rackwright.core.tag_rules import TagRule
 
 
 class CampaignTurn(msgspec.Struct, frozen=True):
