@@ -28,7 +28,7 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup ## From nothing to a running cluster: deploy, change, survive kill -9
+demo: setup ## From nothing to a running cluster: deploy, change, survive kill -9, bear a load
 	$(BIN)/rackwright demo
 
 lab-demo: setup ## As root: three machines from power-off to a running cluster, by real PXE and real BMCs

@@ -12,10 +12,14 @@ import click
 
 from rackwright.cli import exits
 from rackwright.commands import demo_ground as ground
-from rackwright.commands.demo_acts import Stage, acts
+from rackwright.commands.demo_acts import Stage, change, deploy, survive
+from rackwright.commands.demo_load import prove
 from rackwright.commands.demo_machine import Machine
 from rackwright.commands.demo_report import Report
 from rackwright.core.errors import RackwrightError
+
+acts = (deploy, change, survive, prove)
+"""In their order."""
 
 
 @click.command()
@@ -28,12 +32,13 @@ from rackwright.core.errors import RackwrightError
 )
 @click.option("-o", "--output", "form", type=click.Choice(["table", "json"]), default="table", help="Form of the end.")
 def demo(*, nodes: int, keep: bool, data: Path | None, form: str) -> None:
-    r"""Deploy a real NATS cluster on loopback addresses, change it, and kill what runs it.
+    r"""Deploy a real NATS cluster on loopback addresses, change it, kill what runs it, and put it under load.
 
     \b
     Act 1  deploys it: every node an address of its own, every server a real process.
     Act 2  changes one attribute: exactly the node tasks that the plan names run again.
     Act 3  kills (-9) the conductor, a rack and PostgreSQL in the middle of a roll-out.
+    Act 4  puts load on it from two of its nodes, then kills a server under the load.
 
     It exits with 0 only if all of that was seen to work. Nothing is left running without --keep.
     """
@@ -75,7 +80,7 @@ def _play(machine: Machine, nodes: list[ground.Node], report: Report) -> str:
 
 
 def _clear(machine: Machine, report: Report, *, remove: bool) -> None:
-    with report.step("4 End", "end everything in order") as result:
+    with report.step("5 End", "end everything in order") as result:
         machine.end()
         result.text = "nothing is left running"
     if remove:

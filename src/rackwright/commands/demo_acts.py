@@ -1,4 +1,4 @@
-"""The three acts: deploy; change one attribute; survive kills in the middle of a roll-out."""
+"""The first three acts: deploy; change one attribute; survive kills in the middle of a roll-out."""
 
 from __future__ import annotations
 
@@ -229,7 +229,3 @@ def _asked(address: str, what: str) -> dict[str, Any]:
             return told
     except (OSError, ValueError) as error:
         raise Failed(f"the server does not answer: {error}", where=url) from None
-
-
-acts = (deploy, change, survive)
-"""In their order."""

@@ -7,6 +7,7 @@ import shutil
 import socket
 import sys
 import tempfile
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from rackwright.drivers.jig.surroundings import search_path
 from rackwright.store.embedded import programs
 
 SERVER = "nats-server"
-PORTS = (4222, 6222, 8222)
-"""The ports of a server: clients, routes, monitoring."""
+PORTS = (4222, 6222, 8222, 8080)
+"""The ports of a node: clients, routes, monitoring, and the status page."""
 MONITOR_PORT = PORTS[2]
 RACKS = ("r1", "r2")
 SEEDS = 2
@@ -62,12 +63,17 @@ def choose_nodes(count: int, start: int) -> list[Node]:
     )
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port(following: int = 0) -> int:
+    """A port of 127.0.0.1 that nobody uses; nor the ``following`` ones."""
+    while True:
+        with ExitStack() as stack:
+            first = stack.enter_context(socket.socket())
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
+            with suppress(OSError, OverflowError):
+                for step in range(1, following + 1):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port + step))
+                return port
 
 
 def make_folder(given: Path | None) -> Path:

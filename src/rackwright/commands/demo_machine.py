@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -85,6 +86,14 @@ class Machine:
             if os.path.samefile(f"/proc/{pid}/cwd", cluster):
                 return pid
         return None
+
+    def service(self, deployment: str, node: str, task: str) -> int:
+        """The process that a rack keeps for a task of a node, by the beginning of the task's name. Raises Failed."""
+        for record in self.data.glob(f"racks/*/jigs/service/{deployment}/{node}/{task}*/service.json"):
+            identity = json.loads(record.read_bytes())["identity"]
+            if identity is not None:
+                return int(identity["pid"])
+        raise Failed(f"no {task} is kept for {node}", where=str(self.data))
 
     def targets(self) -> dict[str, int | None]:
         """What the demo kills: by name, the process that now plays the part."""

@@ -15,6 +15,7 @@ class Breach(msgspec.Struct, kw_only=True):
     of its own, ``until`` where it held no more until the end."""
 
     workload: str
+    scenario: str
     criterion: str
     action: str
     detail: str
@@ -24,7 +25,7 @@ class Breach(msgspec.Struct, kw_only=True):
     def __str__(self) -> str:
         """In words."""
         action = f" of {self.action}" if self.action else ""
-        words = f"{self.workload}: {self.criterion}{action}: {self.detail}"
+        words = f"{self.workload}, {self.scenario}: {self.criterion}{action}: {self.detail}"
         if self.since is None:
             return words
         ended = "and did not recover" if self.until is None else f"and recovered in second {self.until:g}"
@@ -47,6 +48,11 @@ class Figures(msgspec.Struct, kw_only=True):
         """Iterations that ended, for each second."""
         return self.total / self.seconds if self.seconds else 0.0
 
+    def __str__(self) -> str:
+        """In words."""
+        p99 = f"p99 {self.latency['p99'] * 1e3:.3g} ms" if "p99" in self.latency else "nothing ended"
+        return f"{self.workload}, {self.scenario}: {self.total:,} iterations, {p99}"
+
 
 class Verdict(msgspec.Struct, kw_only=True):
     """Of one run. ``status`` stays ``running`` where its last line is not known."""
@@ -61,7 +67,7 @@ class Verdict(msgspec.Struct, kw_only=True):
     def __str__(self) -> str:
         """In one sentence or two."""
         if self.success:
-            return "; ".join(f"{each.workload}: {each.total:,} iterations, {_p99(each)}" for each in self.figures)
+            return "; ".join(map(str, self.figures))
         return "; ".join([*map(str, self.breaches), *self.notes]) or f"the run is {self.status}"
 
 
@@ -80,7 +86,7 @@ def verdict(lines: Iterable[Line]) -> Verdict:
             of.seconds = line.at + 1
             of.missed += line.missed
         elif isinstance(line, Judged):
-            found.breaches += _breaches(line, of.workload)
+            found.breaches += _breaches(line, of)
         elif isinstance(line, Over):
             of.total, of.errors, of.latency = line.total, line.errors, line.latency
             found.notes += [f"{of.workload}: {note}" for note in line.notes]
@@ -88,13 +94,14 @@ def verdict(lines: Iterable[Line]) -> Verdict:
     return found
 
 
-def _breaches(line: Judged, workload: str) -> list[Breach]:
+def _breaches(line: Judged, of: Figures) -> list[Breach]:
     if line.success:
         return []
     stretches: list[tuple[float | None, float | None]] = [*line.broken] or [(None, None)]
     return [
         Breach(
-            workload=workload,
+            workload=of.workload,
+            scenario=of.scenario,
             criterion=line.criterion,
             action=line.action,
             detail=line.detail,
@@ -103,7 +110,3 @@ def _breaches(line: Judged, workload: str) -> list[Breach]:
         )
         for since, until in stretches
     ]
-
-
-def _p99(figures: Figures) -> str:
-    return f"p99 {figures.latency['p99'] * 1e3:.3g} ms" if "p99" in figures.latency else "nothing ended"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 
@@ -27,17 +27,34 @@ BROKEN = 7
 """What the program ends with when the SLA is broken."""
 PAGE = "report.html"
 
+T = TypeVar("T")
+
+
+class Agents(msgspec.Struct, frozen=True, kw_only=True):
+    """Load agents that make the load in place of this rack's host: their ``names``, where they find the controller
+    (``bind``, tcp://HOST:PORT, two more ports follow it), and the file of the controller's ``keys``. They have ``wait``
+    seconds to come; ``on_loss`` says what becomes of the share of one that is lost."""
+
+    names: list[str]
+    bind: str
+    keys: str
+    wait: float = 60.0
+    on_loss: Literal["resplit", "fail"] = "resplit"
+
 
 class LoadParameters(msgspec.Struct, frozen=True):
     """``task`` is a task file: its path in the catalog, its text when it has more than one line, or the value itself.
 
-    ``args`` are the arguments of its template. ``files`` are texts of the catalog that it includes, or its scenarios.
-    ``processes`` bounds the load processes of one host; ``broken`` says what a broken SLA is: a failure of the task, or
-    a fact like others. Facts are given below ``name``, as far as the task declares them; ``log_limit`` is in bytes.
+    ``args`` are the arguments of its template; texts in them, and the path of the agents' keys, may hold ${STATE}.
+    ``agents`` make the load; without them this rack's host does. ``files`` are texts of the catalog that it includes,
+    or its scenarios. ``processes`` bounds the load processes of one host; ``broken`` says what a broken SLA is: a
+    failure of the task, or a fact like others. Facts are given below ``name``, as far as the task declares them;
+    ``log_limit`` is in bytes.
     """
 
     task: str | dict[str, Any]
     args: dict[str, Any] = {}
+    agents: Agents | None = None
     files: list[str] = []
     processes: int | None = None
     stop_on_violation: bool = False
@@ -95,11 +112,31 @@ class LoadJig:
         kept = os.path.join(runs, f"{claim.id:09d}-{claim.attempt:06d}")
         shutil.rmtree(kept, ignore_errors=True)
         words = [sys.executable, "-m", "rackwright", "load", "run", _task_file(work, given, files)]
-        words += ["--task-args", msgspec.json.encode(given.args).decode(), "--output", "jsonl"]
+        words += ["--task-args", msgspec.json.encode(_filled(given.args, work.state)).decode(), "--output", "jsonl"]
         words += ["--to", kept, "--html", os.path.join(kept, PAGE)]
         words += ["--abort-on-sla-failure"] if given.stop_on_violation else []
         words += ["--processes", str(given.processes)] if given.processes else []
+        words += _agents_words(given.agents, work.state) if given.agents else []
         return words, kept
+
+
+def _agents_words(agents: Agents, state: str) -> list[str]:
+    return [
+        "--hosts", ",".join(agents.names), "--bind", agents.bind, "--keys", _filled(agents.keys, state),
+        "--agents-wait", str(agents.wait), "--on-agent-loss", agents.on_loss,
+    ]  # fmt: skip
+
+
+def _filled(value: T, state: str) -> T:
+    """A value with the state folder in place of ${STATE} in all its texts."""
+    filled: Any = value
+    if isinstance(value, str):
+        filled = value.replace("${STATE}", state)
+    elif isinstance(value, dict):
+        filled = {key: _filled(below, state) for key, below in value.items()}
+    elif isinstance(value, list):
+        filled = [_filled(below, state) for below in value]
+    return cast(T, filled)
 
 
 def _make_room(runs: str) -> None:
