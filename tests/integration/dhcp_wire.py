@@ -13,12 +13,21 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
-from rackwright.rack.dhcp.packet import DISCOVER, Message, broadcast_frame, decode, from_frame
+from rackwright.rack.dhcp.packet import (
+    ACK,
+    DISCOVER,
+    REQUEST,
+    SERVER_IDENTIFIER,
+    Message,
+    broadcast_frame,
+    decode,
+    from_frame,
+)
 
 _numbers = itertools.count()
 
@@ -61,6 +70,10 @@ class Wire:
         process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
         found: dict[str, Any] = json.loads((await process.communicate())[0])
         return found
+
+    async def lease(self, mac: str) -> str:
+        """The address that a machine is offered, asks for and is given; empty when it is given none."""
+        return str((await self.ask(mac, lease="yes")).get("address", ""))
 
     async def firmware(self, mac: str, arch: int, **more: str) -> dict[str, Any]:
         """What the firmware of such an architecture is offered."""
@@ -148,20 +161,33 @@ def _ask(asked: dict[str, str]) -> dict[str, Any]:
     if "user" in asked:
         options[77] = asked["user"].encode()
     question = Message(DISCOVER, 0x1234, mac, relay=asked["relay"] or str(ipaddress.IPv4Address(0)), options=options)
-    opened = _through_relay(question) if asked["relay"] else _by_broadcast(question)
-    read = decode if asked["relay"] else from_frame
+    answer = _answered(question)
+    if "lease" in asked and answer is not None:
+        wanted = {50: ipaddress.IPv4Address(answer.yours).packed, 54: answer.options[SERVER_IDENTIFIER]}
+        answer = _answered(replace(question, kind=REQUEST, options={**options, **wanted}))
+        if answer is not None and answer.kind != ACK:
+            return {}
+    if answer is None:
+        return {}
+    return {
+        "address": answer.yours,
+        "server": answer.server,
+        "file": answer.file,
+        **{str(code): data.decode("latin-1").rstrip("\0") for code, data in answer.options.items()},
+    }
+
+
+def _answered(question: Message) -> Message | None:
+    relayed = question.relay != str(ipaddress.IPv4Address(0))
+    opened = _through_relay(question) if relayed else _by_broadcast(question)
+    read = decode if relayed else from_frame
     opened.settimeout(1.5)
     with contextlib.closing(opened), contextlib.suppress(TimeoutError):
         while True:
             message = read(opened.recv(4096))
             if message is not None and message.reply and message.transaction == question.transaction:
-                return {
-                    "address": message.yours,
-                    "server": message.server,
-                    "file": message.file,
-                    **{str(code): data.decode("latin-1").rstrip("\0") for code, data in message.options.items()},
-                }
-    return {}
+                return message
+    return None
 
 
 if __name__ == "__main__":

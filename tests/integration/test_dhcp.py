@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -13,11 +14,13 @@ import pytest_asyncio
 from msgspec import structs
 
 from rackwright.core.dhcp import Answers, DhcpServer, Host
-from rackwright.core.served import Network
+from rackwright.core.served import Network, ServedNic
 from rackwright.rack.dhcp import interfaces
 from rackwright.rack.dhcp.dnsmasq import Dnsmasq
 from rackwright.rack.dhcp.foreign import servers_on
 from rackwright.rack.dhcp.kea import Kea
+from rackwright.rack.dhcp.kea_rows import HostRows
+from rackwright.store.embedded import running
 from tests.integration.dhcp_wire import Wire, inside, pids_in, require, wire
 
 NETWORK = Network(
@@ -35,6 +38,14 @@ ANSWERS = Answers(networks=(NETWORK,), hosts={7: N7, 8: N8}, interfaces={"10.77.
 Make = Callable[[str], DhcpServer]
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def database(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """The DSN of a database for rows; what an earlier test left in it is replaced."""
+    require("kea-dhcp4")
+    async with running(tmp_path_factory.mktemp("hosts"), linger=0) as dsn:
+        yield dsn
+
+
 @pytest_asyncio.fixture
 async def line() -> AsyncIterator[Wire]:
     require("kea-dhcp4", "dnsmasq")
@@ -43,12 +54,23 @@ async def line() -> AsyncIterator[Wire]:
             yield made
 
 
-@pytest_asyncio.fixture(params=["kea", "dnsmasq"])
-async def server(request: pytest.FixtureRequest, line: Wire, tmp_path: Path) -> AsyncIterator[DhcpServer]:
-    made: DhcpServer = Kea(str(tmp_path)) if request.param == "kea" else _dnsmasq(tmp_path)
+@pytest_asyncio.fixture(params=["kea", "kea with rows", "dnsmasq"])
+async def server(
+    request: pytest.FixtureRequest, database: str, line: Wire, tmp_path: Path
+) -> AsyncIterator[DhcpServer]:
+    makers: dict[str, Callable[[], DhcpServer]] = {
+        "kea": lambda: Kea(str(tmp_path / "kea")),
+        "kea with rows": lambda: _with_rows(database, tmp_path),
+        "dnsmasq": lambda: _dnsmasq(tmp_path),
+    }
+    made = makers[request.param]()
     await made.answer(ANSWERS)
     yield made
     await made.close()
+
+
+def _with_rows(dsn: str, folder: Path, rows_from: int = 0) -> Kea:
+    return Kea(str(folder / "kea"), HostRows(lambda: contextlib.nullcontext(dsn)), rows_from)
 
 
 def _dnsmasq(folder: Path) -> Dnsmasq:
@@ -101,6 +123,76 @@ async def test_changes_are_answered_at_once(server: DhcpServer, line: Wire) -> N
     gone = await line.ipxe(N7.macs[0])
     assert gone["address"] >= "10.77.0.100"
     assert "token7" not in gone["67"]
+
+
+async def test_an_address_that_moves_is_given_to_its_new_owner_at_once(
+    database: str, line: Wire, tmp_path: Path
+) -> None:
+    for made in (Kea(str(tmp_path / "kea")), _with_rows(database, tmp_path / "rows")):
+        await made.answer(ANSWERS)
+        assert await line.lease(N7.macs[0]) == "10.77.0.7"
+        hosts = {7: structs.replace(N7, address="10.77.0.8"), 8: structs.replace(N8, address="10.77.0.7")}
+        await made.answer(structs.replace(ANSWERS, hosts=hosts), {7, 8})
+        assert await line.lease(N8.macs[0]) == "10.77.0.7"
+        assert await line.lease(N7.macs[0]) == "10.77.0.8"
+        gone = {8: structs.replace(N8, address="10.77.0.8")}
+        await made.answer(structs.replace(ANSWERS, hosts=gone), {7, 8})
+        assert await line.lease(N8.macs[0]) == "10.77.0.8"
+        await made.close()
+
+
+async def test_a_further_interface_is_given_its_own_address(server: DhcpServer, line: Wire) -> None:
+    nic = ServedNic(mac=N7.macs[1], addresses=("10.77.0.17",), name="storage")
+    await server.answer(structs.replace(ANSWERS, hosts={7: structs.replace(N7, nics=(nic,))}), {7, 8})
+    assert (await line.ipxe(N7.macs[0]))["address"] == "10.77.0.7"
+    offered = await line.ipxe(N7.macs[1])
+    assert offered["address"] == "10.77.0.17"
+    assert "/boot/token7/ipxe" in (offered.get("67") or offered["file"])
+
+
+async def test_hosts_go_into_rows_when_there_are_many_and_nobody_is_without_an_answer(
+    database: str, line: Wire, tmp_path: Path
+) -> None:
+    kea = _with_rows(database, tmp_path, rows_from=3)
+    await kea.answer(ANSWERS)
+    pids = _pids("kea-dhcp4", line)
+    many = {id: Host(id, f"n{id}", (f"52:54:00:00:01:{id:02x}",), f"10.77.0.{id}", f"t{id}") for id in range(10, 50)}
+    asked: list[str] = []
+
+    async def ask() -> None:
+        while True:
+            asked.append((await line.ipxe(N7.macs[0])).get("address", "nobody"))
+
+    async def asked_again() -> None:
+        before = len(asked)
+        while len(asked) < before + 2:
+            await asyncio.sleep(0.01)
+
+    asking = asyncio.create_task(ask())
+    await asked_again()
+    await kea.answer(structs.replace(ANSWERS, hosts={7: N7, 8: N8, **many}), set(many))
+    await asked_again()
+    asking.cancel()
+    await asyncio.wait({asking})
+    assert set(asked) == {"10.77.0.7"}
+    assert (await line.ipxe("52:54:00:00:01:0a"))["address"] == "10.77.0.10"
+    assert _pids("kea-dhcp4", line) == pids
+    in_range = structs.replace(many[10], address="10.77.0.100")
+    await kea.answer(structs.replace(ANSWERS, hosts={7: N7, 8: N8, **many, 10: in_range}), {10})
+    assert (await line.ipxe("52:54:00:00:01:0a"))["address"] == "10.77.0.100"
+    assert (await line.ipxe(STRANGER))["address"] == "10.77.0.101"
+    await kea.close()
+
+
+async def test_rows_that_were_kept_are_answered_by_the_next_process(database: str, line: Wire, tmp_path: Path) -> None:
+    first = _with_rows(database, tmp_path)
+    await first.answer(ANSWERS)
+    await first.close()
+    second = _with_rows(database, tmp_path)
+    await second.answer(structs.replace(ANSWERS, hosts={7: structs.replace(N7, address="10.77.0.70"), 8: N8}))
+    assert (await line.ipxe(N7.macs[0]))["address"] == "10.77.0.70"
+    assert "/boot/token8/ipxe" in (await line.ipxe(N8.macs[0]))["67"]
+    await second.close()
 
 
 async def test_machines_behind_a_relay_are_answered(server: DhcpServer, line: Wire) -> None:

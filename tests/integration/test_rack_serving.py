@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from rackwright.core.dhcp import Answers, DhcpServer, Host
 from rackwright.core.errors import Retryable
@@ -20,6 +21,7 @@ from rackwright.engine.library import CatalogLibrary
 from rackwright.rack.client import RackClient
 from rackwright.rack.dhcp.kea import Kea
 from rackwright.rack.replica import Replica
+from rackwright.rack.seat import Seat
 from rackwright.rack.serving import Serving
 from rackwright.store.memory import MemoryStore
 from tests.integration.dhcp_wire import inside, require, wire
@@ -81,17 +83,22 @@ class Written:
 
     def __init__(self) -> None:
         self.told: list[Answers] = []
+        self.changed: list[set[int] | None] = []
         self.fault = ""
+        self.closed = False
 
-    async def answer(self, answers: Answers) -> None:
+    async def answer(self, answers: Answers, changed: Collection[int] | None = None) -> None:
         """See the protocol."""
         if self.fault:
             raise Retryable(self.fault)
-        if not self.told or self.told[-1] != answers:
-            self.told.append(answers)
+        now = structs.replace(answers, hosts=dict(answers.hosts))
+        if not self.told or self.told[-1] != now:
+            self.told.append(now)
+            self.changed.append(None if changed is None else set(changed))
 
     async def close(self) -> None:
-        """Nothing to do."""
+        """See the protocol."""
+        self.closed = True
 
     def host(self) -> Host | None:
         """What it knows of the one node."""
@@ -154,6 +161,57 @@ async def test_a_change_of_what_is_booted_does_not_touch_dhcp(region: Region, tm
         await until(lambda: (node := replica.named("n7")) is not None and node.bootenv.kind == "rescue")
         await has_applied_all(region)
         assert len(server.told) == told
+
+
+async def test_a_change_names_only_what_has_changed_and_a_storm_of_them_is_told_in_few_rounds(
+    region: Region, tmp_path: Path
+) -> None:
+    await machines.add_nodes(
+        region.store,
+        [machines.NewNode(name=f"s{n}", rack="r1", address=f"10.78.{n >> 8}.{n & 255}") for n in range(200)],
+    )
+    server = Written()
+    async with serves(region, tmp_path, server):
+        await has_applied_all(region)
+        begun = len(server.changed)
+        await region.put("node", "n7", "desired.address", "10.77.0.70")
+        await has_applied_all(region)
+        (touched,) = server.changed[begun:]
+        assert touched is not None
+        assert len(touched) == 1
+        rounds = len(server.told)
+        for number in range(100):
+            await region.put("node", f"s{number}", "desired.address", f"10.79.{number >> 8}.{number & 255}")
+        await has_applied_all(region)
+        assert {host.address for host in server.told[-1].hosts.values()} >= {"10.79.0.0", "10.79.0.99", "10.78.0.100"}
+        assert len(server.told) - rounds < 50
+        assert None not in server.changed[begun:]
+
+
+async def test_a_process_that_stands_by_is_warm_and_answers_as_soon_as_the_seat_is_its_own(
+    region: Region, tmp_path: Path
+) -> None:
+    server, seat = Written(), Seat(str(tmp_path / "held"))
+    replica = Replica(str(tmp_path / "r1"))
+    serving = Serving(region, replica, [server], 8480)
+    running = [asyncio.create_task(work) for work in (serving.follow(), seat.while_held(serving.answer))]
+    await until(lambda: replica.named("n7") is not None)
+    seat.lose("another one works")
+    await region.put("node", "n7", "desired.address", "10.77.0.70")
+    await until(lambda: (node := replica.named("n7")) is not None and node.address == "10.77.0.70")
+    assert (server.told, replica.applied) == ([], -1)
+    seat.take()
+    await until(lambda: (host := server.host()) is not None and host.address == "10.77.0.70")
+    await has_applied_all(region)
+    seat.lose("another one works again")
+    await until(lambda: server.closed)
+    await region.put("node", "n7", "desired.address", "10.77.0.71")
+    await until(lambda: (node := replica.named("n7")) is not None and node.address == "10.77.0.71")
+    assert replica.applied < replica.generation
+    for task in running:
+        task.cancel()
+    await asyncio.wait(running)
+    replica.close()
 
 
 async def test_a_removed_node_is_no_longer_answered(region: Region, tmp_path: Path) -> None:

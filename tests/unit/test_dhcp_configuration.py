@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from rackwright.core.dhcp import Answers, Host
+from rackwright.core.dhcp import Answers, Host, Within
 from rackwright.core.errors import InvalidInput
-from rackwright.core.served import Network
-from rackwright.rack.dhcp import dnsmasq, kea
+from rackwright.core.served import Network, ServedNic
+from rackwright.rack.dhcp import dnsmasq, kea_configuration
 from rackwright.rack.dhcp.choice import servers
 from rackwright.rack.dhcp.packet import DISCOVER, OFFER, Message, broadcast_frame, decode, from_frame
+from rackwright.rack.dhcp.taken import Taken
 
 GOLDEN = Path(__file__).parent / "dhcp"
 NEAR = Network(
@@ -42,8 +43,38 @@ def golden(name: str, text: str) -> None:
 
 
 def test_kea_is_told_of_networks_hosts_and_first_stages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kea, "glob", lambda pattern: ["/hooks/libdhcp_flex_option.so"])
-    golden("kea.json", json.dumps(kea.configuration(ANSWERS, "/rack/kea"), indent=1) + "\n")
+    monkeypatch.setattr(kea_configuration, "glob", lambda pattern: [f"/hooks/{pattern.rpartition('/')[2]}"])
+    golden("kea.json", json.dumps(kea_configuration.configuration(ANSWERS, "/rack/kea"), indent=1) + "\n")
+
+
+def test_kea_with_rows_is_told_of_no_hosts_and_gives_nobody_their_addresses() -> None:
+    taken = {"10.77.0.100", "10.77.0.150", "10.77.0.151"}
+    told = kea_configuration.configuration(ANSWERS, "/rack/kea", {"type": "postgresql"}, taken)["Dhcp4"]
+    assert told["hosts-databases"] == [{"type": "postgresql"}]
+    near, far = told["subnet4"]
+    assert (near["reservations"], far["reservations"]) == ([], [])
+    assert [pool["pool"] for pool in near["pools"]] == ["10.77.0.101 - 10.77.0.149", "10.77.0.152 - 10.77.0.199"]
+
+
+def test_only_addresses_in_a_dynamic_range_are_taken_out_of_it() -> None:
+    hosts = {7: ANSWERS.hosts[7], 8: structs.replace(ANSWERS.hosts[8], address="10.77.0.150")}
+    taken = Taken.among(structs.replace(ANSWERS, hosts=hosts))
+    assert taken.addresses() == {"10.77.0.150"}
+    moved = structs.replace(ANSWERS, hosts={7: structs.replace(hosts[7], address="10.77.0.9")})
+    assert not taken.note(moved, [7])
+    assert taken.note(moved, [8])
+    assert taken.addresses() == set()
+
+
+def test_further_interfaces_have_addresses_of_their_own() -> None:
+    nics = (
+        ServedNic(mac="52:54:00:00:01:07", addresses=("10.88.0.7", "fd00::7"), name="storage"),
+        ServedNic(mac="", addresses=("10.77.0.77",), name="bond0"),
+    )
+    host = structs.replace(ANSWERS.hosts[7], nics=nics)
+    assert list(host.within(Within(NEAR.cidr))) == [("52:54:00:00:00:07", "10.77.0.7")]
+    assert list(host.within(Within(FAR.cidr))) == [("52:54:00:00:01:07", "10.88.0.7")]
+    assert list(host.within(Within("fd00::/64"))) == [("52:54:00:00:01:07", "fd00::7")]
 
 
 @pytest.mark.parametrize("addresses", [True, False])
@@ -61,14 +92,8 @@ def test_a_network_is_answered_where_the_rack_has_its_address() -> None:
 
 def test_what_a_url_holds_cannot_break_the_option() -> None:
     odd = structs.replace(ANSWERS.hosts[7], token="a,b")
-    subnet = kea.configuration(structs.replace(ANSWERS, hosts={7: odd}), "/rack")["Dhcp4"]["subnet4"][0]
+    subnet = kea_configuration.configuration(structs.replace(ANSWERS, hosts={7: odd}), "/rack")["Dhcp4"]["subnet4"][0]
     assert "/boot/a\\,b/ipxe" in subnet["reservations"][0]["option-data"][0]["data"]
-
-
-def test_an_address_that_two_nodes_claim_is_that_of_the_first() -> None:
-    twin = Host(6, "n6", (ANSWERS.hosts[7].macs[0],), "10.77.0.6", "token6")
-    found = {host.name: host.macs for host in structs.replace(ANSWERS, hosts={**ANSWERS.hosts, 6: twin}).of(NEAR)}
-    assert (found["n6"], found["n7"]) == (twin.macs, ANSWERS.hosts[7].macs[1:])
 
 
 def test_an_unknown_kind_of_server_is_refused() -> None:

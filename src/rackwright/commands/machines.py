@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -26,6 +27,7 @@ from rackwright.drivers.jig.rack_key import public_key
 from rackwright.rack.client import RackClient
 from rackwright.rack.desk import AgentDesk
 from rackwright.rack.dhcp.choice import servers as dhcp_servers
+from rackwright.rack.dhcp.kea import ROWS_FROM
 from rackwright.rack.door.app import build
 from rackwright.rack.door.inside import Inside
 from rackwright.rack.door.server import bind, opened
@@ -35,19 +37,27 @@ from rackwright.rack.rack import RackSetting, only_one
 from rackwright.rack.region import Region
 from rackwright.rack.relay import Relay
 from rackwright.rack.replica import Replica
+from rackwright.rack.seat import Seat
 from rackwright.rack.serving import Serving
 from rackwright.rack.stocking import Stocking
 from rackwright.rack.switchboard import Switchboard
+from rackwright.store.embedded import running
+
+LINGER = 120.0
+"""Seconds that the database of DHCP's hosts stays without a process of the rack."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
 class MachinesSetting:
-    """How a rack serves machines: which DHCP server answers, whether TFTP does, where the door listens (no host: on
-    every IPv4 address), and how many GiB the image cache may have."""
+    """How a rack serves machines: which DHCP server answers, from how many hosts on it has them in a database, whether
+    DNS and TFTP are answered, where the door listens (no host: on every IPv4 address), and how many GiB the image cache
+    may have."""
 
     dhcp: str = "kea"
+    dhcp_rows: int = ROWS_FROM
+    dns: bool = True
     tftp: bool = True
     door_host: str = ""
     door_port: int = 8480
@@ -55,8 +65,9 @@ class MachinesSetting:
 
 
 @asynccontextmanager
-async def machine_side(rack: RackSetting, setting: MachinesSetting) -> AsyncIterator[dict[str, Jig]]:
-    """Serve machines while the context lasts; gives the jigs that need them. What breaks here ends the context too.
+async def machine_side(rack: RackSetting, setting: MachinesSetting, seat: Seat) -> AsyncIterator[dict[str, Jig]]:
+    """Serve machines while the context lasts; gives the jigs that need them. Without the ``seat`` it only stands by.
+    What breaks here ends the context too.
 
     Raises ``Conflict`` when another process serves from the data folder, ``InvalidInput`` when the door cannot listen.
     """
@@ -65,7 +76,7 @@ async def machine_side(rack: RackSetting, setting: MachinesSetting) -> AsyncIter
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(RackClient(rack.api, rack.name, rack.token))
             region = await stack.enter_async_context(Region(rack.api, rack.name, rack.token))
-            replica = Replica(os.path.join(folder, "replica"))
+            replica = Replica(os.path.join(folder, "replica"), rack.token)
             stack.callback(replica.close)
             images = ImageCache(os.path.join(folder, "images"), region, setting.image_cache * GIB)
             stack.push_async_callback(images.close)
@@ -74,12 +85,21 @@ async def machine_side(rack: RackSetting, setting: MachinesSetting) -> AsyncIter
             desk = AgentDesk(os.path.join(folder, "agents"))
             switches = Switchboard(replica, client.power, relay.mention, power_drivers())
             stack.push_async_callback(switches.close)
-            servers = dhcp_servers(setting.dhcp, os.path.join(folder, "dhcp"), tftp=setting.tftp)
+            servers = dhcp_servers(
+                setting.dhcp, os.path.join(folder, "dhcp"),
+                tftp=setting.tftp, dns=setting.dns, database=_database, rows_from=setting.dhcp_rows,
+            )  # fmt: skip
             following = Serving(client, replica, servers, setting.door_port)
             images.changed = following.tells("images", images.state)
             stocking = Stocking(replica, images)
             await stack.enter_async_context(
-                _all_the_time(relay.run(), switches.watch(), following.run(), stocking.run())
+                _all_the_time(
+                    relay.run(),
+                    following.follow(),
+                    seat.while_held(following.answer),
+                    seat.while_held(switches.watch),
+                    stocking.run(),
+                )
             )
             behind = Inside(
                 replica=replica,
@@ -98,6 +118,11 @@ async def machine_side(rack: RackSetting, setting: MachinesSetting) -> AsyncIter
                 "boot": BootJig(DoorBoot(replica, images)),
                 "power": PowerJig(switches),
             }
+
+
+def _database(folder: str) -> AbstractAsyncContextManager[str]:
+    """The PostgreSQL of a rack's own. It outlives a process that was killed, as DHCP does, until the next one is up."""
+    return running(Path(folder), linger=LINGER)
 
 
 def power_drivers() -> dict[str, PowerFactory]:

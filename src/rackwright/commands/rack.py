@@ -24,7 +24,9 @@ from rackwright.core.jig import Jig
 from rackwright.core.services import Beat
 from rackwright.engine.presence import Pulse, this_process
 from rackwright.engine.telemetry import Telemetry
-from rackwright.rack.rack import RackSetting, run_rack
+from rackwright.rack.dhcp.kea import ROWS_FROM
+from rackwright.rack.rack import RackSetting, run_rack, seat_mark
+from rackwright.rack.seat import Seat
 
 exit_error, exit_refused = 1, 5
 
@@ -60,6 +62,14 @@ log = structlog.get_logger()
 @click.option(
     "--dhcp", default="kea", show_default=True, envvar="RACKWRIGHT_RACK_DHCP",
     type=click.Choice(["kea", "dnsmasq", "none"]), help="What answers DHCP; none: something else does.",
+)  # fmt: skip
+@click.option(
+    "--dhcp-rows", default=ROWS_FROM, show_default=True, envvar="RACKWRIGHT_RACK_DHCP_ROWS", type=click.IntRange(min=0),
+    help="From so many machines on Kea has them in a database of the rack's own: a change costs what has changed.",
+)  # fmt: skip
+@click.option(
+    "--dns/--no-dns", default=True, show_default=True, envvar="RACKWRIGHT_RACK_DNS",
+    help="Answer DNS for the domains of the rack's networks.",
 )  # fmt: skip
 @click.option(
     "--tftp/--no-tftp", default=True, show_default=True, envvar="RACKWRIGHT_RACK_TFTP",
@@ -106,7 +116,7 @@ def _machines(given: dict[str, Any]) -> MachinesSetting | None:
     """How machines are served; None: they are not."""
     if not given["machines"]:
         return None
-    fields = ("dhcp", "tftp", "door_host", "door_port", "image_cache")
+    fields = ("dhcp", "dhcp_rows", "dns", "tftp", "door_host", "door_port", "image_cache")
     return MachinesSetting(**{field: given[field] for field in fields})
 
 
@@ -119,6 +129,7 @@ async def _serve(setting: RackSetting, machines: MachinesSetting | None) -> None
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop)
     telemetry, notices = Telemetry(), Notices.found(os.environ)
+    seat = Seat(seat_mark(setting.data))
     pulse = Pulse(this_process("rack", setting.name), telemetry)
 
     def beat() -> Beat:
@@ -129,9 +140,9 @@ async def _serve(setting: RackSetting, machines: MachinesSetting | None) -> None
         jigs = find_jigs(setting.data)
         async with AsyncExitStack() as stack:
             if machines is not None:
-                jigs |= await stack.enter_async_context(machine_side(setting, machines))
+                jigs |= await stack.enter_async_context(machine_side(setting, machines, seat))
             notices.ready("carries out node tasks")
-            await run_rack(setting, jigs, stop, at_once, beat)
+            await run_rack(setting, jigs, stop, at_once, beat, seat)
 
 
 def find_jigs(data: str) -> dict[str, Jig]:

@@ -1,18 +1,18 @@
-"""What a DHCP server of a rack is to answer, and what a driver for one must do.
+"""What DHCP and DNS of a rack are to answer, and what a driver for a server must do.
 
-The answers are static per node: its address, and the URL of its boot script. What the script says is decided per
-request by the door, so a change of state, boot environment or image never touches DHCP.
+The answers are static per node: its addresses, its names, and the URL of its boot script. What the script says is
+decided per request by the door, so a change of state, boot environment or image never touches DHCP.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Protocol
 
 import msgspec
 
-from rackwright.core.served import Network
+from rackwright.core.served import Network, ServedNic
 
 BIOS, UEFI, UEFI_HTTP = "undionly.kpxe", "snponly.efi", "ipxe.efi"
 """The first stage by firmware: iPXE over the firmware's own network driver, and for UEFI HTTP boot with its own."""
@@ -23,31 +23,86 @@ UEFI_ARCHITECTURES = (7, 9)
 
 
 class Host(msgspec.Struct, frozen=True):
-    """One node as DHCP knows it. Nodes without an Ethernet address are none."""
+    """One node as DHCP and DNS know it."""
 
     id: int
     name: str
     macs: tuple[str, ...]
+    """Of the interfaces that get ``address``, but for those that are among ``nics``."""
     address: str | None
+    """None: DHCP gives one of the dynamic range."""
     token: str
+    nics: tuple[ServedNic, ...] = ()
+    """Its further interfaces."""
+    aliases: tuple[str, ...] = ()
+    """Further names in DNS."""
+
+    def ports(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Each Ethernet address of it, with the static addresses that it gets."""
+        own = {nic.mac: nic.addresses for nic in self.nics if nic.mac}
+        yield from own.items()
+        given = () if self.address is None else (self.address,)
+        yield from ((mac, given) for mac in self.macs if mac not in own)
+
+    def within(self, network: Within) -> Iterator[tuple[str, str | None]]:
+        """Each Ethernet address that is known on this network, with its address there; None: one of the dynamic range.
+        One whose addresses are all elsewhere is not known."""
+        for mac, addresses in self.ports():
+            here = next((address for address in addresses if address in network), None)
+            if here is not None or (not addresses and network.version == 4):
+                yield mac, here
+
+    def addresses(self) -> Iterator[str]:
+        """All its static addresses."""
+        for _, addresses in self.ports():
+            yield from addresses
+
+
+class Within:
+    """Which addresses, as text, lie within a network: asked for every node, so told from its first characters where
+    they say all."""
+
+    def __init__(self, cidr: str) -> None:
+        self._network = ipaddress.ip_network(cidr, strict=False)
+        self.version = self._network.version
+        whole, rest = divmod(self._network.prefixlen, 8)
+        self._beginning = ""
+        if self.version == 4 and not rest and whole < 4:
+            self._beginning = "".join(f"{part}." for part in str(self._network.network_address).split(".")[:whole])
+
+    def __contains__(self, address: str) -> bool:
+        """Whether it lies within."""
+        if self._beginning:
+            return address.startswith(self._beginning)
+        try:
+            return ipaddress.ip_address(address) in self._network
+        except ValueError:
+            return False
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True):
-    """All that DHCP, TFTP and router advertisements of a rack say."""
+    """All that DHCP, DNS, TFTP and router advertisements of a rack say."""
 
     networks: tuple[Network, ...] = ()
     hosts: Mapping[int, Host] = {}
-    """By the node's id."""
+    """By the node's id. It may change later: see ``DhcpServer.answer``. No two claim one Ethernet address: see
+    ``hosts.Hosts``."""
     door: int = 8480
     """Port of the door."""
     interfaces: Mapping[str, str] = {}
     """By address of the rack: the interface that has it now."""
 
-    def present(self) -> Iterator[tuple[Network, str]]:
-        """The networks that can be answered on now, each with its interface."""
+    def frame(self) -> tuple[object, ...]:
+        """All of it but the hosts, to be compared."""
+        return self.networks, self.door, self.interfaces
+
+    def present(self, version: int | None = None) -> Iterator[tuple[Network, str]]:
+        """The networks that can be answered on now, each with its interface; of both versions of IP, or of one."""
         for network in self.networks:
-            interface = self.interfaces.get(network.address)
-            if interface is not None and network.interface in ("", interface):
+            address = ipaddress.ip_address(network.address)
+            interface = self.interfaces.get(str(address))
+            here = interface is not None and network.interface in ("", interface)
+            if interface is not None and here and version in (None, address.version):
                 yield network, interface
 
     def absent(self) -> list[Network]:
@@ -55,22 +110,10 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
         present = [network for network, _ in self.present()]
         return [network for network in self.networks if network not in present]
 
-    def of(self, network: Network) -> Iterator[Host]:
-        """The hosts that this network answers to: those whose address is in it, and those without one. An Ethernet
-        address that two nodes claim is that of the one that was known first: servers refuse to know it twice."""
-        within = ipaddress.ip_network(network.cidr, strict=False)
-        for host in self.known():
-            if host.address is None or ipaddress.ip_address(host.address) in within:
-                yield host
-
     def known(self) -> Iterator[Host]:
-        """The hosts by id, each with the Ethernet addresses that are its own."""
-        taken: set[str] = set()
+        """The hosts by id."""
         for _, host in sorted(self.hosts.items()):
-            own = tuple(mac for mac in host.macs if mac not in taken)
-            taken.update(own)
-            if own:
-                yield host if own == host.macs else msgspec.structs.replace(host, macs=own)
+            yield host
 
 
 def door_url(network: Network, port: int) -> str:
@@ -100,9 +143,12 @@ class DhcpServer(Protocol):
 
     name: str
 
-    async def answer(self, answers: Answers) -> None:
+    async def answer(self, answers: Answers, changed: Collection[int] | None = None) -> None:
         """Answer all of this, and nothing else, from now on; returns once it does. It may be called again and again,
         also with what is answered already: then it sees to it that the server still runs.
+
+        ``changed``: ids of all hosts that may differ from, or be gone since, the last call that succeeded; None: any
+        may. So a change costs no look at the others.
 
         Raises ``Retryable`` when the server does not take it; what was answered before is then still answered.
         """

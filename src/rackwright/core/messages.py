@@ -115,10 +115,11 @@ class Heartbeat(msgspec.Struct, frozen=True):
 
 class HeartbeatAnswer(msgspec.Struct, frozen=True):
     """``cancel`` lists the (id, attempt) pairs that are no longer the rack's: it ends their processes. ``drop`` lists
-    node tasks that are no more: it stops what it keeps for them."""
+    node tasks that are no more: it stops what it keeps for them. ``lost``: another process works for the rack now."""
 
     cancel: list[tuple[int, int]] = []
     drop: list[int] = []
+    lost: bool = False
 
 
 class LogChunk(msgspec.Struct, frozen=True, kw_only=True):

@@ -70,12 +70,14 @@ async def heartbeat(store: Store, rack: int, beat: Heartbeat, now: float, lease:
 
     async def work(tx: Transaction) -> HeartbeatAnswer:
         _, holder = await tx.seen(rack, now)
-        if holder is not None and holder.incarnation == beat.incarnation:
+        own = holder is not None and holder.incarnation == beat.incarnation
+        if holder is not None and own:
             gone = beat.process is not None and beat.process.state == "ended"
             await tx.seat(rack, None if gone else structs.replace(holder, until=now + lease))
         lost = await tx.extend(rack, beat.incarnation, beat.working, now + lease)
         known = await tx.existing(beat.keeping) if beat.keeping else set()
-        return HeartbeatAnswer(lost, [id for id in beat.keeping if id not in known])
+        drop = [id for id in beat.keeping if id not in known]
+        return HeartbeatAnswer(lost, drop, lost=holder is not None and not own)
 
     return await transact(store, work)
 

@@ -8,14 +8,19 @@ from functools import partial
 
 import structlog
 
+from rackwright.core.errors import Conflict
 from rackwright.core.messages import Claim, ClaimRequest, Claims
 from rackwright.rack.attempt import Workshop, unfinished
 from rackwright.rack.client import RackClient, patiently
 from rackwright.rack.logs import LogShipper
 from rackwright.rack.results import ResultSender
+from rackwright.rack.seat import Seat
 
 poll_time = 20.0
 """Seconds that one request waits for work."""
+
+stand_by_time = 1.0
+"""Seconds between two looks whether the process that works for the rack is gone."""
 
 gather_time = 0.02
 """Seconds between the first free place and the request, while others work: short tasks end in swarms, and one request
@@ -34,7 +39,8 @@ class Running:
 
 
 class ClaimsLoop:
-    """Claims node tasks for the rack and carries them out, at most ``capacity`` at once."""
+    """Claims node tasks for the rack and carries them out, at most ``capacity`` at once. ``place`` learns whether this
+    process may."""
 
     def __init__(
         self,
@@ -44,6 +50,7 @@ class ClaimsLoop:
         logs: LogShipper,
         *,
         capacity: int,
+        place: Seat,
         seat: str = "",
     ) -> None:
         self.client = client
@@ -53,6 +60,7 @@ class ClaimsLoop:
         self.incarnation = results.incarnation
         self.capacity = capacity
         self.seat = seat
+        self.place = place
         self.lease = 0.0
         """Seconds; known once ``leased`` is set, by the first answer of the api."""
         self.leased = asyncio.Event()
@@ -72,12 +80,18 @@ class ClaimsLoop:
         self._open = True
         try:
             while True:
-                wanted = self._request(await self._places(), poll_time)
-                claims = None
+                # The first answer says at once whether this process is to work.
+                wanted = self._request(await self._places(), poll_time if self.leased.is_set() else 0.0)
+                claims, why = None, ""
                 try:
                     claims = await patiently("claims", partial(self.client.claims, wanted))
+                except Conflict as error:
+                    why = str(error)
                 finally:
                     self.settle(wanted, claims)
+                if why:
+                    self.place.lose(why)
+                    await asyncio.sleep(stand_by_time)
         finally:
             self._open = False
 
@@ -94,6 +108,7 @@ class ClaimsLoop:
             return
         self.lease = claims.lease
         self.leased.set()
+        self.place.take()
         for claim in claims.items:
             if self._open:
                 self._start(claim)

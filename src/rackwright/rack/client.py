@@ -68,7 +68,8 @@ class RackClient:
         await self._http.aclose()
 
     async def claims(self, request: ClaimRequest) -> Claims:
-        """Ask for node tasks; answers when there are some, or after ``request.wait`` seconds."""
+        """Ask for node tasks; answers when there are some, or after ``request.wait`` seconds. Raises ``Conflict`` while
+        another process works for the rack."""
         return await self._post("claims", request, Claims, request.wait)
 
     async def results(self, results: Results) -> Verdicts:
@@ -124,7 +125,7 @@ class RackClient:
             raise NotAllowed(what, mend=f"get a new one with `rackwright rack add {self.name}`")
         if status in refusals and url.endswith(("/results", "/logs")):
             raise InvalidInput(said, where=url)
-        if status == 409 and url.endswith("/applied"):
+        if status == 409 and url.endswith(("/applied", "/claims")):
             raise Conflict(said, where=url)
         raise Retryable(said, where=url, after=_retry_after(response))
 

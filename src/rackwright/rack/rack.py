@@ -23,6 +23,7 @@ from rackwright.rack.client import RackClient
 from rackwright.rack.heartbeat import Pulse, keep_lease
 from rackwright.rack.logs import LogShipper
 from rackwright.rack.results import ResultSender, ResultSpool
+from rackwright.rack.seat import Seat
 
 service_grace = 10.0
 """Seconds that services get between their stop signal and the end by force."""
@@ -49,7 +50,14 @@ class RackSetting:
 class Rack:
     """Claims node tasks from the api and has ``jigs`` carry them out, until it is told to stop."""
 
-    def __init__(self, setting: RackSetting, client: RackClient, jigs: Mapping[str, Jig], pulse: Pulse) -> None:
+    def __init__(
+        self,
+        setting: RackSetting,
+        client: RackClient,
+        jigs: Mapping[str, Jig],
+        pulse: Pulse,
+        place: Seat | None = None,
+    ) -> None:
         incarnation = uuid.uuid4().hex
         self.setting = setting
         self.client = client
@@ -59,8 +67,9 @@ class Rack:
         self.results = ResultSender(client, self.spool, incarnation)
         self.logs = LogShipper(client, os.path.join(setting.data, "logs"))
         self.claims = ClaimsLoop(
-            client, self.workshop, self.results, self.logs, capacity=setting.capacity, seat=seat_of(setting.data)
-        )
+            client, self.workshop, self.results, self.logs,
+            capacity=setting.capacity, place=place or Seat(seat_mark(setting.data)), seat=seat_of(setting.data),
+        )  # fmt: skip
 
     async def run(self, stop: asyncio.Event, at_once: asyncio.Event) -> None:
         """Work until ``stop``; then end in order, or without waiting when ``at_once`` is set too.
@@ -143,17 +152,23 @@ async def run_rack(
     stop: asyncio.Event,
     at_once: asyncio.Event,
     pulse: Pulse = lambda: None,
+    place: Seat | None = None,
 ) -> None:
     """Be the rack that ``setting`` describes until ``stop`` is set. ``pulse`` gives what the process tells of itself
-    with each heartbeat.
+    with each heartbeat, ``place`` learns whether this process works for the rack or stands by.
 
     Raises ``Conflict`` when another process uses the data folder, ``NotAllowed`` when the api refuses the token.
     """
     with only_one(setting.data):
         async with RackClient(setting.api, setting.name, setting.token) as client:
-            rack = Rack(setting, client, jigs, pulse)
+            rack = Rack(setting, client, jigs, pulse, place)
             await rack.run(stop, at_once)
             await rack.say_farewell()
+
+
+def seat_mark(data: str) -> str:
+    """The file that is there while the rack's process in this data folder works for the rack."""
+    return os.path.join(data, "seat-held")
 
 
 def seat_of(data: str) -> str:

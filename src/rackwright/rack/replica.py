@@ -7,6 +7,7 @@ Reading is quick (one indexed row) and done at once; writing is done in a thread
 from __future__ import annotations
 
 import asyncio
+import hmac
 import os
 import secrets
 import sqlite3
@@ -57,13 +58,13 @@ log = structlog.get_logger()
 class Replica:
     """What the rack serves, in a folder of its own. Use it from one event loop; ``close`` it at the end.
 
-    A database that cannot be read is put aside: the region gives everything again. Writing raises ``Retryable`` when
-    the disk does not take it.
+    ``secret``: the same for all processes of the rack, its token. A database that cannot be read is put aside: the
+    region gives everything again. Writing raises ``Retryable`` when the disk does not take it.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, secret: str = "") -> None:
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        self.key = _key(os.path.join(folder, "node.key"))
+        self.key = _key(os.path.join(folder, "node.key"), secret)
         """From which the machines' tokens follow."""
         path = os.path.join(folder, "replica.sqlite")
         self._write, self._read = _opened(path)
@@ -242,12 +243,14 @@ class Replica:
         self._write.execute("INSERT OR REPLACE INTO installed VALUES (?, ?)", (node, request))
 
 
-def _key(path: str) -> bytes:
-    """The rack's key, made at the first start; raises ``RackwrightError`` when the file is damaged."""
+def _key(path: str, secret: str) -> bytes:
+    """The rack's key, made at the first start; raises ``RackwrightError`` when the file is damaged. From the same
+    ``secret`` the same key is made, so that machines can go from one of the rack's processes to the other; without one
+    it is made by chance."""
     if not os.path.exists(path):
         fresh = f"{path}.new"
         with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(KEY_LENGTH))
+            file.write(hmac.digest(secret.encode(), b"rackwright node key", "sha256") if secret else _by_chance())
             file.flush()
             os.fsync(file.fileno())
         os.replace(fresh, path)
@@ -257,6 +260,10 @@ def _key(path: str) -> bytes:
         mend = "put the file back from a backup, or delete it: all machines then need to boot the network once more"
         raise RackwrightError(f"the rack's key has {len(key)} bytes instead of {KEY_LENGTH}", where=path, mend=mend)
     return key
+
+
+def _by_chance() -> bytes:
+    return secrets.token_bytes(KEY_LENGTH)
 
 
 def _opened(path: str) -> tuple[sqlite3.Connection, sqlite3.Connection]:

@@ -1,7 +1,8 @@
-"""Following the region: deltas go into the replica as they come, and then DHCP answers from it.
+"""Following the region: deltas go into the replica as they come, and then DHCP and DNS answer from it.
 
-Two loops. One takes deltas over, so that the door answers from them at once. The other brings DHCP to where the replica
-is, says so to the region, and never stops what it has begun: what comes meanwhile is in its next round.
+Two loops. One takes deltas over, so that the door answers from them at once. The other brings DHCP and DNS to where the
+replica is, says so to the region, and never stops what it has begun: what comes meanwhile is in its next round, in one
+with all else that came. A round costs what has changed, however many nodes there are.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -17,7 +18,8 @@ from msgspec import structs
 
 from rackwright.core.dhcp import Answers, DhcpServer, Host
 from rackwright.core.errors import Conflict, Retryable
-from rackwright.core.served import Applied, Delta, ServedNode
+from rackwright.core.hosts import Hosts
+from rackwright.core.served import Applied, Delta, Network, ServedNode
 from rackwright.rack.client import RackClient, patiently
 from rackwright.rack.dhcp import interfaces
 from rackwright.rack.dhcp.foreign import servers_on
@@ -29,19 +31,26 @@ LOOK = 5.0
 """Seconds between two looks whether the servers run and the interfaces are there."""
 PROBE = 600.0
 """Seconds between two looks for foreign DHCP servers."""
+NOT_YET = -1e9
+"""A time before any."""
 
 log = structlog.get_logger()
 
 
 class Serving:
-    """Keeps the replica in step with the region, and ``servers`` with the replica. ``door``: the port of the door."""
+    """Keeps the replica in step with the region, and ``servers`` with the replica while this process works for the
+    rack. ``door``: the port of the door."""
 
     def __init__(self, client: RackClient, replica: Replica, servers: Sequence[DhcpServer], door: int) -> None:
         self._client = client
         self._replica = replica
         self._servers = servers
-        self._hosts: dict[int, Host] = {}
+        self._hosts = Hosts()
+        self._pending: dict[int, Host | None] = {}
+        self._anew = True
+        self._behind: set[int] | None = None
         self._answers = Answers(door=door)
+        self._looked = NOT_YET
         self._foreign: set[str] = set()
         self._trouble = ""
         self._told: dict[str, Any] = {}
@@ -56,21 +65,14 @@ class Serving:
         return self._report.set
 
     async def run(self) -> None:
-        """Serve until cancelled; the servers are then stopped. What the replica holds is answered at once, whether the
-        region is there or not. Raises ``NotAllowed`` when the api refuses the token."""
-        self._hosts = {node.id: host for node in self._replica.nodes() if (host := self._host(node)) is not None}
-        self._changed.set()
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._follow())
-                group.create_task(self._serve())
-                group.create_task(self._tell())
-                group.create_task(self._probe())
-        finally:
-            for server in self._servers:
-                await server.close()
+        """Follow and answer until cancelled. Raises ``NotAllowed`` when the api refuses the token."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.follow())
+            group.create_task(self.answer())
 
-    async def _follow(self) -> None:
+    async def follow(self) -> None:
+        """Keep the replica in step, for ever, whoever works for the rack. Raises ``NotAllowed`` when the api refuses
+        the token."""
         while True:
             delta = await patiently("served", self._next)
             if delta.generation != self._replica.generation or delta.full:
@@ -78,26 +80,37 @@ class Serving:
                 self._note_hosts(delta)
                 self._changed.set()
 
+    async def answer(self) -> None:
+        """Have the servers answer until cancelled; they are then stopped. What the replica holds is answered at once,
+        whether the region is there or not."""
+        self._anew = True
+        self._changed.set()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._serve())
+                group.create_task(self._tell())
+                group.create_task(self._probe())
+        finally:
+            for server in self._servers:
+                await server.close()
+
     async def _next(self) -> Delta:
         return await self._client.served(self._replica.generation, WAIT)
 
     def _note_hosts(self, delta: Delta) -> None:
-        """Keep what DHCP is to know; most changes are of no concern to it."""
+        """Keep what DHCP and DNS are to know until the next round."""
         if delta.full:
-            self._hosts = {}
-        for id in delta.gone:
-            self._hosts.pop(id, None)
-        for node in delta.nodes:
-            host = self._host(node)
-            if host is None:
-                self._hosts.pop(node.id, None)
-            else:
-                self._hosts[node.id] = host
+            self._anew = True
+            return
+        self._pending |= dict.fromkeys(delta.gone)
+        self._pending |= {node.id: self._host(node) for node in delta.nodes}
 
     def _host(self, node: ServedNode) -> Host | None:
-        if not node.macs:
+        if not (node.macs or node.address or node.nics):
             return None
-        return Host(node.id, node.hostname or node.name, node.macs, node.address, self._replica.token(node))
+        name = node.hostname or node.name
+        aliases = tuple(dict.fromkeys(alias for alias in (node.name, *node.aliases) if alias != name))
+        return Host(node.id, name, node.macs, node.address, self._replica.token(node), node.nics, aliases)
 
     async def _serve(self) -> None:
         while True:
@@ -106,7 +119,8 @@ class Serving:
             self._changed.clear()
             generation = self._replica.generation
             try:
-                await self._answer()
+                await self._answer(self._taken_over())
+                self._behind = set()
                 if generation != self._replica.applied:
                     await self._replica.set_applied(generation)
                 self._say("")
@@ -115,24 +129,46 @@ class Serving:
                 await asyncio.sleep(1.0)
                 self._changed.set()
 
-    async def _answer(self) -> None:
+    def _taken_over(self) -> set[int] | None:
+        """Bring the hosts to where the replica is. Gives those of which the servers may not know; None: of all."""
+        pending, self._pending = self._pending, {}
+        if self._anew:
+            self._anew, self._behind, self._hosts = False, None, Hosts()
+            pending = {node.id: self._host(node) for node in self._replica.nodes()}
+        touched: set[int] = set()
+        for id, host in pending.items():
+            if host != self._hosts.given(id):
+                touched |= self._note_host(id, host)
+        if self._behind is not None:
+            self._behind |= touched
+        return self._behind
+
+    def _note_host(self, id: int, host: Host | None) -> set[int]:
+        return self._hosts.drop(id) if host is None else self._hosts.put(host)
+
+    async def _answer(self, changed: set[int] | None) -> None:
         """Bring the servers to where the replica is; with no change it is only seen whether they run."""
         rack = self._replica.rack()
-        answers = structs.replace(
-            self._answers,
-            networks=rack.networks if rack is not None else (),
-            hosts=dict(self._hosts),
-            interfaces=await interfaces.addresses() if rack is not None and rack.networks else {},
+        networks = rack.networks if rack is not None else ()
+        self._answers = structs.replace(
+            self._answers, networks=networks, hosts=self._hosts, interfaces=await self._interfaces(networks)
         )
-        self._answers = answers
         refused: list[Retryable] = []
         for server in self._servers:
             try:
-                await server.answer(answers)
+                await server.answer(self._answers, changed)
             except Retryable as error:
                 refused.append(error)
         if refused:
             raise refused[0]
+
+    async def _interfaces(self, networks: tuple[Network, ...]) -> Mapping[str, str]:
+        """Which interface has which address; it is looked at now and then, and when the networks are others."""
+        now = asyncio.get_running_loop().time()
+        if networks == self._answers.networks and now - self._looked < LOOK:
+            return self._answers.interfaces
+        self._looked = now
+        return await interfaces.addresses() if networks else {}
 
     def _say(self, trouble: str) -> None:
         """Note what is wrong; the log is told when that changes."""
@@ -174,7 +210,7 @@ class Serving:
         while True:
             found: set[str] = set()
             probed = False
-            for network, interface in self._answers.present():
+            for network, interface in self._answers.present(4):
                 if network.proxy or network.relayed:
                     continue
                 probed = True

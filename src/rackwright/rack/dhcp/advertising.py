@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+from collections.abc import Collection
 
 import structlog
 
@@ -34,7 +35,7 @@ class Advertising:
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def answer(self, answers: Answers) -> None:
+    async def answer(self, answers: Answers, changed: Collection[int] | None = None) -> None:
         """See the protocol."""
         wanted = {interface for network, interface in answers.present() if not network.relayed}
         for interface in [name for name, task in self._tasks.items() if name not in wanted or task.done()]:

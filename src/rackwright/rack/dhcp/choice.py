@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 from rackwright.core.dhcp import DhcpServer
 from rackwright.core.errors import InvalidInput
 from rackwright.rack.dhcp.advertising import Advertising
 from rackwright.rack.dhcp.dnsmasq import Dnsmasq
-from rackwright.rack.dhcp.kea import Kea
+from rackwright.rack.dhcp.kea import ROWS_FROM, Kea
+from rackwright.rack.dhcp.kea_rows import HostRows
+from rackwright.rack.dns.powerdns import PowerDns
 
 KINDS = ("kea", "dnsmasq", "none")
 """Who gives the addresses; ``none``: nobody of ours, only the boot information is added where a network says so."""
 
 
-def servers(kind: str, folder: str, *, tftp: bool) -> list[DhcpServer]:
-    """The servers of a rack, each with its files below ``folder``. Raises ``InvalidInput`` for an unknown kind."""
+Database = Callable[[str], AbstractAsyncContextManager[str]]
+"""Has a PostgreSQL run in a folder while it is entered, and gives its DSN."""
+
+
+def servers(
+    kind: str,
+    folder: str,
+    *,
+    tftp: bool,
+    dns: bool = False,
+    database: Database | None = None,
+    rows_from: int = ROWS_FROM,
+) -> list[DhcpServer]:
+    """The servers of a rack, each with its files below ``folder``. With a ``database`` Kea keeps hosts there from
+    ``rows_from`` on. Raises ``InvalidInput`` for an unknown kind."""
     if kind not in KINDS:
         raise InvalidInput(f"there is no DHCP server {kind!r}", mend=f"use one of {', '.join(KINDS)}")
     chosen: list[DhcpServer] = [Dnsmasq(os.path.join(folder, "boot"), addresses=False, tftp=tftp)]
     if kind == "kea":
-        chosen.append(Kea(os.path.join(folder, "kea")))
+        rows = None if database is None else HostRows(functools.partial(database, os.path.join(folder, "hosts")))
+        chosen.append(Kea(os.path.join(folder, "kea"), rows, rows_from))
     if kind == "dnsmasq":
         chosen.append(Dnsmasq(os.path.join(folder, "addresses"), addresses=True))
+    if dns:
+        chosen.append(PowerDns(os.path.join(folder, "dns")))
     return [*chosen, Advertising()] if kind != "none" or tftp else chosen

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import ipaddress
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import structlog
 
@@ -21,6 +21,8 @@ from rackwright.core.dhcp import (
     UEFI,
     UEFI_ARCHITECTURES,
     Answers,
+    Host,
+    Within,
     host_url,
     http_boot_url,
     stranger_url,
@@ -56,7 +58,7 @@ class Dnsmasq:
         self._process = ServerProcess("dnsmasq", "dnsmasq-base", self._hear)
         self._writing = asyncio.Lock()
 
-    async def answer(self, answers: Answers) -> None:
+    async def answer(self, answers: Answers, changed: Collection[int] | None = None) -> None:
         """See the protocol."""
         async with self._writing:
             lines = configuration(answers, self._folder, addresses=self._addresses, tftp=self._tftp)
@@ -102,7 +104,7 @@ class Dnsmasq:
 
 def configuration(answers: Answers, folder: str, *, addresses: bool, tftp: bool) -> list[str]:
     """The lines of its configuration."""
-    networks = list(answers.present())
+    networks = list(answers.present(4))
     lines = [
         "port=0",
         "log-facility=-",
@@ -131,17 +133,30 @@ def configuration(answers: Answers, folder: str, *, addresses: bool, tftp: bool)
 
 
 def _hosts(answers: Answers) -> Iterator[str]:
-    """For each node: its Ethernet addresses, a tag of its own, its address and name."""
+    """For each node: its Ethernet addresses, a tag of its own, its address and name; a line for each of its
+    addresses."""
     for host in answers.known():
-        parts = [*host.macs, f"set:n{host.id}", host.address or "", host.name]
-        yield f"dhcp-host={','.join(part for part in parts if part)}"
+        for address, macs in _by_address(host).items():
+            parts = [*macs, f"set:n{host.id}", address, host.name]
+            yield f"dhcp-host={','.join(part for part in parts if part)}"
+
+
+def _by_address(host: Host) -> dict[str, list[str]]:
+    """Its Ethernet addresses by the IPv4 address that they get; empty: one of the dynamic range."""
+    found: dict[str, list[str]] = {}
+    for mac, addresses in host.ports():
+        for address in [address for address in addresses if ":" not in address] or [""]:
+            found.setdefault(address, []).append(mac)
+    return found
 
 
 def _urls(number: int, network: Network, answers: Answers) -> Iterator[str]:
     """The boot URLs that iPXE gets of nodes."""
-    for host in answers.of(network):
-        url = host_url(network, answers.door, host)
-        yield f"dhcp-option=tag:net{number},tag:ipxe,tag:n{host.id},option:bootfile-name,{url}"
+    within = Within(network.cidr)
+    for host in answers.known():
+        if any(host.within(within)):
+            url = host_url(network, answers.door, host)
+            yield f"dhcp-option=tag:net{number},tag:ipxe,tag:n{host.id},option:bootfile-name,{url}"
 
 
 def _matches() -> list[str]:

@@ -9,10 +9,10 @@ from rackwright.core.errors import Retryable
 
 
 async def addresses() -> dict[str, str]:
-    """Interface by IPv4 address, as ``ip`` tells (package iproute2). Raises ``Retryable`` when it cannot be asked."""
+    """Interface by address, as ``ip`` tells (package iproute2). Raises ``Retryable`` when it cannot be asked."""
     try:
         asking = await asyncio.create_subprocess_exec(
-            "ip", "-json", "-4", "address", "show", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+            "ip", "-json", "address", "show", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
         )
         said, _ = await asking.communicate()
         links = json.loads(said)

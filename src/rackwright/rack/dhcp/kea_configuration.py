@@ -1,0 +1,197 @@
+"""What Kea's DHCPv4 server is told (https://kea.readthedocs.io/en/kea-2.2.0/arm/dhcp4-srv.html).
+
+A host's reservation carries its boot URL as option 67, and a network that of strangers; only iPXE is to see them. For
+all other firmware the hook ``flex_option`` puts the first stage in place of it, and classes put it into the field
+``file`` too, for ROMs that look only there.
+
+Hosts are either in the configuration itself, or in rows of a database: then a question costs one look at it, because it
+is asked for the Ethernet address only, and never whether an address of the pool is somebody's.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from glob import glob
+from typing import Any
+
+from rackwright.core.dhcp import (
+    BIOS,
+    UEFI,
+    UEFI_ARCHITECTURES,
+    Answers,
+    Host,
+    Within,
+    host_url,
+    http_boot_url,
+    stranger_url,
+)
+from rackwright.core.served import Network
+
+LEASE = 3600
+"""Seconds for which an address is given."""
+
+FLEX_OPTION, LEASE_COMMANDS = "libdhcp_flex_option.so", "libdhcp_lease_cmds.so"
+
+_HOOKS = "/usr/lib/*/kea/hooks/"
+
+Database = Mapping[str, Any]
+"""Where rows of hosts are, in Kea's words (``hosts-databases``)."""
+
+
+def configuration(
+    answers: Answers, folder: str, rows: Database | None = None, taken: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Kea's configuration for these answers. With ``rows`` the hosts are there, and ``taken`` are those of their
+    addresses that lie in dynamic ranges: they are left out of these."""
+    networks = given(answers)
+    listening = dict.fromkeys(f"{interface}/{network.address}" for network, interface in networks)
+    return {
+        "Dhcp4": {
+            "interfaces-config": {
+                "interfaces": list(listening),
+                "dhcp-socket-type": "raw",
+                # An interface without a carrier cannot be opened: it is tried again until it can.
+                "service-sockets-max-retries": 1_000_000,
+                "service-sockets-retry-wait-time": 1000,
+            },
+            "control-socket": {"socket-type": "unix", "socket-name": os.path.join(folder, "control")},
+            "lease-database": {"type": "memfile", "persist": True, "name": os.path.join(folder, "leases.csv")},
+            "valid-lifetime": LEASE,
+            "host-reservation-identifiers": ["hw-address"],
+            # Firmware, iPXE and the installed system name themselves differently: a machine is its Ethernet address.
+            "match-client-id": False,
+            # A node may boot from each of its interfaces.
+            "ip-reservations-unique": False,
+            "hooks-libraries": [{"library": hook(LEASE_COMMANDS)}, *_first_stage(networks, answers.door)],
+            "client-classes": _classes(),
+            **(_hosts_in_rows(rows) if rows is not None else {}),
+            "subnet4": [
+                _subnet(network, answers, None if rows is None else sorted(map(ipaddress.IPv4Address, taken)))
+                for network, _ in networks
+            ],
+            "loggers": [{"name": "kea-dhcp4", "output_options": [{"output": "stdout"}], "severity": "WARN"}],
+        }
+    }
+
+
+def given(answers: Answers) -> list[tuple[Network, str]]:
+    """The networks on which Kea gives addresses, each with its interface."""
+    return [(network, interface) for network, interface in answers.present(4) if not network.proxy]
+
+
+def subnet_id(network: Network) -> int:
+    """Kea's number of a network: its first address. So it stays the same whatever other networks there are."""
+    return int(ipaddress.IPv4Network(network.cidr, strict=False).network_address)
+
+
+def hook(name: str) -> str:
+    """The path of a hook library."""
+    found = sorted(glob(_HOOKS + name))
+    return found[0] if found else name
+
+
+def _hosts_in_rows(rows: Database) -> dict[str, Any]:
+    return {
+        "hosts-databases": [rows],
+        "reservations-global": False,
+        "reservations-in-subnet": True,
+        "reservations-out-of-pool": True,
+        # While one question waits for the database another one is worked on.
+        "multi-threading": {"enable-multi-threading": True, "thread-pool-size": 2, "packet-queue-size": 256},
+    }
+
+
+def _classes() -> list[dict[str, Any]]:
+    ipxe = (
+        "option[175].exists or substring(option[77].hex, 0, 4) == 'iPXE' or substring(option[77].hex, 1, 4) == 'iPXE'"
+    )
+    uefi = " or ".join(f"option[93].hex == 0x{code:04x}" for code in UEFI_ARCHITECTURES)
+    http = {"name": "vendor-class-identifier", "data": "HTTPClient", "always-send": True}
+    return [
+        {"name": "ipxe", "test": ipxe},
+        {
+            "name": "http",
+            "test": "not member('ipxe') and substring(option[60].hex, 0, 10) == 'HTTPClient'",
+            "option-data": [http],
+        },
+        {
+            "name": "uefi",
+            "test": f"not member('ipxe') and not member('http') and ({uefi})",
+            "boot-file-name": UEFI,
+        },
+        {
+            "name": "bios",
+            "test": "not member('ipxe') and not member('http') and not member('uefi')",
+            "boot-file-name": BIOS,
+        },
+    ]
+
+
+def _first_stage(networks: list[tuple[Network, str]], port: int) -> Iterator[dict[str, Any]]:
+    """The hook that gives everything but iPXE its first stage; an empty value leaves what is there."""
+    if not networks:
+        return
+    url = f"'{http_boot_url(networks[0][0], port)}'"
+    for network, interface in networks:
+        if not network.relayed:
+            url = f"ifelse(pkt.iface == '{interface}', '{http_boot_url(network, port)}', {url})"
+    stage = f"ifelse(member('http'), {url}, ifelse(member('uefi'), '{UEFI}', '{BIOS}'))"
+    options = [{"code": 67, "supersede": f"ifelse(member('ipxe'), '', {stage})"}]
+    yield {"library": hook(FLEX_OPTION), "parameters": {"options": options}}
+
+
+def _subnet(network: Network, answers: Answers, taken: list[ipaddress.IPv4Address] | None) -> dict[str, Any]:
+    """``taken``: what is left out of the dynamic range; None: hosts are told here."""
+    options = [
+        ("routers", network.gateway or ""),
+        ("domain-name-servers", ", ".join(network.dns)),
+        ("domain-name", network.domain),
+        ("boot-file-name", _escaped(stranger_url(network, answers.door))),
+    ]
+    return {
+        "id": subnet_id(network),
+        "subnet": network.cidr,
+        "pools": [{"pool": f"{first} - {last}"} for first, last in _pools(network, taken or [])],
+        "next-server": network.address,
+        "authoritative": True,
+        "option-data": [{"name": name, "data": data} for name, data in options if data],
+        "reservations": list(_reservations(network, answers)) if taken is None else [],
+    }
+
+
+def _pools(
+    network: Network, taken: list[ipaddress.IPv4Address]
+) -> Iterator[tuple[ipaddress.IPv4Address, ipaddress.IPv4Address]]:
+    """The dynamic range without what is taken."""
+    if network.dynamic is None:
+        return
+    first, last = map(ipaddress.IPv4Address, network.dynamic)
+    for address in taken:
+        if first <= address <= last:
+            if first < address:
+                yield first, address - 1
+            first = address + 1
+    if first <= last:
+        yield first, last
+
+
+def _reservations(network: Network, answers: Answers) -> Iterator[dict[str, Any]]:
+    within = Within(network.cidr)
+    for host in answers.known():
+        for mac, address in host.within(within):
+            yield _reservation(host, mac, address, host_url(network, answers.door, host))
+
+
+def _reservation(host: Host, mac: str, address: str | None, url: str) -> dict[str, Any]:
+    what: dict[str, Any] = {"option-data": [{"name": "boot-file-name", "data": _escaped(url)}]}
+    if address is not None:
+        what["ip-address"] = address
+    if host.name:
+        what["hostname"] = host.name
+    return {"hw-address": mac, **what}
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace(",", "\\,")

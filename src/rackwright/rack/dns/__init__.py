@@ -1,0 +1,1 @@
+"""Names of a rack's machines: rows in a file, answered by PowerDNS."""
