@@ -20,7 +20,7 @@ from rackwright.rack.bandwidth import Bandwidth
 from rackwright.rack.images import ImageCache
 from rackwright.rack.replica import Replica
 from rackwright.rack.stocking import Stocking, wanted_images
-from tests.integration.door_world import FakeRegion, world
+from tests.integration.door_world import FakeRegion, World, world
 
 DATA = bytes(range(256)) * 4096
 Disk = namedtuple("Disk", "f_bavail f_frsize")
@@ -203,11 +203,31 @@ async def test_a_machine_that_goes_away_amid_a_file_is_no_trouble(tmp_path: Path
                 await asyncio.sleep(0.01)
 
 
+async def test_two_hundred_machines_that_boot_at_once_cost_one_fetch_of_each_file(
+    tmp_path: Path, region: FakeRegion
+) -> None:
+    image = region.image("discovery", kernel=os.urandom(1 << 16), ramdisk=os.urandom(1 << 17))
+    region.slow = 0.01
+
+    async def boot(here: World, node: int) -> None:
+        script = await here.http.get(f"/boot/{here.token(node)}/ipxe")
+        for file in image.files:
+            assert f"/assets/{file.sha256}" in script.text
+            answer = await here.http.get(f"/assets/{file.sha256}")
+            assert digest(answer.content) == file.sha256
+
+    async with world(tmp_path, region) as here:
+        nodes = tuple(ServedNode(id=id, name=f"n{id}") for id in range(1, 201))
+        await here.replica.apply(Delta(after=1, generation=2, nodes=nodes))
+        await asyncio.gather(*(boot(here, node.id) for node in nodes))
+    assert sorted(region.fetched) == sorted((file.sha256, 0) for file in image.files)
+
+
 def test_what_is_wanted_follows_from_boot_environments_and_the_rack() -> None:
-    rack = ServedRack(name="r1", settings={"discovery": "found", "prefetch": ["debian-12", 5]})
+    rack = ServedRack(name="r1", settings={"discovery": "found", "prefetch": {"d2": "debian-12"}})
     wanted = wanted_images(rack, [("", "d1"), ("installer", "")])
     assert wanted.booted == {"found", "installer"}
-    assert wanted.whole == {"debian-12", "d1"}
+    assert wanted.whole == {"d1", "d2"}
 
 
 async def test_images_are_at_hand_before_a_machine_asks(
@@ -220,7 +240,9 @@ async def test_images_are_at_hand_before_a_machine_asks(
     replica, cache = Replica(str(tmp_path / "replica")), ImageCache(str(tmp_path / "images"), region)
     plan = Bootenv(kind="install", request="q", method="image", installs=disk.digest)
     node = ServedNode(id=1, name="n1", bootenv=plan)
-    rack = ServedRack(name="r1", settings={"prefetch": ["listed"], "bandwidth": {"region": 10**9, "machines": 5}})
+    rack = ServedRack(
+        name="r1", settings={"prefetch": {listed.digest: "listed"}, "bandwidth": {"region": 10**9, "machines": 5}}
+    )
     running = asyncio.create_task(Stocking(replica, cache).run())
     try:
         await replica.apply(Delta(after=-1, generation=1, full=True, rack=rack, nodes=(node,)))

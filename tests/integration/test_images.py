@@ -128,6 +128,31 @@ def test_every_rack_knows_the_images_that_there_are_also_one_that_comes_later(si
     assert known("r1")["debian-12.5"] != newer.digest
 
 
+def test_a_rack_is_told_which_images_to_have_at_hand_and_people_read_how_that_goes(site: Site, tmp_path: Path) -> None:
+    manifest = built(tmp_path / "out")
+    site.world.rackwright("image", "import", str(tmp_path / "out"))
+    asked = site.world.rackwright("image", "prefetch", "discovery", "--rack", "r1")
+    assert asked.exit_code == 0, asked.stderr
+    served = "/api/v1/racks/r1/served?after=-1"
+    delta = site.world.ask("GET", served, token=site.rack_token).json()
+    assert delta["rack"]["settings"]["prefetch"] == {manifest.digest: "discovery"}
+    state = {"files": 2, "bytes": 3 << 29, "limit": 50 << 30, "fetching": {"ab" * 32: 1 << 20}, "trouble": "it is full"}
+    said = {"generation": delta["generation"], "report": {"images": {**state, "to_machines": 1 << 20}}}
+    site.world.ask("POST", "/api/v1/racks/r1/applied", said, token=site.rack_token)
+    text = site.world.rackwright("describe", "rack", "r1").stdout
+    for words in (
+        "1.50 of 50.0",
+        "abababababab: 1.0 MiB",
+        "to machines   at most 1.0 MiB/s",
+        "trouble       it is full",
+    ):
+        assert words in text
+    site.world.rackwright("image", "prefetch", "discovery", "--drop")
+    delta = site.world.ask("GET", served, token=site.rack_token).json()
+    assert "prefetch" not in delta["rack"]["settings"]
+    assert site.world.rackwright("image", "prefetch", "discovery", "--rack", "r9").exit_code == 3
+
+
 def test_a_file_that_is_not_what_its_digest_says_is_never_there(site: Site) -> None:
     answer = site.world.ask("PUT", f"/api/v1/images/files/{'0' * 64}", b"other")
     assert answer.status_code == 400

@@ -17,6 +17,13 @@ from rackwright.engine import image_signing, images
 from rackwright.store.images import ImageFolder
 
 
+class Prefetch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which racks are to have an image at hand, null: all; ``wanted`` false: no longer."""
+
+    racks: list[str] | None = None
+    wanted: bool = True
+
+
 async def list_images(call: Call) -> Response:
     """Every image, the one that was added last first."""
     return whole([_told(image) for image in await asyncio.to_thread(_folder(call).all)])
@@ -58,6 +65,14 @@ async def verify_image(call: Call) -> Response:
     return reply({"name": manifest.name, "digest": manifest.digest, "faults": faults})
 
 
+async def prefetch(call: Call) -> Response:
+    """Let racks have an image at hand, or no longer."""
+    given = await call.body(Prefetch)
+    manifest = await asyncio.to_thread(_folder(call).find, call.path["image"])
+    racks = await images.prefetch(call.store, call.services.catalogs, manifest, given.racks, wanted=given.wanted)
+    return reply({"digest": manifest.digest, "racks": racks})
+
+
 async def get_file(call: Call) -> Response:
     """A file by its SHA-256, whole or in part (Range)."""
     path = await asyncio.to_thread(_folder(call).path, call.path["sha256"])
@@ -92,6 +107,7 @@ routes = [
     route("GET", f"{PREFIX}/images/{{image}}", get_image, "read"),
     route("DELETE", f"{PREFIX}/images/{{image}}", remove_image, "admin"),
     route("POST", f"{PREFIX}/images/{{image}}/verify", verify_image, "read"),
+    route("POST", f"{PREFIX}/images/{{image}}/prefetch", prefetch, "admin"),
     route("GET", f"{_RACK}/images/files/{{sha256}}", get_file, "rack"),
     route("GET", f"{_RACK}/images/{{image}}", get_image, "rack"),
 ]

@@ -17,6 +17,7 @@ from rackwright.cli.output import Item, Output, ago, compact, fields, paint, tab
 from rackwright.core.errors import NotFound
 from rackwright.core.lifecycle import Machine, possible
 
+_MIB, _GIB = 1 << 20, 1 << 30
 _DESCRIBED = (NODE, MACHINE, RACK, ROLE, CATALOG, DEPLOYMENT, TASK)
 
 
@@ -56,6 +57,7 @@ def _people(kind: Kind, item: Item) -> None:
     ]
     fields(pairs)
     _section("machine", _machine(item))
+    _section("images at hand", _images(item))
     _section("reasons", [[reason] for reason in item.get("reasons", ())])
     _section("facts", [[path, compact(value)] for path, value in sorted(item.get("facts", {}).items())])
     properties = item.get("attributes", {}).get("properties", {}) if kind is ROLE else {}
@@ -76,6 +78,21 @@ def _machine(item: Item) -> list[list[str]]:
     verbs = ", ".join(possible(msgspec.convert(said, Machine))) or "none"
     rows = [[name, _value(name, value)] for name, value in said.items() if name not in ("id", "deployment")]
     return [*rows, ["possible now", verbs]]
+
+
+def _images(item: Item) -> list[list[str]]:
+    """What a rack says of its image cache."""
+    said = ((item.get("serving") or {}).get("report") or {}).get("images")
+    if not said:
+        return []
+    limit = f" of {said['limit'] / _GIB:.1f}" if "limit" in said else ""
+    rows = [["files", str(said["files"])], ["GiB", f"{said['bytes'] / _GIB:.2f}{limit}"]]
+    rows += [
+        ["fetching", f"{sha256[:12]}: {there / _MIB:.1f} MiB"] for sha256, there in said.get("fetching", {}).items()
+    ]
+    rates = (("from_region", "from the region"), ("to_machines", "to machines"))
+    rows += [[words, f"at most {said[name] / _MIB:.1f} MiB/s"] for name, words in rates if said.get(name)]
+    return [*rows, ["trouble", said["trouble"]]] if said.get("trouble") else rows
 
 
 def _section(title: str, rows: list[list[str]]) -> None:

@@ -112,6 +112,21 @@ def verify(ctx: click.Context, client: Client, *, names: tuple[str, ...]) -> Non
         ctx.exit(PARTIAL)
 
 
+@examples(
+    "rackwright image prefetch debian-12 --rack r1 --rack r2",
+    "rackwright image prefetch debian-12 --drop",
+)
+@image.command()
+@click.argument("names", metavar="IMAGE...", nargs=-1, required=True)
+@click.option("--rack", "racks", multiple=True, help="A rack; repeatable.  [default: all]")
+@click.option("--drop", is_flag=True, help="No longer.")
+@operator
+def prefetch(client: Client, *, names: tuple[str, ...], racks: tuple[str, ...], drop: bool) -> None:
+    """Let racks have images at hand before a machine asks. A name means the image that was added last."""
+    said = {"racks": list(racks) or None, "wanted": not drop}
+    each(names, lambda name: client.post(f"/images/{name}/prefetch", said), "dropped" if drop else "will be at hand")
+
+
 @image.command()
 @click.argument("names", nargs=-1, required=True)
 @operator

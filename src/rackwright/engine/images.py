@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from rackwright.core.facts import FactWrite
+from rackwright.core.errors import NotFound
+from rackwright.core.facts import PEOPLE, FactWrite
 from rackwright.core.images import Manifest
 from rackwright.core.ports import Store
 from rackwright.engine import intake
@@ -16,6 +17,8 @@ from rackwright.engine.library import CatalogLibrary
 FACT = "images"
 """A mapping of name to manifest, with its ``digest``. It is one fact, for names hold dots."""
 WRITER = "images"
+PREFETCH = "desired.rack.prefetch"
+"""Facts of a rack: names of images by the digests of those that it is to have at hand."""
 
 
 async def tell_racks(store: Store, library: CatalogLibrary, images: Sequence[Manifest]) -> None:
@@ -27,3 +30,18 @@ async def tell_racks(store: Store, library: CatalogLibrary, images: Sequence[Man
         racks = await tx.named("rack", None)
     known = dict(sorted(newest.items()))
     await intake.put_facts(store, library, [FactWrite(rack.id, FACT, known, WRITER) for rack in racks.values()])
+
+
+async def prefetch(
+    store: Store, library: CatalogLibrary, image: Manifest, racks: Sequence[str] | None, *, wanted: bool
+) -> list[str]:
+    """Let racks (None: all) have an image at hand from now on, or no longer; gives their names. Raises NotFound."""
+    async with store.transaction() as tx:
+        known = await tx.named("rack", racks)
+    unknown = sorted(set(racks or ()) - set(known))
+    if unknown:
+        raise NotFound(f"there is no rack {unknown[0]}", mend="`rackwright get racks` lists those that there are")
+    path, name = f"{PREFETCH}.{image.digest}", image.name if wanted else None
+    writes = [FactWrite(rack.id, path, name, PEOPLE) for rack in known.values()]
+    await intake.put_facts(store, library, writes)
+    return sorted(known)

@@ -1,7 +1,7 @@
 """Images at hand before a machine asks: those that boot environments name, and those that the rack's facts list.
 
-The facts of the rack ``desired.rack.prefetch`` (names or digests of images) and ``desired.rack.bandwidth`` (bytes a
-second: ``region`` for what is fetched, ``machines`` for what is given out) come with what the rack serves.
+The facts of the rack ``desired.rack.prefetch`` (names of images by their digests) and ``desired.rack.bandwidth`` (bytes
+a second: ``region`` for what is fetched, ``machines`` for what is given out) come with what the rack serves.
 """
 
 from __future__ import annotations
@@ -103,9 +103,9 @@ def wanted_images(rack: ServedRack | None, named: Sequence[tuple[str, str]]) -> 
     image) and the one that is written to the disk (empty: none)."""
     discovery = discovery_image(rack)
     listed = rack.settings.get("prefetch") if rack else None
-    listed = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
     booted = {discovery, *(booted or discovery for booted, _ in named)}
-    return Wanted(frozenset(booted), frozenset([*listed, *(written for _, written in named if written)]))
+    whole = {*(listed if isinstance(listed, dict) else ()), *(written for _, written in named if written)}
+    return Wanted(frozenset(booted), frozenset(whole))
 
 
 def _rate(said: Mapping[str, Any] | None, name: str) -> float | None:
