@@ -25,6 +25,7 @@ from pathlib import Path
 from benchmarks.load_honesty import SCENARIO, free_port, wait_for
 
 CONNECTIONS = 32
+PEERS = ("locust", "rally", "wrk")
 
 NGINX = """
 worker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/error.log;
@@ -144,10 +145,10 @@ def measure(options: argparse.Namespace, ground: Ground) -> dict[str, float | No
     for _ in range(options.rounds):
         for name, run in runs.items():
             rounds[name].append(run())
-    return {
-        f"{name}_per_cpu_s": statistics.median(rounds[name]) if name in rounds else None
-        for name in ("ours", "locust", "rally", "wrk")
-    }
+    found = {name: statistics.median(rates) for name, rates in rounds.items()}
+    rates = {f"{name}_per_cpu_s": found.get(name) for name in ("ours", *PEERS)}
+    ratios = {f"ours_by_{peer}": found["ours"] / found[peer] if peer in found else None for peer in PEERS}
+    return {**rates, **ratios}
 
 
 def arguments() -> argparse.Namespace:
@@ -155,10 +156,14 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=15, help="length of each run")
     parser.add_argument("--rounds", type=int, default=3)
-    for peer in ("locust", "rally", "wrk"):
+    parser.add_argument("--small", action="store_true", help="a quick look: one round of 3 seconds")
+    for peer in PEERS:
         parser.add_argument(f"--{peer}", default=shutil.which(peer), help="its program")
-    parser.add_argument("--json", action="store_true")
-    return parser.parse_args()
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    given = parser.parse_args()
+    if given.small:
+        given.seconds, given.rounds = 3, 1
+    return given
 
 
 def main() -> None:
@@ -178,10 +183,10 @@ def main() -> None:
             server.terminate()
             server.wait()
     if options.json:
-        print(json.dumps(result, indent=2))
+        print(json.dumps(result))
         return
-    for peer, rate in result.items():
-        print(peer, "not here" if rate is None else f"{rate:,.0f}")
+    for name, number in result.items():
+        print(name, "not here" if number is None else f"{number:,.2f}")
 
 
 if __name__ == "__main__":

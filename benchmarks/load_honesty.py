@@ -65,10 +65,14 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=int, default=500, help="requests a second")
     parser.add_argument("--seconds", type=int, default=20, help="length, a multiple of five")
+    parser.add_argument("--small", action="store_true", help="a quick look: 10 seconds")
     parser.add_argument("--locust", default=shutil.which("locust"), help="its program")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.small:
+        given.seconds = 10
+    return given
 
 
 class Answering(asyncio.Protocol):
@@ -187,6 +191,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             finally:
                 os.kill(server.pid, signal.SIGTERM)
                 server.wait()
+    for who in ("ours", "locust"):
+        said = result[who]
+        result[f"{who}_by_truth"] = said and {name: said[name] / true for name, true in result["truth"].items() if true}
     return result
 
 
@@ -198,7 +205,7 @@ def main() -> None:
         return
     result = measure(options)
     if options.json:
-        print(json.dumps(result, indent=2))
+        print(json.dumps(result))
         return
     for who, numbers in result.items():
         print(who, "not here" if numbers is None else {name: round(value, 2) for name, value in numbers.items()})

@@ -18,12 +18,14 @@ import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import msgspec
 
 from rackwright.load.http import Http
+
+if TYPE_CHECKING:
+    import httpx
 
 clock = time.monotonic
 """One clock for all load processes of a host."""
@@ -57,6 +59,9 @@ class Surroundings:
     @functools.cached_property
     def client(self) -> httpx.Client:
         """An HTTP client for scenarios that run in threads."""
+        # It loads slowly, and every load process would wait for it.
+        import httpx
+
         return httpx.Client()
 
 
