@@ -41,10 +41,10 @@ Seconds = dict[tuple[str, str], float]
 """By firmware and what was reached."""
 
 
-def measured(images: Path, firmwares: list[str], *, install: bool) -> tuple[Seconds, dict[str, dict[str, Any]]]:
-    """The product's times, and the plans of installation by firmware."""
+def measured(images: Path, firmwares: list[str], *, install: bool) -> tuple[Seconds, Seconds]:
+    """The product's times and the peer's, machine by machine, so that whatever else the host does meets both alike."""
     ground = Ground(Path(tempfile.mkdtemp(prefix="netboot-")))
-    report, times, plans = Report(quiet=True), Seconds(), dict[str, dict[str, Any]]()
+    report, times, theirs = Report(quiet=True), Seconds(), Seconds()
     system = lab_images.build(images, lab_images.DEBIAN) if install else None
     try:
         lab = lab_start.start(ground, WANTED | {"nodes": 2, "images": images})
@@ -55,30 +55,19 @@ def measured(images: Path, firmwares: list[str], *, install: bool) -> tuple[Seco
             name, firmware = machine.name, machine.firmware
             say(client, report, "commission", [name])
             times[firmware, INVENTORY] = _since(ground, client, name, "registered: discovery", 0)
+            theirs[firmware, INVENTORY] = _bare(machine, images, None)[INVENTORY]
             if system is None:
                 continue
             client.patch(f"/nodes/{name}", {"facts": {"desired.os": {"image": lab_images.DEBIAN_NAME}}})
             say(client, report, "deploy", [name])
             times[firmware, FIRST_BOOT] = _since(ground, client, name, "phone home", 1)
-            plans[firmware] = client.get(f"/nodes/{name}")["facts"]["os.plan"]
+            plan = client.get(f"/nodes/{name}")["facts"]["os.plan"]
             # The next machine shall have the processor for itself.
             say(client, report, "release", [name])
+            theirs[firmware, FIRST_BOOT] = _bare(machine, images, plan)[FIRST_BOOT]
     finally:
         lab_ending.end(ground)
-    return times, plans
-
-
-def peer(images: Path, firmwares: list[str], plans: dict[str, dict[str, Any]]) -> Seconds:
-    """The peer's times for the same machines."""
-    times = Seconds()
-    for number, firmware in enumerate(("bios", "uefi"), start=1):
-        if firmware not in firmwares:
-            continue
-        shape = msgspec.convert({"number": number, "name": f"m{number}", "firmware": firmware, "bmc": "ipmi"}, Shape)
-        times[firmware, INVENTORY] = _bare(shape, images, None)[INVENTORY]
-        if firmware in plans:
-            times[firmware, FIRST_BOOT] = _bare(shape, images, plans[firmware])[FIRST_BOOT]
-    return times
+    return times, theirs
 
 
 def _chosen(lab: Lab, firmwares: list[str]) -> Iterator[Shape]:
@@ -93,6 +82,7 @@ def _since(ground: Ground, client: Any, name: str, what: str, journey: int) -> f
 
 
 def _bare(shape: Shape, images: Path, plan: dict[str, Any] | None) -> dict[str, float]:
+    """The peer's moments for a machine of this shape, without and with an installation of this plan."""
     discovery, files = of_folder(images / "discovery")
     named = {file.part: files[file.sha256] for file in discovery.files}
     served = {"kernel": str(named["kernel"]), "ramdisk": str(named["ramdisk"])}
@@ -156,8 +146,7 @@ def main() -> None:
         print(f"left out: {error}")
         return
     firmwares = ["bios"] if asked.small else ["bios", "uefi"]
-    ours, plans = measured(asked.images, firmwares, install=not asked.small)
-    theirs = peer(asked.images, firmwares, plans)
+    ours, theirs = measured(asked.images, firmwares, install=not asked.small)
     show(ours, theirs)
     if asked.json:
         print(json.dumps({"benchmark": "netboot", "cases": list(cases(ours, theirs))}))

@@ -24,7 +24,7 @@ from rackwright.sim.shape import Shape
 
 ADDRESS, PORT = "10.77.0.1", 8480
 DOOR = f"http://{ADDRESS}:{PORT}"
-LONGEST = 60.0
+LONGEST = 900.0
 """Seconds for a machine to get there."""
 PIECE = 1 << 20
 POLL = 2.0
