@@ -22,6 +22,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +107,8 @@ class Bench:
             killer = _Killer(workers) if given.kill else None
             for number in range(given.rounds):
                 state = fleet.marked(self._fleet.state, number)
-                graph, cost = measured(lambda state=state: self._serialized(policy, state, killer))
-                alone, own = measured(lambda state=state: self._serialized(serial, state))
+                graph, cost = measured(partial(self._serialized, policy, state, killer))
+                alone, own = measured(partial(self._serialized, serial, state))
                 if alone.encode() != graph.encode():
                     sys.exit(f"serialize: the policy {given.policy} gives other bytes than serial")
                 costs.append((cost, own))
@@ -136,12 +137,16 @@ class Bench:
         for number in range(self._given.workers):
             child = os.fork()
             if child == 0:
-                self._serialized(Serial(), fleet.marked(self._fleet.state, number))
-                os._exit(0)
+                try:
+                    self._serialized(Serial(), fleet.marked(self._fleet.state, number))
+                    os._exit(0)
+                finally:
+                    os._exit(1)
             children.append(child)
         if any(os.waitpid(child, 0)[1] for child in children):
             sys.exit("serialize: a process that was to share nothing has failed")
-        return self._given.workers * alone / (time.perf_counter() - began)
+        taken = time.perf_counter() - began
+        return float(self._given.workers * alone / taken)
 
     def _serialized(
         self, policy: Policy, state: State, progress: Callable[[int, int], None] | None = None
