@@ -15,7 +15,8 @@ from rackwright.core.errors import InvalidInput, NotFound
 from rackwright.core.facts import PEOPLE, WORLD, FactWrite
 from rackwright.core.lifecycle import Allocation, Health, Phase
 from rackwright.core.views import NodeView, Standing, Views
-from rackwright.engine import intake, machines
+from rackwright.core.whom import Whom
+from rackwright.engine import intake, machines, picking
 from rackwright.engine.transact import transact
 
 NodeWord = Literal["error", "transition", "todo", "blocked", "proposed", "active", "idle"]
@@ -58,6 +59,12 @@ class NodesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allocation: Allocation | None = None
     phase: Phase | None = None
     health: Health | None = None
+    pool: str | None = None
+    zone: str | None = None
+    tags: str | None = None
+    """Nodes that have all of these."""
+    labels: str | None = None
+    """As ``key=value,key=value``."""
     cursor: str | None = None
     limit: Limit = 500
 
@@ -74,7 +81,7 @@ async def list_nodes(call: Call) -> Response:
     """A page of nodes, in the order of their names."""
     query = call.query(NodesQuery)
     found = await call.services.views.nodes(
-        names=split(query.names),
+        names=await _names(call, query),
         rack=query.rack,
         state=query.state,
         standing=Standing(
@@ -88,6 +95,18 @@ async def list_nodes(call: Call) -> Response:
         limit=query.limit + 1,
     )
     return page(call, found, query.limit, lambda node: node.name)
+
+
+async def _names(call: Call, query: NodesQuery) -> list[str] | None:
+    """The names of the nodes that are asked for, as far as traits and labels tell; None: any."""
+    names = split(query.names)
+    if query.pool is query.zone is query.tags is query.labels is None:
+        return names
+    pairs = (pair.partition("=") for pair in split(query.labels) or [])
+    labels = {key: value for key, _, value in pairs}
+    wanted = Whom(labels=labels, rack=query.rack, pool=query.pool, zone=query.zone, tags=split(query.tags) or [])
+    found = await picking.names_of(call.services.store, wanted)
+    return found if names is None else sorted({*found} & {*names})
 
 
 async def get_node(call: Call) -> Response:

@@ -14,17 +14,20 @@ from rackwright.core import lifecycle
 from rackwright.core.errors import InvalidInput
 from rackwright.core.lifecycle import Verb
 from rackwright.core.waves import WaveRule
-from rackwright.engine import activities, campaigns
+from rackwright.core.whom import Whom
+from rackwright.engine import campaigns, picking
 from rackwright.engine.campaigns import Wish
 
 
 class Said(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A verb for machines: those of these names, or those with all of these labels; ``parameters`` are what its
-    activity is to know. ``waves``, ``max_per`` and ``spread`` say how it goes over them (see ``campaigns.Wish``)."""
+    activity is to know. ``waves``, ``max_per`` and ``spread`` say how it goes over them (see ``campaigns.Wish``);
+    ``plan``: nothing is done, it is only told how long it would take."""
 
     verb: str
     names: list[str] = []
     selector: dict[str, str] = {}
+    whom: Whom | None = None
     parameters: dict[str, Any] = {}
     waves: WaveRule | None = None
     max_per: dict[str, int] = {}
@@ -46,11 +49,14 @@ async def batch(call: Call) -> Response:
     """Say a verb to machines; the answer has one result for each. Those that cannot follow it keep out no others."""
     services = call.services
     said = await call.body(Said)
-    if bool(said.names) is bool(said.selector):
+    if sum(map(bool, (said.names, said.selector, said.whom is not None))) != 1:
         raise InvalidInput(
-            "give either names or a selector", where="/names", mend='as {"verb": "test", "names": ["n1"]}'
+            "give names, or whom it is said to, or a selector",
+            where="/names",
+            mend='as {"verb": "test", "names": ["n1"]}',
         )
-    names = said.names or await activities.chosen(services.store, said.selector)
+    meant = said.whom or Whom(labels=said.selector)
+    names = said.names or await picking.names_of(services.store, meant)
     wish = Wish(
         verb=said.verb, names=names, parameters=said.parameters, waves=said.waves, max_per=said.max_per,
         spread=said.spread, asked_by=call.caller.name,

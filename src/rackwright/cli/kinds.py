@@ -53,6 +53,10 @@ def _joined(title: str, name: str, wide: bool = False) -> Column:
     return Column(title, lambda item: ",".join(item[name]) or "-", wide)
 
 
+def _filled(title: str, name: str) -> Column:
+    return Column(title, lambda item: item[name] or "-", wide=True)
+
+
 def _yes(title: str, name: str) -> Column:
     return Column(title, lambda item: "yes" if item[name] else "no", wide=True)
 
@@ -74,7 +78,8 @@ NODE = Kind(
     "node", ("nodes", "no"),
     (
         _plain("NAME", "name"), _plain("RACK", "rack"), _plain("ADDRESS", "address"), _plain("STATE", "state"),
-        Column("DONE", done), _joined("ROLES", "roles"), _yes("ALIVE", "alive"), _yes("AVAILABLE", "available"),
+        Column("DONE", done), _joined("ROLES", "roles"), _joined("TAGS", "tags"), _yes("ALIVE", "alive"),
+        _yes("AVAILABLE", "available"), _filled("POOL", "pool"), _filled("ZONE", "zone"),
         Column("LABELS", labels, wide=True),
     ),
 )  # fmt: skip
@@ -191,6 +196,25 @@ MACHINE = Kind(
     ),
     place="nodes",
 )  # fmt: skip
+
+NETWORK = Kind(
+    "network", (),
+    (
+        _plain("NAME", "name"), _plain("CIDR", "cidr"), _joined("RACKS", "racks"), _plain("VLAN", "vlan"),
+        _plain("HELD", "held"), _plain("FREE", "free"), _plain("GATEWAY", "gateway", wide=True),
+        Column("STATIC", lambda item: "-".join(item["static"] or ()) or "-", wide=True),
+        Column("DYNAMIC", lambda item: "-".join(item["dynamic"] or ()) or "-", wide=True),
+        _yes("SHARED", "shared"),
+    ),
+)  # fmt: skip
+GROUP = Kind("group", (), (_plain("NAME", "name"), _plain("NODES", "nodes"), _plain("READY", "ready")))
+TAG_RULE = Kind(
+    "tag-rule", (),
+    (_plain("NAME", "name"), _plain("NODES", "nodes"), _plain("EXPRESSION", "expression"), _joined("READS", "reads")),
+)  # fmt: skip
+ANSWER = Kind(
+    "answer", (), (_plain("NAME", "name"), _plain("WORD", "word"), Column("ERROR", lambda item: item["error"] or "-"))
+)
 
 KINDS = (NODE, MACHINE, RACK, ROLE, CATALOG, DEPLOYMENT, TASK, PLAN)
 

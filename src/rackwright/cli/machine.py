@@ -10,14 +10,17 @@ from typing import Any
 import click
 
 from rackwright.cli import campaign_options, exits
+from rackwright.cli.campaign_wait import wait_for_turns
 from rackwright.cli.client import Client
 from rackwright.cli.examples import examples
 from rackwright.cli.following import Seconds
+from rackwright.cli.kinds import ANSWER
 from rackwright.cli.node import json_or_text, split_pair
-from rackwright.cli.options import operator
-from rackwright.cli.output import Item, say
+from rackwright.cli.options import operator, output
+from rackwright.cli.output import Item, Output, say
 from rackwright.cli.patience import patiently
 from rackwright.cli.places import unbind
+from rackwright.cli.whom import said, told, whom
 from rackwright.core.lifecycle import VERBS, Verb
 
 _PAUSE = 1.0
@@ -32,12 +35,12 @@ def _command(name: str) -> click.Command:
 
     @examples(f"rackwright node {name} n1 n2" + (" --yes" if verb.destroys else ""))
     @click.command(name=name, help=verb.does)
-    @click.argument("names", nargs=-1)
-    @click.option("-l", "--selector", multiple=True, metavar="KEY=VALUE", help="All nodes with this label.")
+    @whom
+    @output
     @operator
-    def command(client: Client, *, names: tuple[str, ...], selector: tuple[str, ...], **how: Any) -> None:
+    def command(client: Client, *, names: tuple[str, ...], output: Output, **how: Any) -> None:
         """Say the verb; the command's own help says what it does."""
-        _say(client, verb, names, selector, how)
+        tell(client, verb, names, how, output)
 
     for option in reversed(_options(verb)):
         option(command)
@@ -61,28 +64,27 @@ def _options(verb: Verb) -> list[Callable[[click.Command], object]]:
     return found
 
 
-def _say(client: Client, verb: Verb, names: Sequence[str], selector: Sequence[str], how: dict[str, Any]) -> None:
-    if bool(names) is bool(selector):
-        raise click.UsageError("name machines, or choose them with -l")
-    whom = ", ".join(names) if names else f"all with {', '.join(selector)}"
+def tell(client: Client, verb: Verb, names: Sequence[str], how: dict[str, Any], output: Output) -> None:
+    """Say a verb to those that are meant, with all options of its command, and print what became of each. Some that
+    cannot follow make the exit code 6, all of them 4."""
+    meant = said(names, how)
     if verb.destroys and not how["yes"]:
-        click.confirm(f"{verb.name}: what is on the disks of {whom} is lost. Go on?", abort=True, err=True)
+        click.confirm(f"{verb.name}: what is on the disks of {told(meant)} is lost. Go on?", abort=True, err=True)
     if how.get("force"):
         if not names:
             raise click.UsageError("--force takes machines by name")
         unbind(client, names)
-    said = {
+    request = {
         "verb": verb.name,
-        "names": list(names),
-        "selector": dict(split_pair(pair, "--selector") for pair in selector),
+        **meant,
         "parameters": {key: json_or_text(value) for key, value in _pairs(how.get("parameters", ()))},
         **campaign_options.said(how),
     }
-    answers: list[Item] = client.post("/nodes:batch", said)["items"]
-    failed = _report(answers)
+    answers: list[Item] = client.post("/nodes:batch", request)["items"]
+    failed = _report(answers, output)
     going = [answer["name"] for answer in answers if answer["activity"] or answer["campaign"]]
     if how.get("wait") and going:
-        failed += _wait(client, going, how["timeout"])
+        failed += wait_for_turns(client, answers, how["timeout"]) or _wait(client, going, how["timeout"])
     if failed:
         raise click.exceptions.Exit(exits.PARTIAL if failed < len(answers) else exits.CONFLICT)
 
@@ -91,13 +93,15 @@ def _pairs(texts: Sequence[str]) -> list[tuple[str, str]]:
     return [split_pair(text, "--set") for text in texts]
 
 
-def _report(answers: Sequence[Item]) -> int:
+def _report(answers: Sequence[Item], output: Output) -> int:
     """Say what became of every machine; gives how many could not follow."""
-    for answer in answers:
+    if not output.for_people:
+        output.items(answers, ANSWER.columns, ANSWER.name)
+    for answer in answers if output.for_people else ():
         waits = f", waits for its turn in campaign {answer['campaign']}" if answer["campaign"] else ""
         say(f"error: {answer['error']}" if answer["error"] else f"{answer['name']} {answer['word']}{waits}")
     if not answers:
-        say("no machine has these labels")
+        say("there is no such machine")
     return sum(bool(answer["error"]) for answer in answers)
 
 
@@ -138,7 +142,6 @@ accept = _command("accept")
 commission = _command("commission")
 test = _command("test")
 reserve = _command("reserve")
-allocate = _command("allocate")
 deploy = _command("deploy")
 release = _command("release")
 erase = _command("erase")

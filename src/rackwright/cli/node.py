@@ -24,7 +24,7 @@ from rackwright.cli.output import Item, say
         "commission": Lazy("rackwright.cli.machine:commission", "Take the inventory of machines and check it."),
         "test": Lazy("rackwright.cli.machine:test", "Load machines for a while."),
         "reserve": Lazy("rackwright.cli.machine:reserve", "Keep machines for somebody."),
-        "allocate": Lazy("rackwright.cli.machine:allocate", "Give machines to somebody."),
+        "allocate": Lazy("rackwright.cli.allocate:allocate", "Give machines to somebody."),
         "deploy": Lazy("rackwright.cli.machine:deploy", "Install systems; what is on the disks is lost."),
         "release": Lazy("rackwright.cli.machine:release", "Give machines back and erase their disks."),
         "erase": Lazy("rackwright.cli.machine:erase", "Erase the disks of machines."),

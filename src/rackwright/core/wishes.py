@@ -55,7 +55,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return tuple(map(bool, [*said, self.pools, self.zones, self.racks, self.tags, self.not_with]))
 
 
-class Test(msgspec.Struct, frozen=True, kw_only=True):
+class Criteria(msgspec.Struct, frozen=True, kw_only=True):
     """A wish as the store can ask it: numbers and ids. None: it is not asked for."""
 
     lowest: tuple[float | None, ...]
@@ -77,7 +77,7 @@ class Test(msgspec.Struct, frozen=True, kw_only=True):
         has = (traits.has_tag(about, tag) for tag in self.tags)
         lacks = (not traits.has_tag(about, tag) for tag in self.without)
         return (
-            *(low is None or high is None or low <= about.get(name, -math.inf) <= high for name, low, high in limits),
+            *(low is None or high is None or low <= about.get(name, math.nan) <= high for name, low, high in limits),
             self.pools is None or about.get("pool", "") in self.pools,
             self.zones is None or zone in self.zones,
             self.racks is None or rack in self.racks,
@@ -89,18 +89,18 @@ class Test(msgspec.Struct, frozen=True, kw_only=True):
 class ChoosingErrands(Protocol):
     """The part of the store's port by which machines are chosen. It keeps traits as the facts say."""
 
-    async def pick(self, test: Test, count: int) -> list[int]:
+    async def pick(self, wanted: Criteria, count: int) -> list[int]:
         """Lock at most ``count`` ready machines that pass, and give their nodes: the least ones first, in turn over
-        what the test spreads over. Those that somebody else has just locked are passed over."""
+        what it is spread over. Those that somebody else has just locked are passed over."""
 
-    async def judged(self, test: Test) -> dict[Judgement, int]:
+    async def judged(self, wanted: Criteria) -> dict[Judgement, int]:
         """How many of the ready machines pass in which way."""
 
 
-def test_of(wish: Wish, racks: Collection[int] | None, apart: Collection[int]) -> Test:
+def criteria(wish: Wish, racks: Collection[int] | None, apart: Collection[int]) -> Criteria:
     """A wish as the store asks it. Raises InvalidInput for an amount that is none."""
     limits = [_limits(getattr(wish, name), name) for name in AMOUNTS]
-    return Test(
+    return Criteria(
         lowest=tuple(low for low, _ in limits),
         highest=tuple(high for _, high in limits),
         pools=tuple(wish.pools) or None,

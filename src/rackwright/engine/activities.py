@@ -54,16 +54,6 @@ async def say(
     return await transact(store, lambda tx: say_in(tx, library, found, unique, parameters, now))
 
 
-async def chosen(store: Store, labels: Mapping[str, str]) -> list[str]:
-    """Names of the nodes with all of these labels, in order."""
-
-    async def work(tx: Transaction) -> list[str]:
-        nodes = (await tx.named("node", None)).values()
-        return sorted(node.name for node in nodes if labels.items() <= node.labels.items())
-
-    return await transact(store, work)
-
-
 async def system(tx: Transaction, library: CatalogLibrary) -> Deployment:
     """The deployment in which activities are carried out, with what the name of its catalog means now. It is made of
     the shipped catalog when it is first needed; people may have made it before, of a catalog of their own."""

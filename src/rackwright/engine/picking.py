@@ -10,7 +10,7 @@ from rackwright.core import lifecycle, wishes
 from rackwright.core.errors import Conflict, InvalidInput, NotFound, TryAgain
 from rackwright.core.ports import Store, Transaction
 from rackwright.core.whom import Whom
-from rackwright.core.wishes import Judgement, Test, Wish
+from rackwright.core.wishes import Criteria, Judgement, Wish
 from rackwright.engine import activities
 from rackwright.engine.activities import Answer
 from rackwright.engine.library import CatalogLibrary
@@ -34,10 +34,10 @@ async def allocate(store: Store, library: CatalogLibrary, wish: Wish, now: float
     verb = lifecycle.verb_named("allocate")
 
     async def work(tx: Transaction) -> list[Answer]:
-        test = await _test(tx, wish)
-        picked = await tx.pick(test, wish.count)
+        wanted = await _criteria(tx, wish)
+        picked = await tx.pick(wanted, wish.count)
         if len(picked) < wish.count:
-            raise _too_few(wish, await tx.judged(test))
+            raise _too_few(wish, await tx.judged(wanted))
         scopes = await tx.scopes(picked)
         return await activities.say_in(tx, library, verb, [scopes[id].name for id in picked], {}, now)
 
@@ -49,7 +49,7 @@ async def outlook(store: Store, wish: Wish) -> Outlook:
     _check(wish)
 
     async def work(tx: Transaction) -> Outlook:
-        judged = await tx.judged(await _test(tx, wish))
+        judged = await tx.judged(await _criteria(tx, wish))
         return Outlook(passing=wishes.passing(judged), explanation=wishes.explained(wish, judged))
 
     return await transact(store, work)
@@ -64,12 +64,12 @@ async def names_of(store: Store, wanted: Whom) -> list[str]:
     return await transact(store, work)
 
 
-async def _test(tx: Transaction, wish: Wish) -> Test:
+async def _criteria(tx: Transaction, wish: Wish) -> Criteria:
     racks = await _ids(tx, "rack", wish.racks)
     apart: set[int] = set()
     for deployment in await _ids(tx, "deployment", wish.not_with):
         apart |= {member.rack for member in await tx.memberships(deployment) if member.rack is not None}
-    return wishes.test_of(wish, racks if wish.racks else None, apart)
+    return wishes.criteria(wish, racks if wish.racks else None, apart)
 
 
 async def _ids(tx: Transaction, kind: str, names: Sequence[str]) -> list[int]:

@@ -12,7 +12,7 @@ from rackwright.core.ports import Scope
 from rackwright.core.tag_rules import TagRule
 from rackwright.core.traits import has_tag
 from rackwright.core.whom import Whom
-from rackwright.core.wishes import READY, Judgement, Test
+from rackwright.core.wishes import READY, Criteria, Judgement
 from rackwright.store.memory.tables import Tables
 from rackwright.store.memory.work import Work
 from rackwright.store.traits import following
@@ -39,21 +39,21 @@ class ChoosingWork(Work):
             after = {**self.tables.traits.get(scope, {}), **said}
             self.tables.traits[scope] = {name: value for name, value in after.items() if value is not None}
 
-    async def pick(self, test: Test, count: int) -> list[int]:
+    async def pick(self, wanted: Criteria, count: int) -> list[int]:
         """See the port."""
-        fit = [each for each in self._ready() if all(test.judge(each.node.rack, each.zone, each.traits))]
+        fit = [each for each in self._ready() if all(wanted.judge(each.node.rack, each.zone, each.traits))]
         places: Counter[object] = Counter()
         turns: list[tuple[int, Ready]] = []
         for each in sorted(fit, key=Ready.size):
-            place = {"": each.node.id, "rack": each.node.rack, "zone": each.zone}[test.spread]
+            place = {"": each.node.id, "rack": each.node.rack, "zone": each.zone}[wanted.spread]
             places[place] += 1
             turns.append((places[place], each))
         turns.sort(key=lambda pair: (pair[0], pair[1].size()))
         return [each.node.id for _, each in turns[:count]]
 
-    async def judged(self, test: Test) -> dict[Judgement, int]:
+    async def judged(self, wanted: Criteria) -> dict[Judgement, int]:
         """See the port."""
-        return dict(Counter(test.judge(each.node.rack, each.zone, each.traits) for each in self._ready()))
+        return dict(Counter(wanted.judge(each.node.rack, each.zone, each.traits) for each in self._ready()))
 
     async def whom(self, wanted: Whom) -> list[str]:
         """See the port."""

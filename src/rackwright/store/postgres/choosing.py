@@ -8,7 +8,7 @@ from typing import Any
 from rackwright.core.facts import Fact
 from rackwright.core.tag_rules import TagRule
 from rackwright.core.whom import Whom
-from rackwright.core.wishes import Judgement, Test
+from rackwright.core.wishes import Criteria, Judgement
 from rackwright.store.postgres.queries import limited
 from rackwright.store.postgres.session import Json, columns
 from rackwright.store.postgres.work import Work
@@ -24,14 +24,14 @@ class ChoosingWork(Work):
         if found:
             await self.run("put_traits", *columns([(scope, Json(found[scope])) for scope in sorted(found)], 2))
 
-    async def pick(self, test: Test, count: int) -> list[int]:
+    async def pick(self, wanted: Criteria, count: int) -> list[int]:
         """See the port."""
         statement, _ = limited("pick", count)
-        return [row[0] for row in await self.text_rows(statement, *_asked(test), test.spread)][:count]
+        return [row[0] for row in await self.text_rows(statement, *_asked(wanted), wanted.spread)][:count]
 
-    async def judged(self, test: Test) -> dict[Judgement, int]:
+    async def judged(self, wanted: Criteria) -> dict[Judgement, int]:
         """See the port."""
-        return {tuple(judgement): count for judgement, count in await self.rows("judged", *_asked(test))}
+        return {tuple(judgement): count for judgement, count in await self.rows("judged", *_asked(wanted))}
 
     async def whom(self, wanted: Whom) -> list[str]:
         """See the port."""
@@ -61,7 +61,14 @@ class ChoosingWork(Work):
         return [row[0] for row in await self.rows("nodes_after", id, limit)]
 
 
-def _asked(test: Test) -> tuple[Any, ...]:
+def _asked(wanted: Criteria) -> tuple[Any, ...]:
     """The values of ``judged``."""
-    names = (None if given is None else list(given) for given in (test.pools, test.zones, test.racks))
-    return list(test.lowest), list(test.highest), *names, list(test.tags), list(test.without), list(test.apart)
+    names = (None if given is None else list(given) for given in (wanted.pools, wanted.zones, wanted.racks))
+    return (
+        list(wanted.lowest),
+        list(wanted.highest),
+        *names,
+        list(wanted.tags),
+        list(wanted.without),
+        list(wanted.apart),
+    )
