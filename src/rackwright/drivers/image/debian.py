@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -41,8 +42,8 @@ _INCLUDE = (
     "openssh-server", "python3", "systemd", "systemd-resolved", "systemd-sysv", "udev",
 )  # fmt: skip
 _TOOLS = ("dosfstools", "mtools", "syslinux", "syslinux-common", "systemd-boot-efi")
-_LAYOUTS = ("lvm2", "mdadm")
-"""What lets the root stand on a volume or a mirror."""
+_LAYOUTS = ("busybox", "lvm2", "mdadm")
+"""What lets the root stand on a volume or a mirror; the scripts of mdadm in the ramdisk want programs of busybox."""
 _MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "virtio_net", "ext4", "nvme")
 _LAYOUT_MODULES = ("dm_mod", "raid1")
 _FILES: Mapping[str, str] = {
@@ -140,11 +141,13 @@ def _make(recipe: _Recipe, tools: list[Path], key: str, work: Path, tell: Callab
     packages.unpack(tools, unpacked)
     made.mkdir()
     tell("installing packages (mmdebstrap)")
-    _install(recipe, system, work)
+    began = time.time()
+    _install(recipe, system, work, unpacked)
     ids = _Ids(*(uuid.uuid5(_NAMESPACE, f"{key} {name}") for name in _Ids._fields))
     when = int(max(path.stat().st_mtime for path in (system / "boot").glob("vmlinuz-*")))
     tell("putting the disk together")
     _finish(system, ids)
+    _settle_times(system, began, when)
     esp = _boot_partition(system, unpacked, work, ids, when)
     disk = work / "disk"
     _disk(disk, esp, _root_partition(system, work, ids, when), unpacked, ids)
@@ -164,9 +167,11 @@ def _pack(disk: Path, into: Path) -> str:
     return total.hexdigest()
 
 
-def _install(recipe: _Recipe, system: Path, work: Path) -> None:
+def _install(recipe: _Recipe, system: Path, work: Path, tools: Path) -> None:
     """Our files are there before the packages are, so that the ramdisk is made as they say. What is mounted for that
-    is mounted for these processes alone, which end with the build: nothing is left of it."""
+    is mounted for these processes alone, which end with the build: nothing is left of it. The date that programs are
+    told is that of a tool: the same for the same packages."""
+    when = int((tools / "usr/lib/systemd/boot/efi/systemd-bootx64.efi").stat().st_mtime)
     ours = work / "ours"
     for path, text in recipe.files.items():
         file = ours / path
@@ -186,7 +191,8 @@ def _install(recipe: _Recipe, system: Path, work: Path) -> None:
             f"--essential-hook=mkdir -p $1/etc/initramfs-tools/conf.d; cp -a {ours}/etc/initramfs-tools $1/etc/",
             SUITE,
             str(system),
-        ]
+        ],
+        more={"SOURCE_DATE_EPOCH": str(when)},
     )
     for path in recipe.files:
         target = system / path
@@ -222,6 +228,13 @@ def _finish(system: Path, ids: _Ids) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.is_symlink():
             path.symlink_to(f"/lib/systemd/system/{unit}")
+
+
+def _settle_times(system: Path, began: float, when: int) -> None:
+    """What was made in the course of the build has one time: the same packages give the same bytes."""
+    for path in (system, *system.rglob("*")):
+        if path.lstat().st_mtime >= int(began):
+            os.utime(path, (when, when), follow_symlinks=False)
 
 
 def _boot_partition(system: Path, tools: Path, work: Path, ids: _Ids, when: int) -> Path:

@@ -81,7 +81,7 @@ VARIANTS = {
         "linux-image-amd64",
         r"linux-image-[0-9.]+-[0-9]+-amd64",
         (
-            *_VIRTIO, "virtio_scsi", "sd_mod", "ext4", "vfat", "xfs", "ipmi_si", "ipmi_devintf", "efivarfs",
+            "crc32c_generic", *_VIRTIO, "virtio_scsi", "sd_mod", "ext4", "vfat", "xfs", "ipmi_si", "ipmi_devintf", "efivarfs",
             "dmi_sysfs", "usbhid",
         ),
         (
