@@ -81,8 +81,8 @@ VARIANTS = {
         "linux-image-amd64",
         r"linux-image-[0-9.]+-[0-9]+-amd64",
         (
-            "crc32c_generic", *_VIRTIO, "virtio_scsi", "sd_mod", "ext4", "vfat", "xfs", "ipmi_si", "ipmi_devintf", "efivarfs",
-            "dmi_sysfs", "usbhid",
+            "crc32c_generic", *_VIRTIO, "virtio_scsi", "sd_mod", "ext4", "vfat", "xfs", "ipmi_si", "ipmi_devintf",
+            "efivarfs", "dmi_sysfs", "usbhid",
         ),
         (
             "kernel/drivers/net/ethernet", "kernel/drivers/net/phy", "kernel/drivers/net/mdio", "kernel/net",
