@@ -196,6 +196,16 @@ async def test_a_scenario_that_would_not_end_is_left_behind(monkeypatch: pytest.
     Stubborn.released = True
 
 
+async def test_a_scenario_that_keeps_too_much_memory_ends_the_load_with_the_reason() -> None:
+    told: list[Told] = []
+    work = Work(scenario="", schedule=Closed(times=None, duration=600), most_memory=1 << 20, interval=0.05)
+    async with asyncio.timeout(20):
+        await Generator(work, Quick, Surroundings(Http()), told.append, clock()).run()
+    last = told[-1]
+    assert isinstance(last, Ended)
+    assert "1 MiB are allowed: its scenario keeps too much" in last.fault
+
+
 async def test_scenarios_that_block_run_in_threads_side_by_side() -> None:
     begun = time.monotonic()
     done = await load(Waiting, Closed(times=8, concurrency=8), seconds=0.5)

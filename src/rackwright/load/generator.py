@@ -10,7 +10,6 @@ import asyncio
 import functools
 import inspect
 import math
-import resource
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from rackwright.core.load.schedule import Closed, Open, Share
 from rackwright.core.load.sla.proof import Bounds
 from rackwright.load.alarm import Alarm
 from rackwright.load.chunks import Writer
+from rackwright.load.memory import peak_memory
 from rackwright.load.scenario import BlockingScenario, Scenario, Surroundings, clock
 from rackwright.load.tally import Fault, Row, Start, Tally
 from rackwright.load.words import Ended, Report, Started, Told, Work
@@ -84,6 +84,7 @@ class Generator:
         self._alarm: Alarm | None = None
         self._counts = _Sums(work.bounds)
         self._stopped = False
+        self._fault = ""
         self._breath = 0.0
 
     async def run(self) -> None:
@@ -285,7 +286,11 @@ class Generator:
 
     def _report(self, now: float, proven: str = "") -> None:
         seconds, samples = self._tally.take()
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak = peak_memory()
+        if peak > self._work.most_memory and not self._fault:
+            most = self._work.most_memory >> 20
+            self._fault = f"it took {peak >> 20} MiB of memory, {most} MiB are allowed: its scenario keeps too much"
+            self.stop(cancel=True)
         self._tell(
             Report(
                 upto=now, seconds=seconds, samples=samples, iterations=self._counts.ended, peak_rss=peak, proven=proven
@@ -316,7 +321,7 @@ class Generator:
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
         dropped = self._writer.dropped if self._writer is not None else 0
-        self._tell(Ended(never_started=never, left=len(self._tasks), dropped_rows=dropped))
+        self._tell(Ended(fault=self._fault, never_started=never, left=len(self._tasks), dropped_rows=dropped))
 
 
 class _Sums:

@@ -50,7 +50,7 @@ def _by_second(events: Sequence[T], when: Callable[[T], float]) -> Iterator[tupl
     """Cut events, which are in order of time, into those of each second: nearly always one piece."""
     rest = events
     while rest:
-        second = int(when(rest[0])) + 1
+        second: float = int(when(rest[0])) + 1
         here = len(rest) if when(rest[-1]) < second else bisect_left(rest, second, key=when)
         yield second - 1, rest[:here]
         rest = rest[here:]

@@ -33,6 +33,8 @@ class Work(msgspec.Struct, kw_only=True, tag=True):
     """Where raw rows go; nowhere if empty."""
     most_bytes: int = 1 << 30
     """Of raw rows."""
+    most_memory: int = 1 << 30
+    """Bytes; a load process that takes more ends the run."""
     connections: int = 1_000
     watch: Watch = Watch()
     interval: float = 0.25
