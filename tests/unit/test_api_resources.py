@@ -212,6 +212,23 @@ def test_a_log_is_read_as_text_and_piece_by_piece(world: World) -> None:
     assert world.ask("GET", path.replace("n1", "n9")).status_code == 404
 
 
+def test_a_load_is_read_line_by_line_while_it_goes_on(world: World) -> None:
+    world.apply(bind={"web": ["n1"]})
+    world.work()
+    task = world.ask("GET", "/api/v1/deployments/d/tasks?task=install").json()["items"][0]
+    begun, cut = b'{"event":"begin","workload":0,"name":"w","scenario":"s"}\n', b'{"event":"end","workload":0,'
+    rest = b'"success":true,"notes":[],"total":1,"errors":0,"latency":{},"service_mean":0.5}'
+    path = "/api/v1/loads?deployment=d&node=n1&task=install"
+    world.run(world.store.views.add_log([(task["id"], 1, 0, b"words\n" + begun + cut, False)]))
+    first = world.ask("GET", path).json()
+    assert [line["event"] for line in first["lines"]] == ["begin"]
+    assert not first["complete"]
+    world.run(world.store.views.add_log([(task["id"], 1, len(b"words\n" + begun + cut), rest, True)]))
+    last = world.ask("GET", f"{path}&offset={first['next_offset']}").json()
+    assert [(line["event"], line["success"]) for line in last["lines"]] == [("end", True)]
+    assert last["complete"]
+
+
 def test_the_log_of_a_task_that_has_not_run_is_empty(world: World) -> None:
     world.apply(bind={"web": ["n1"]})
     path = "/api/v1/logs?deployment=d&node=n1&task=start"

@@ -91,7 +91,8 @@ def _tell_how_to_use(machine: Machine, report: Report) -> None:
     report.say("\nThe cluster goes on. To look around:")
     report.say(f"  export RACKWRIGHT_DATA={machine.data}")
     report.say("  rackwright get nodes")
-    report.say("  rackwright deployment status messaging")
+    report.say("  rackwright deployment status messaging           in error: it broke its promise under load")
+    report.say("  rackwright deployment retry messaging --wait      the load again; nobody kills a server now")
     report.say(f"  tail -f {machine.log}")
     report.say(f"To end it: kill {machine.pid}; then remove {machine.data}")
 
