@@ -15,14 +15,13 @@ from rackwright.core.errors import InvalidInput
 from rackwright.core.lifecycle import Verb
 from rackwright.core.waves import WaveRule
 from rackwright.core.whom import Whom
-from rackwright.engine import campaigns, picking
+from rackwright.engine import campaigns, forecasting, picking
 from rackwright.engine.campaigns import Wish
 
 
 class Said(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A verb for machines: those of these names, or those with all of these labels; ``parameters`` are what its
-    activity is to know. ``waves``, ``max_per`` and ``spread`` say how it goes over them (see ``campaigns.Wish``);
-    ``plan``: nothing is done, it is only told how long it would take."""
+    activity is to know. ``waves``, ``max_per`` and ``spread`` say how it goes over them (see ``campaigns.Wish``)."""
 
     verb: str
     names: list[str] = []
@@ -48,6 +47,15 @@ class VerbView(msgspec.Struct, frozen=True):
 async def batch(call: Call) -> Response:
     """Say a verb to machines; the answer has one result for each. Those that cannot follow it keep out no others."""
     services = call.services
+    return whole(await campaigns.say(call.store, services.catalogs, await _wish(call), services.clock()))
+
+
+async def forecast(call: Call) -> Response:
+    """What a verb would come to: its waves, its places, who cannot follow, how long it takes. Nothing is done."""
+    return reply(await forecasting.of_wish(call.services.store, call.services.catalogs, await _wish(call)))
+
+
+async def _wish(call: Call) -> Wish:
     said = await call.body(Said)
     if sum(map(bool, (said.names, said.selector, said.whom is not None))) != 1:
         raise InvalidInput(
@@ -56,12 +64,11 @@ async def batch(call: Call) -> Response:
             mend='as {"verb": "test", "names": ["n1"]}',
         )
     meant = said.whom or Whom(labels=said.selector)
-    names = said.names or await picking.names_of(services.store, meant)
-    wish = Wish(
+    names = said.names or await picking.names_of(call.services.store, meant)
+    return Wish(
         verb=said.verb, names=names, parameters=said.parameters, waves=said.waves, max_per=said.max_per,
         spread=said.spread, asked_by=call.caller.name,
     )  # fmt: skip
-    return whole(await campaigns.say(call.store, services.catalogs, wish, services.clock()))
 
 
 async def verbs(call: Call) -> Response:
@@ -75,5 +82,6 @@ def _view(verb: Verb) -> VerbView:
 
 routes = [
     route("POST", f"{PREFIX}/nodes:batch", batch, "admin"),
+    route("POST", f"{PREFIX}/nodes:forecast", forecast, "read"),
     route("GET", f"{PREFIX}/verbs", verbs, "read"),
 ]

@@ -20,6 +20,7 @@ OPTIONS: tuple[Callable[[click.Command], object], ...] = (
         "--max-per", multiple=True, metavar="KIND=N", help="At most N at once on each rack, feed, uplink, zone, ..."
     ),
     click.option("--spread", metavar="KIND", help="Take turns between racks, feeds, uplinks, zones, ..."),
+    click.option("--plan", is_flag=True, help="Do nothing; tell how it would go, and how long it would take."),
 )
 """To be laid on a command, the first one last."""
 

@@ -17,6 +17,7 @@ from rackwright.cli.following import Seconds
 from rackwright.cli.kinds import ANSWER
 from rackwright.cli.node import json_or_text, split_pair
 from rackwright.cli.options import operator, output
+from rackwright.cli.outlook import show_outlook
 from rackwright.cli.output import Item, Output, say
 from rackwright.cli.patience import patiently
 from rackwright.cli.places import unbind
@@ -68,18 +69,21 @@ def tell(client: Client, verb: Verb, names: Sequence[str], how: dict[str, Any], 
     """Say a verb to those that are meant, with all options of its command, and print what became of each. Some that
     cannot follow make the exit code 6, all of them 4."""
     meant = said(names, how)
-    if verb.destroys and not how["yes"]:
-        click.confirm(f"{verb.name}: what is on the disks of {told(meant)} is lost. Go on?", abort=True, err=True)
-    if how.get("force"):
-        if not names:
-            raise click.UsageError("--force takes machines by name")
-        unbind(client, names)
     request = {
         "verb": verb.name,
         **meant,
         "parameters": {key: json_or_text(value) for key, value in _pairs(how.get("parameters", ()))},
         **campaign_options.said(how),
     }
+    if how.get("plan"):
+        show_outlook(client, request, output)
+        return
+    if verb.destroys and not how["yes"]:
+        click.confirm(f"{verb.name}: what is on the disks of {told(meant)} is lost. Go on?", abort=True, err=True)
+    if how.get("force"):
+        if not names:
+            raise click.UsageError("--force takes machines by name")
+        unbind(client, names)
     answers: list[Item] = client.post("/nodes:batch", request)["items"]
     failed = _report(answers, output)
     going = [answer["name"] for answer in answers if answer["activity"] or answer["campaign"]]

@@ -30,7 +30,30 @@ def show_plan(plan: Item) -> None:
         _show_rows(summary["follow"], ">", "cyan", lead=False)
     for warning in summary.get("warnings", []):
         click.echo(click.style("warning: ", fg="yellow") + str(warning))
+    if summary.get("forecast"):
+        click.echo()
+        show_forecast(summary["forecast"])
     click.echo(f"\n{last_line(summary)}")
+
+
+def show_forecast(forecast: Item) -> None:
+    """Print how long something will take, and why so long."""
+    click.echo(f"Expected: {duration(forecast['seconds'])}, because of {forecast['because']}")
+    links = [f"{link['task']}{'@' if link['node'] else ''}{link['node']}" for link in forecast["chain"]]
+    if len(links) > _MOST_NAMES:
+        links = [*links[: _MOST_NAMES // 2], "...", *links[-_MOST_NAMES // 2 :]]
+    if links:
+        click.echo(f"  longest chain: {' > '.join(links)}")
+    if forecast["unknown"]:
+        click.echo(f"  never ran before, taken for nothing: {', '.join(forecast['unknown'][:_MOST_NAMES])}")
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people: ``40 s``, ``12 min``, ``3 h 5 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def last_line(summary: dict[str, Any]) -> str:

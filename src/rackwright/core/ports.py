@@ -21,6 +21,7 @@ from rackwright.core.campaign import CampaignErrands
 from rackwright.core.clocks import ClockErrands
 from rackwright.core.errands import HookErrands, JobErrands, SealedErrands
 from rackwright.core.facts import Fact, FactWrite
+from rackwright.core.forecast import PastErrands
 from rackwright.core.limits import Limit, Running
 from rackwright.core.machines import MachineErrands
 from rackwright.core.networks import NetworkErrands
@@ -149,6 +150,7 @@ class Transaction(
     ServedErrands,
     MachineErrands,
     CampaignErrands,
+    PastErrands,
     NetworkErrands,
     ChoosingErrands,
     WhomErrands,

@@ -87,7 +87,7 @@ class CampaignView(msgspec.Struct, frozen=True, kw_only=True):
 async def say(store: Store, library: CatalogLibrary, wish: Wish, now: float) -> list[Answer]:
     """Say a verb to machines, at once or each at its turn; the answers are in the order of the names. Raises NotFound
     for an unknown verb, InvalidInput for waves or budgets that cannot be."""
-    verb, names = _checked(wish), list(dict.fromkeys(wish.names))
+    verb, names = checked(wish), list(dict.fromkeys(wish.names))
 
     async def work(tx: Transaction) -> list[Answer]:
         if not wish.steered and not (verb.graph and await tx.budgets()):
@@ -134,7 +134,8 @@ async def candidates(tx: Transaction, verb: Verb, wish: Wish) -> Candidates:
     return Candidates(turns=turns, sizes=tuple(map(len, assigned)), errors=errors, machines=by_name)
 
 
-def _checked(wish: Wish) -> Verb:
+def checked(wish: Wish) -> Verb:
+    """The verb of a wish. Raises NotFound for an unknown one, InvalidInput for waves or budgets that cannot be."""
     verb = lifecycle.verb_named(wish.verb)
     if wish.steered and not verb.graph:
         raise InvalidInput(f"{verb.name} is done at once", mend="waves and budgets are for verbs that take a while")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -36,6 +37,14 @@ class HistoryWork(Work):
         for change in changes:
             said = msgspec.structs.asdict(change) | {"text": plain(change.text)}
             self.tables.changes.append(ChangeView(id=self.tables.fresh_id(), at=time.time(), **who, **said))
+
+    async def typical_seconds(self, deployment: int) -> dict[str, float]:
+        """See the port."""
+        took: dict[str, list[float]] = {}
+        for _, run in self.tables.runs:
+            if run.deployment == deployment and run.outcome in ("active", "unchanged"):
+                took.setdefault(run.task, []).append(run.ended_at - run.started_at)
+        return {task: statistics.median(times) for task, times in took.items()}
 
     async def parts(self, series: Series) -> list[Part] | None:
         """See the port."""

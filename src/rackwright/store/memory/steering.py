@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from rackwright.core.limits import SITE, Limit, Running
 from rackwright.core.node_task import NodeTask, State
@@ -27,6 +27,11 @@ class SteeringWork(Work):
         ]
         counted = Counter((row.rack, row.deployment, row.task) for row in tables.rows_of(state=State.TRANSITION))
         return found, [Running(*key, count) for key, count in counted.items()]
+
+    async def limits_of(self, scopes: Collection[int]) -> list[Limit]:
+        """See the port."""
+        items = sorted(self.tables.limits.items())
+        return [Limit(scope=scope, task=task, amount=amount) for (scope, task), amount in items if scope in scopes]
 
     async def set_limit(self, scope: int, amount: int | None) -> None:
         """See the port."""

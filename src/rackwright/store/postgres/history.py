@@ -47,6 +47,10 @@ class HistoryWork(Work):
         asked = self.asked if asked is None else asked
         await self.run("add_changes", plain(asked.by), plain(asked.address), plain(asked.request), *columns(rows, 6))
 
+    async def typical_seconds(self, deployment: int) -> dict[str, float]:
+        """See the port."""
+        return {task: float(seconds) for task, seconds in await self.rows("typical_seconds", deployment)}
+
     async def parts(self, series: Series) -> list[Part] | None:
         """See the port."""
         if not await self.value("history_alone"):

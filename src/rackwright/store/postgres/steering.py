@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -24,6 +24,10 @@ class SteeringWork(Work):
         scopes = {limit.scope for limit in found}
         rows = await self.rows("running", SITE in scopes, rack, sorted(scopes - {SITE, rack}))
         return found, [Running(*row) for row in rows]
+
+    async def limits_of(self, scopes: Collection[int]) -> list[Limit]:
+        """See the port."""
+        return [Limit(scope=row[0], task=row[1], amount=row[2]) for row in await self.rows("limits_of", list(scopes))]
 
     async def set_limit(self, scope: int, amount: int | None) -> None:
         """See the port."""

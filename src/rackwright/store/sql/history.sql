@@ -106,3 +106,15 @@ SELECT history_narrow($1, $2, $3);
 
 -- name: history_make
 SELECT history_make($1, $2, $3);
+
+-- name: typical_seconds
+-- Of the newest attempts that ended well; the limit is written out, so that only the newest parts of time are read.
+SELECT task, percentile_cont(0.5) WITHIN GROUP (ORDER BY took)
+FROM (
+    SELECT task, ended_at - started_at AS took
+    FROM run
+    WHERE deployment_id = $1 AND outcome IN ('active', 'unchanged')
+    ORDER BY id DESC
+    LIMIT 20000
+) AS newest
+GROUP BY task;

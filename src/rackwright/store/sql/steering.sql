@@ -99,3 +99,6 @@ SELECT document FROM steering WHERE deployment_id = ANY ($1::bigint[]);
 
 -- name: view_limits
 SELECT scope_id, amount FROM work_limit WHERE task = '' ORDER BY scope_id;
+
+-- name: limits_of
+SELECT scope_id, task, amount FROM work_limit WHERE scope_id = ANY ($1::bigint[]) ORDER BY scope_id, task;
