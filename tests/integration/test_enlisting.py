@@ -13,7 +13,7 @@ from rackwright.core.errors import Conflict, InvalidInput, NotFound
 from rackwright.core.facts import PEOPLE, FactWrite
 from rackwright.core.machine_messages import Register
 from rackwright.engine import intake, lifecycle
-from rackwright.engine.enlisting import Enlisted, enlist
+from rackwright.engine.enlisting import Enlisted, enlist, enlist_many
 from rackwright.engine.machines import NewNode, add_nodes, scope_named
 from rackwright.engine.observing import Observation, observe
 from tests.integration.conftest import AnyStore
@@ -186,3 +186,32 @@ async def test_a_rack_tells_of_its_own_nodes_and_of_the_world_only(
     await add_nodes(made.store, [NewNode(name="other", rack="r1")])
     with pytest.raises(error, match=why):
         await see(made, Observation(node="n0", facts={"observed.x": 1}), item)
+
+
+async def test_many_machines_are_enlisted_in_one_transaction_and_those_in_doubt_ask_alone(
+    store: AnyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await opened(store, monkeypatch)
+    known = await register(made)
+    others = [Register(macs=(f"52:54:00:00:01:{n:02x}",), serial=f"T{n}") for n in range(5)]
+    twin = msgspec.structs.replace(others[0], serial="T9")
+    nobody = Register(macs=())
+    said = [ONE, *others, twin, nobody]
+    found = await enlist_many(made.store, made.library, made.racks["r0"], said, time.time())
+    assert found[0] == known
+    assert [one.name for one in found[1:6] if one is not None] == [f"m-5254000001{n:02x}" for n in range(5)]
+    assert found[6:] == [None, None]
+    assert await enlist_many(made.store, made.library, made.racks["r0"], others, time.time()) == found[1:6]
+    assert await enlist_many(made.store, made.library, made.racks["r1"], [ONE], time.time()) == [None]
+
+
+async def test_machines_that_come_together_share_what_addresses_there_are(
+    store: AnyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await opened(store, monkeypatch)
+    await desire(made, "rack", "r0", "desired.rack.networks", [NETWORK])
+    await desire(made, "rack", "r0", "desired.rack.auto_accept", True)
+    said = [Register(macs=(f"52:54:00:00:02:{n:02x}",)) for n in range(2)]
+    found = await enlist_many(made.store, made.library, made.racks["r0"], said, time.time())
+    names = [one.name for one in found if one is not None]
+    assert sorted(await made.words(*names)) == ["new", "ready"]

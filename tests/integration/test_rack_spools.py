@@ -11,7 +11,7 @@ import pytest
 from rackwright.core.messages import Result, Results
 from rackwright.rack.client import RackClient
 from rackwright.rack.logs import LogShipper
-from rackwright.rack.results import ResultSpool
+from rackwright.rack.results import ResultSpool, batch_limit
 from tests.integration.rack_fake_api import FakeApi
 
 
@@ -31,11 +31,22 @@ def test_results_come_back_in_order_after_a_restart(tmp_path: Path) -> None:
         first.keep(batch(number))
     again = spool(tmp_path)
     assert again.held() == [(number, 1) for number in range(12)]
-    oldest = again.oldest()
-    assert oldest is not None
-    again.drop(oldest[0])
+    again.drop([1])
     again.keep(batch(99, incarnation="second"))
     assert spool(tmp_path).held() == [*((number, 1) for number in range(1, 12)), (99, 1)]
+
+
+def test_batches_of_one_incarnation_go_together_as_far_as_a_request_holds_them(tmp_path: Path) -> None:
+    waiting = spool(tmp_path)
+    for numbers in ((1, 2), (3,), tuple(range(100, 100 + batch_limit)), (4,)):
+        waiting.keep(batch(*numbers))
+    waiting.keep(batch(5, incarnation="second"))
+    sent = []
+    while (oldest := waiting.oldest()) is not None:
+        sent.append((oldest[1].incarnation, len(oldest[1].items)))
+        waiting.drop(oldest[0])
+    assert sent == [("first", 3), ("first", batch_limit), ("first", 1), ("second", 1)]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_results_are_for_the_owner_only(tmp_path: Path) -> None:

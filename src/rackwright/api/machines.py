@@ -21,6 +21,12 @@ class Observations(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     items: list[Observation]
 
 
+class Registers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Machines that register at a rack."""
+
+    items: list[Register]
+
+
 async def enlist(call: Call) -> Response:
     """Make a machine that registers at the rack a node, or find the one that it is."""
     services = call.services
@@ -28,6 +34,15 @@ async def enlist(call: Call) -> Response:
     rack = call.caller.rack
     found = await enlisting.enlist(services.store, services.catalogs, rack, said, services.clock())
     return reply(found)
+
+
+async def enlist_many(call: Call) -> Response:
+    """Make machines that register at the rack nodes, in one transaction. Null stands for each that has to ask alone."""
+    services = call.services
+    said = await call.body(Registers)
+    now = services.clock()
+    found = await enlisting.enlist_many(services.store, services.catalogs, call.caller.rack, said.items, now)
+    return reply({"items": found})
 
 
 async def observed(call: Call) -> Response:
@@ -42,5 +57,6 @@ async def observed(call: Call) -> Response:
 _RACK = f"{PREFIX}/racks/{{name}}"
 routes = [
     route("POST", f"{_RACK}/enlist", enlist, "rack", LIMIT),
+    route("POST", f"{_RACK}/enlist:batch", enlist_many, "rack", LIMIT),
     route("POST", f"{_RACK}/observed", observed, "rack", LIMIT),
 ]

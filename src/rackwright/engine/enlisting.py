@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -33,6 +33,14 @@ class Enlisted(msgspec.Struct, frozen=True, kw_only=True):
     name: str
 
 
+class _Newcomer(msgspec.Struct, frozen=True):
+    """A machine that registers: by what it is known again, and what it tells of itself."""
+
+    macs: tuple[str, ...]
+    serial: str
+    facts: dict[str, Any]
+
+
 async def enlist(store: Store, library: CatalogLibrary, rack: int, said: Register, now: float) -> Enlisted:
     """Make the machine that registers at a rack a node, or find the node that it is: to say it twice changes nothing.
     Its own clock does not matter.
@@ -40,18 +48,66 @@ async def enlist(store: Store, library: CatalogLibrary, rack: int, said: Registe
     Raises InvalidInput for what cannot be a machine; Conflict, which is told as an event too, where it cannot be said
     which machine it is.
     """
-    macs, serial = (
-        hardware.macs_of((*said.macs, *([said.boot_mac] if said.boot_mac else []))),
-        hardware.serial_of(said.serial),
-    )
-    facts = _facts(said, macs, serial)
-    refuse_large(macs[0], facts)
+    one = _newcomer(said)
+
+    async def work(tx: Transaction) -> list[Enlisted]:
+        return await _enlist(tx, library, rack, [(one, await _owner(tx, rack, one))], now)
+
     try:
-        return await transact(store, functools.partial(_enlist, library, rack, macs, serial, facts, now))
+        return (await transact(store, work))[0]
     except Conflict as error:
-        event = Event(kind="machine.refused", text=str(error), data={"macs": list(macs), "serial": serial})
+        event = Event(kind="machine.refused", text=str(error), data={"macs": list(one.macs), "serial": one.serial})
         await transact(store, lambda tx: tx.record([event]))
         raise
+
+
+async def enlist_many(
+    store: Store, library: CatalogLibrary, rack: int, said: Sequence[Register], now: float
+) -> list[Enlisted | None]:
+    """Enlist machines of one rack in one transaction. None stands for each that has to ask alone, because something is
+    wrong with it: then it is told what."""
+    found: list[Enlisted | None] = [None] * len(said)
+    apart = _apart([_sound(one) for one in said])
+
+    async def work(tx: Transaction) -> list[tuple[int, Enlisted]]:
+        places, met = [], []
+        for place, one in apart:
+            with contextlib.suppress(Conflict):
+                met.append((one, await _owner(tx, rack, one)))
+                places.append(place)
+        return list(zip(places, await _enlist(tx, library, rack, met, now), strict=True))
+
+    for place, enlisted in await transact(store, work) if apart else ():
+        found[place] = enlisted
+    return found
+
+
+def _newcomer(said: Register) -> _Newcomer:
+    """What a machine says, as far as it makes sense. Raises InvalidInput."""
+    macs = hardware.macs_of((*said.macs, *([said.boot_mac] if said.boot_mac else [])))
+    serial = hardware.serial_of(said.serial)
+    facts = _facts(said, macs, serial)
+    refuse_large(macs[0], facts)
+    return _Newcomer(macs, serial, facts)
+
+
+def _sound(said: Register) -> _Newcomer | None:
+    try:
+        return _newcomer(said)
+    except InvalidInput:
+        return None
+
+
+def _apart(newcomers: Sequence[_Newcomer | None]) -> list[tuple[int, _Newcomer]]:
+    """Those that share no name with one before them, with their places."""
+    taken: set[str] = set()
+    apart = []
+    for place, one in enumerate(newcomers):
+        names = {*one.macs, *([one.serial] if one.serial else [])} if one is not None else set()
+        if one is not None and not names & taken:
+            apart.append((place, one))
+        taken |= names
+    return apart
 
 
 def _facts(said: Register, macs: tuple[str, ...], serial: str) -> dict[str, Any]:
@@ -72,59 +128,66 @@ def _facts(said: Register, macs: tuple[str, ...], serial: str) -> dict[str, Any]
     return facts
 
 
-async def _enlist(
-    library: CatalogLibrary,
-    rack: int,
-    macs: tuple[str, ...],
-    serial: str,
-    facts: Mapping[str, Any],
-    now: float,
-    tx: Transaction,
-) -> Enlisted:
-    owner = hardware.whose(macs, serial, await tx.known_by(hardware.spellings(macs), serial))
-    node = await _new(tx, rack, macs) if owner is None else await _known(tx, rack, owner)
-    before = await tx.machines([node.id], lock=True)
-    writes = [FactWrite(node.id, path, value, WORLD) for path, value in facts.items()]
-    after: dict[int, Machine] = {}
-    if node.id not in before:
-        machine = Machine(id=node.id, since=now)
-        down = await tx.set_living([node.id], False)
-        await deactivate(tx, [node] if down else [])
-        accepted, more = await _accepted(tx, rack, node, machine, now)
-        after, writes = {node.id: accepted}, [*writes, *more]
-    events = await put(tx, library, writes)
-    events += await save(tx, before, after)
-    await tx.record(events)
-    return Enlisted(id=node.id, name=node.name)
-
-
-async def _new(tx: Transaction, rack: int, macs: tuple[str, ...]) -> Scope:
-    name = f"m-{macs[0].replace(':', '')}"
-    scope = Scope(id=0, kind="node", name=name, rack=rack, alive=False)
-    (id,) = await tx.add_nodes([scope])
-    found = msgspec.structs.replace(scope, id=id)
-    await tx.announce(of_nodes("created", [found]))
-    await tx.record([Event(kind="node.added", text=f"a machine has registered: {name}", scope=name)])
-    return found
-
-
-async def _known(tx: Transaction, rack: int, owner: Known) -> Scope:
-    if owner.rack != rack:
+async def _owner(tx: Transaction, rack: int, one: _Newcomer) -> Known | None:
+    """The node that a machine is; None: nobody knows it. Raises Conflict."""
+    owner = hardware.whose(one.macs, one.serial, await tx.known_by(hardware.spellings(one.macs), one.serial))
+    if owner is not None and owner.rack != rack:
         raise Conflict(
             f"{owner.name} has registered at a rack in which it does not stand",
             where=owner.name,
             mend="add it in the rack in which it stands",
         )
-    return (await tx.scopes([owner.id]))[owner.id]
+    return owner
+
+
+async def _enlist(
+    tx: Transaction, library: CatalogLibrary, rack: int, met: Sequence[tuple[_Newcomer, Known | None]], now: float
+) -> list[Enlisted]:
+    """Make nodes of those that nobody knows, and machines of those that are none yet; note what all tell."""
+    known = await tx.scopes([owner.id for _, owner in met if owner is not None])
+    made = iter(await _made(tx, rack, [one for one, owner in met if owner is None]))
+    nodes = [next(made) if owner is None else known[owner.id] for _, owner in met]
+    before = await tx.machines([node.id for node in nodes], lock=True)
+    fresh = [node for node in nodes if node.id not in before]
+    down = set(await tx.set_living([node.id for node in fresh], False))
+    await deactivate(tx, [node for node in fresh if node.id in down])
+    after, writes = await _accepted(tx, rack, fresh, now)
+    told = [
+        FactWrite(node.id, path, value, WORLD)
+        for (one, _), node in zip(met, nodes, strict=True)
+        for path, value in one.facts.items()
+    ]
+    events = await put(tx, library, [*told, *writes])
+    events += await save(tx, before, after)
+    await tx.record(events)
+    return [Enlisted(id=node.id, name=node.name) for node in nodes]
+
+
+async def _made(tx: Transaction, rack: int, strangers: Sequence[_Newcomer]) -> list[Scope]:
+    """Nodes for strangers."""
+    if not strangers:
+        return []
+    names = [f"m-{one.macs[0].replace(':', '')}" for one in strangers]
+    scopes = [Scope(id=0, kind="node", name=name, rack=rack, alive=False) for name in names]
+    ids = await tx.add_nodes(scopes)
+    found = [msgspec.structs.replace(scope, id=id) for scope, id in zip(scopes, ids, strict=True)]
+    await tx.announce(of_nodes("created", found))
+    await tx.record([Event(kind="node.added", text=f"a machine has registered: {name}", scope=name) for name in names])
+    return found
 
 
 async def _accepted(
-    tx: Transaction, rack: int, node: Scope, machine: Machine, now: float
-) -> tuple[Machine, list[FactWrite]]:
-    """The machine, accepted where its rack does so by itself; without an address left it stays new."""
-    if not await addresses.accepts_by_itself(tx, rack):
-        return machine, []
-    given = await addresses.give(tx, [node])
-    if given.without:
-        return lifecycle.set_health(machine, "unknown", given.without[node.id], now), []
-    return lifecycle.at_once(lifecycle.VERBS["accept"], machine, now), given.writes
+    tx: Transaction, rack: int, nodes: Sequence[Scope], now: float
+) -> tuple[dict[int, Machine], list[FactWrite]]:
+    """New machines, accepted where their rack does so by itself; without an address left they stay new."""
+    machines = {node.id: Machine(id=node.id, since=now) for node in nodes}
+    if not nodes or not await addresses.accepts_by_itself(tx, rack):
+        return machines, []
+    given = await addresses.give(tx, nodes)
+    accept = lifecycle.VERBS["accept"]
+    return {
+        id: lifecycle.set_health(machine, "unknown", given.without[id], now)
+        if id in given.without
+        else lifecycle.at_once(accept, machine, now)
+        for id, machine in machines.items()
+    }, given.writes

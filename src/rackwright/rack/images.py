@@ -13,19 +13,20 @@ import errno
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from typing import Any, BinaryIO, Protocol
 
 import msgspec
 import structlog
 
-from rackwright.core.errors import InvalidInput, Retryable
+from rackwright.core.errors import InvalidInput, RackwrightError, Retryable
 from rackwright.core.images import Manifest
 from rackwright.core.jig import folder_name
 from rackwright.rack import image_files
 from rackwright.rack.bandwidth import Bandwidth
 from rackwright.rack.image_room import MIB, Room
+from rackwright.rack.together import Together
 
 GIB = 1024**3
 
@@ -34,6 +35,9 @@ fresh_for = 15.0
 
 manifest_patience = 3.0
 """Seconds for the region to answer that; then the known one is used."""
+
+ASKED_AT_ONCE = 1000
+"""Machines whose question for a manifest is answered together."""
 
 fetch_tries = 5
 """Tries to go on with a file, one after the other, before those who wait are told."""
@@ -86,6 +90,7 @@ class ImageCache:
         self._trouble = ""
         self._fetching: dict[str, asyncio.Task[str]] = {}
         self._checked: dict[str, tuple[int, int]] = {}
+        self._questions = Together(self._told, ASKED_AT_ONCE)
         self._asked: dict[str, float] = {}
         self._manifests: dict[str, Manifest] = {}
         os.makedirs(os.path.join(folder, "manifests"), mode=0o700, exist_ok=True)
@@ -102,7 +107,7 @@ class ImageCache:
         self._asked[name] = time.monotonic()
         try:
             async with asyncio.timeout(manifest_patience if known else None):
-                found = await self.source.manifest(name)
+                found = await self._questions.one(name)
         except (Retryable, TimeoutError) as error:
             if known is None:
                 raise
@@ -112,6 +117,16 @@ class ImageCache:
             await self._keep(name, found)
         self._manifests[name] = found
         return found
+
+    async def _told(self, names: Sequence[str]) -> list[Manifest | Exception]:
+        """What the region says that these names mean; machines come in swarms, and ask for the same."""
+        told: dict[str, Manifest | Exception] = {}
+        for name in dict.fromkeys(names):
+            try:
+                told[name] = await self.source.manifest(name)
+            except RackwrightError as error:
+                told[name] = error
+        return [told[name] for name in names]
 
     async def file(self, sha256: str) -> str:
         """The path of a file whose digest was checked. Raises ``NotFound``, or ``Retryable`` when it cannot be had now;

@@ -16,6 +16,9 @@ from rackwright.rack.client import RackClient, patiently
 rhythm = 0.5
 """Seconds between two looks at the logs that grow."""
 
+gather_time = 0.1
+"""Seconds for which logs that are whole are gathered: short tasks end in swarms."""
+
 request_limit = 1024 * 1024
 """Bytes of logs in one request."""
 
@@ -80,6 +83,7 @@ class LogShipper:
                 self._ended.clear()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._ended.wait(), rhythm)
+                    await asyncio.sleep(gather_time)
 
     def _next_pieces(self) -> list[LogChunk]:
         """What is to be sent now: as much of each log as one request may hold."""

@@ -14,9 +14,13 @@ from rackwright.core.errors import Conflict, InvalidInput, NotAllowed, NotFound,
 from rackwright.core.images import Manifest
 from rackwright.core.machine_messages import Register
 from rackwright.rack.client import trust
+from rackwright.rack.together import Together
 
 patience = 30.0
 """Seconds for an answer, and between two pieces of a file."""
+
+AT_ONCE = 32
+"""Strangers in one request: each tells its inventory."""
 
 _FAULTS: dict[int, type[RackwrightError]] = {
     400: InvalidInput, 401: NotAllowed, 403: NotAllowed, 404: NotFound, 409: Conflict, 413: InvalidInput,
@@ -50,6 +54,12 @@ class Observations(msgspec.Struct, frozen=True):
     items: Sequence[Observation]
 
 
+class Registers(msgspec.Struct, frozen=True):
+    """The body with which strangers are enlisted."""
+
+    items: Sequence[Register]
+
+
 class Rest:
     """The bytes of a file from ``offset`` to its end."""
 
@@ -78,6 +88,7 @@ class Region:
     def __init__(self, url: str, name: str, token: str) -> None:
         headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
         self._http = httpx.AsyncClient(headers=headers, timeout=patience, trust_env=False, verify=trust())
+        self._strangers = Together(self._enlist, AT_ONCE)
         self._rack = f"{url.rstrip('/')}/api/v1/racks/{quote(name, safe='')}"
 
     async def __aenter__(self) -> Region:
@@ -89,8 +100,20 @@ class Region:
         await self._http.aclose()
 
     async def enlist(self, register: Register) -> Enlisted:
-        """Make a stranger a node; the same machine gets the same answer again."""
-        return msgspec.convert(await self._post(f"{self._rack}/enlist", register), Enlisted)
+        """Make a stranger a node; the same machine gets the same answer again. Strangers that come at the same time go
+        in one request; one with which something is wrong asks again alone, and is told what."""
+        found = await self._strangers.one(register)
+        if found is None:
+            found = msgspec.convert(await self._post(f"{self._rack}/enlist", register), Enlisted)
+        return found
+
+    async def _enlist(self, registers: Sequence[Register]) -> Sequence[Enlisted | None]:
+        try:
+            answer = await self._post(f"{self._rack}/enlist:batch", Registers(registers))
+        except (InvalidInput, NotFound):
+            # Together they may be too large, or the region may be of an older version.
+            return [None] * len(registers)
+        return msgspec.convert(answer["items"], list[Enlisted | None])
 
     async def observed(self, items: Sequence[Observation]) -> None:
         """Tell what was seen."""

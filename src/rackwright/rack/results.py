@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -47,24 +48,39 @@ class ResultSpool:
         self._number = max(numbers, default=0)
         return len(self.held())
 
-    def keep(self, batch: Results) -> None:
-        """Make a batch safe on the disk. When the disk does not take it, it is kept in memory only, and said so."""
+    def keep(self, batch: Results) -> int:
+        """Make a batch safe on the disk; gives its number. When the disk does not take it, it is kept in memory only,
+        and said so."""
         self._number += 1
         self._batches[self._number] = batch
         try:
             self._write(self._path(self._number), msgspec.json.encode(batch))
         except OSError as error:
             log.error("results are in memory only", path=self.folder, reason=str(error), mend="free space on that disk")
+        return self._number
 
-    def oldest(self) -> tuple[int, Results] | None:
-        """The number of the oldest batch, and the batch."""
-        return next(iter(self._batches.items()), None)
+    def oldest(self) -> tuple[list[int], Results] | None:
+        """The numbers of the oldest batches, as many as fit into one request, and what they hold; None: there are none.
+        While one request is under way, results are made safe one by one; they need not be sent so."""
+        numbers: list[int] = []
+        items: list[Result] = []
+        first = next(iter(self._batches.values()), None)
+        if first is None:
+            return None
+        for number, batch in self._batches.items():
+            full = bool(items) and len(items) + len(batch.items) > batch_limit
+            if full or batch.incarnation != first.incarnation:
+                break
+            numbers.append(number)
+            items += batch.items
+        return numbers, Results(first.incarnation, items)
 
-    def drop(self, number: int) -> None:
-        """Forget a batch that was acknowledged."""
-        del self._batches[number]
-        with suppress(FileNotFoundError):
-            os.unlink(self._path(number))
+    def drop(self, numbers: Sequence[int]) -> None:
+        """Forget batches that were acknowledged."""
+        for number in numbers:
+            del self._batches[number]
+            with suppress(FileNotFoundError):
+                os.unlink(self._path(number))
 
     def put_aside(self, number: int) -> None:
         """Keep a batch for people, and never send it again."""
@@ -157,26 +173,31 @@ class ResultSender:
             else:
                 await self._deliver(*oldest)
 
-    async def _deliver(self, number: int, batch: Results) -> None:
+    async def _deliver(self, numbers: Sequence[int], batch: Results) -> None:
+        """Send batches as one; where the api will never take it, each result alone: a bad one must not take the others
+        with it."""
         try:
-            verdicts = await patiently("results", lambda: self._ask(batch))
+            await self._send_all(numbers, batch)
+        except InvalidInput:
+            alone = [Results(batch.incarnation, [item]) for item in batch.items]
+            kept = [(self.spool.keep(one), one) for one in alone]
+            self.spool.drop(numbers)
+            for number, one in kept:
+                await self._deliver_alone(number, one)
+
+    async def _deliver_alone(self, number: int, one: Results) -> None:
+        try:
+            await self._send_all([number], one)
         except InvalidInput as error:
-            self._refused(number, batch, str(error))
-            return
+            log.error("result refused for good and put aside", path=self.spool.folder, reason=str(error))
+            self.spool.put_aside(number)
+
+    async def _send_all(self, numbers: Sequence[int], batch: Results) -> None:
+        verdicts = await patiently("results", lambda: self._ask(batch))
         for verdict in verdicts.items:
             if not verdict.taken:
                 log.info("result not taken", id=verdict.id, attempt=verdict.attempt, reason=verdict.reason)
-        self.spool.drop(number)
-
-    def _refused(self, number: int, batch: Results, reason: str) -> None:
-        """One bad result must not take the others of its batch with it: so each goes alone."""
-        if len(batch.items) == 1:
-            log.error("result refused for good and put aside", path=self.spool.folder, reason=reason)
-            self.spool.put_aside(number)
-            return
-        for item in batch.items:
-            self.spool.keep(Results(batch.incarnation, [item]))
-        self.spool.drop(number)
+        self.spool.drop(numbers)
 
     async def _ask(self, batch: Results) -> Verdicts:
         verdicts = await self._send_one(batch)

@@ -12,11 +12,14 @@ import structlog
 from rackwright.core.errors import DriverError, Permanent
 from rackwright.core.power import Action, Device, NodePower, PowerDriver, PowerFactory, PowerSetting, PowerState
 from rackwright.core.served import ServedNode
+from rackwright.rack.together import Together
 
 ROUND = 120.0
 """Seconds in which every machine's state is asked for once."""
 TURN = 1.0
 """Seconds between two slices of such a round."""
+ASKED_AT_ONCE = 200
+"""Nodes in one question to the region how they are switched."""
 BUDGET = 64
 """Conversations with BMCs at the same time."""
 
@@ -56,6 +59,7 @@ class Switchboard:
         drivers: Mapping[str, PowerFactory],
     ) -> None:
         self._known = known
+        self._settings = Together(self._told, ASKED_AT_ONCE)
         self._ask = ask
         self._tell = tell
         self._drivers = dict(drivers)
@@ -135,14 +139,19 @@ class Switchboard:
             )
         line = self._lines.get(node)
         if line is None or line.made_from != served.power:
-            found = [one.setting for one in await self._ask([node]) if one.node == node]
-            if not found:
+            setting = await self._settings.one(node)
+            if setting is None:
                 raise Permanent(f"the region knows no power setting of {node}", where=node)
-            factory = self._drivers.get(found[0].driver)
+            factory = self._drivers.get(setting.driver)
             if factory is None:
                 names = ", ".join(sorted(self._drivers)) or "none"
-                raise Permanent(f"there is no power driver {found[0].driver!r} here (there are: {names})", where=node)
+                raise Permanent(f"there is no power driver {setting.driver!r} here (there are: {names})", where=node)
             if line is not None:
                 await line.driver.close()
-            line = self._lines[node] = _Line(factory(found[0]), found[0], served.power)
+            line = self._lines[node] = _Line(factory(setting), setting, served.power)
         return line
+
+    async def _told(self, nodes: Sequence[str]) -> list[PowerSetting | None]:
+        """How the region says that these are switched."""
+        found = {one.node: one.setting for one in await self._ask(list(dict.fromkeys(nodes)))}
+        return [found.get(node) for node in nodes]
