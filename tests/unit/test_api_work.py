@@ -113,7 +113,7 @@ def test_a_heartbeat_names_what_is_no_longer_the_racks(rack: Rack) -> None:
     (claim,) = rack.ask("claims", {**ASK, "wait": 0})["items"]
     mine = [claim["id"], claim["attempt"]]
     beat = {"incarnation": "me", "working": [mine, [claim["id"], 99]], "keeping": [claim["id"], 98]}
-    assert rack.ask("heartbeat", beat) == {"cancel": [[claim["id"], 99]], "drop": [98]}
+    assert rack.ask("heartbeat", beat) == {"cancel": [[claim["id"], 99]], "drop": [98], "lost": False}
 
 
 def test_pieces_of_logs_are_kept_once(rack: Rack) -> None:

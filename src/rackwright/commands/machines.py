@@ -43,7 +43,7 @@ from rackwright.rack.stocking import Stocking
 from rackwright.rack.switchboard import Switchboard
 from rackwright.store.embedded import running
 
-LINGER = 120.0
+LINGER = 30.0
 """Seconds that the database of DHCP's hosts stays without a process of the rack."""
 
 log = structlog.get_logger()

@@ -1,6 +1,6 @@
 """Kea answers DHCP (https://kea.readthedocs.io/en/kea-2.2.0/): a process of its own, fed over its control socket.
 
-Few hosts stand in its configuration, which is set as a whole at each change: that is quick up to some hundreds, and
+Few hosts stand in its configuration, which is set as a whole at each change: that is quick up to a hundred, and
 asking costs nothing. Many hosts are rows of a database, where a change costs what has changed. Once they are, they
 stay: the rows are there before the configuration points at them, so nobody is left without an answer in between.
 """
@@ -24,7 +24,7 @@ from rackwright.rack.dhcp.kea_rows import HostRows
 from rackwright.rack.dhcp.process import STARTED, ServerProcess
 from rackwright.rack.dhcp.taken import Taken
 
-ROWS_FROM = 300
+ROWS_FROM = 100
 """So many hosts, and more, are kept in rows, where there is a database for them."""
 
 log = structlog.get_logger()

@@ -42,7 +42,7 @@ class ServerProcess:
     @property
     def tail(self) -> str:
         """The last lines that it said."""
-        return " | ".join(self._tail[-3:])
+        return " | ".join(self._tail[-12:])
 
     async def start(self, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         """Start it anew. Raises ``Retryable`` when it is not installed."""

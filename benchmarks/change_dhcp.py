@@ -1,0 +1,182 @@
+"""Milliseconds from the change of a node's address in the API until DHCP answers with it, by the size of a rack.
+
+`rackwright up --machines` runs in a network namespace with its database, api, conductor and one rack of NODES nodes,
+whose names DNS answers too. One node after the other is given another address by an operator's request; then a machine
+asks for an address again and again until it is offered that one. The time is that from before the request until the
+offer.
+
+Kea alone is the peer: the time that it takes to be told the configuration of as many hosts anew, which is what a change
+costs without rows. Without ``--nodes`` it measures 100, 10,000 and 100,000 nodes and prints the ratio of the medians.
+
+    python benchmarks/change_dhcp.py --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from benchmarks.dhcp import answers
+from benchmarks.metal.line import NETWORK, Line, Questions, address, line, mac
+from rackwright.cli.client import Client
+from rackwright.cli.settings import read_settings
+from rackwright.commands.demo_machine import patiently
+from rackwright.rack.dhcp.kea import Kea
+from rackwright.store import embedded
+
+SIZES = (100, 10_000, 100_000)
+BATCH = 2000
+ASIDE = 1 << 20
+"""So far from its first address is the one that a node is given."""
+PATIENCE = 900.0
+"""Seconds for a rack to answer for all its nodes."""
+LATE = 30.0
+"""Seconds after which a change counts as lost."""
+
+
+@contextmanager
+def site(data: Path) -> Iterator[Client]:
+    """A site with one rack that serves machines; gives the api as an operator sees it."""
+    environment = {**os.environ, "RACKWRIGHT_DATA": str(data)}
+    command = [sys.executable, "-P", "-m", "rackwright", "up", "--machines", "--racks", "r1"]
+    with open(data / "up.log", "wb") as log:
+        up = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        try:
+            while not (data / "client.toml").exists():
+                if up.poll() is not None:
+                    sys.exit(f"change_dhcp: the site does not start: {(data / 'up.log').read_text()[-500:]}")
+                time.sleep(0.1)
+            client = Client(read_settings(None, None, {"RACKWRIGHT_DATA": str(data)}))
+            patiently(lambda: client.get("/racks/r1"))
+            yield client
+            client.close()
+        finally:
+            up.send_signal(signal.SIGTERM)
+            up.wait(120)
+
+
+def seed(client: Client, nodes: int) -> None:
+    """The rack's network, and its nodes with their addresses."""
+    network = msgspec.to_builtins(msgspec.structs.replace(NETWORK, domain="bench.test"))
+    client.patch("/racks/r1", {"facts": {"desired.rack.networks": [network]}})
+    for first in range(0, nodes, BATCH):
+        part = range(first, min(first + BATCH, nodes))
+        client.post("/nodes", [{"name": f"n{n}", "rack": "r1", "address": address(n)} for n in part])
+        facts = [{"name": f"n{n}", "facts": {"desired.macs": [mac(n)]}} for n in part]
+        client.patch("/nodes", {"items": facts})
+
+
+def until_offered(questions: Questions, number: int, wanted: str, patience: float) -> None:
+    """Wait until a node is offered this address."""
+    end = time.perf_counter() + patience
+    while questions.offered(number) != wanted:
+        if time.perf_counter() > end:
+            sys.exit(f"change_dhcp: {wanted} is not offered within {patience:g} s")
+        time.sleep(0.001)
+
+
+def until_answered(client: Client, questions: Questions, nodes: int) -> float:
+    """Wait until the rack answers for all its nodes; gives the seconds."""
+    began = time.perf_counter()
+    until_offered(questions, nodes - 1, address(nodes - 1), PATIENCE)
+    while (now := client.get("/racks/r1")["serving"])["applied"] != now["generation"]:
+        time.sleep(0.2)
+    return time.perf_counter() - began
+
+
+def changed(client: Client, questions: Questions, nodes: int, changes: int) -> list[float]:
+    """Milliseconds of each change; each is of another node."""
+    times = []
+    for turn in range(changes):
+        number = turn * nodes // changes
+        wanted = address(number + ASIDE + turn // nodes)
+        began = time.perf_counter()
+        client.patch(f"/nodes/n{number}", {"address": wanted})
+        until_offered(questions, number, wanted, LATE)
+        times.append((time.perf_counter() - began) * 1000)
+        # The rack is at rest again: changes in a row would share a round.
+        time.sleep(0.05)
+    return times
+
+
+async def told_anew(folder: Path, nodes: int) -> float:
+    """Milliseconds in which Kea takes a whole configuration with so many hosts."""
+    kea = Kea(str(folder))
+    try:
+        known = answers(nodes)
+        await kea.answer(known)
+        moved = msgspec.structs.replace(known.hosts[0], address=address(ASIDE))
+        began = time.perf_counter()
+        await kea.answer(msgspec.structs.replace(known, hosts={**known.hosts, 0: moved}), {0})
+        return (time.perf_counter() - began) * 1000
+    finally:
+        await kea.close()
+
+
+def measured(wire: Line, nodes: int, changes: int) -> dict[str, Any]:
+    """What came out for one size."""
+    with tempfile.TemporaryDirectory(prefix="change-dhcp-") as name:
+        folder = Path(name)
+        anew = asyncio.run(told_anew(folder / "bare", nodes))
+        with site(folder) as client, wire.questions() as questions:
+            began = time.perf_counter()
+            seed(client, nodes)
+            seeded = time.perf_counter() - began
+            waited = until_answered(client, questions, nodes)
+            changed(client, questions, nodes, 5)
+            times = sorted(changed(client, questions, nodes, changes))
+            effect = client.get("/racks/r1")["serving"]["effect"]
+        # What was killed could have come back to it; nothing was.
+        asyncio.run(embedded.wait_stopped(folder / "racks" / "r1" / "machines" / "dhcp" / "hosts"))
+    return {
+        "nodes": nodes, "p50_ms": statistics.median(times), "p99_ms": times[int(len(times) * 0.99)],
+        "whole_configuration_ms": anew, "seed_s": seeded, "first_answer_s": waited, "effect_s": effect,
+    }  # fmt: skip
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--nodes", type=int, help="one size only; without it 100, 10,000 and 100,000")
+    parser.add_argument("--changes", type=int, default=100, help="how many changes are timed")
+    parser.add_argument("--small", action="store_true", help="a quick look: 100 and 1,000 nodes, 30 changes")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    given = parser.parse_args()
+    given.changes = 30 if given.small else given.changes
+    given.sizes = [given.nodes] if given.nodes else [100, 1000] if given.small else list(SIZES)
+    return given
+
+
+def main() -> None:
+    """Measure all sizes and print what came out."""
+    given = arguments()
+    if os.geteuid() != 0:
+        sys.exit("change_dhcp: it makes network namespaces, and needs root for that")
+    shown = []
+    for nodes in given.sizes:
+        with line() as wire:
+            shown.append(measured(wire, nodes, given.changes))
+        said = "{nodes} nodes: p50 {p50_ms:.1f} ms, p99 {p99_ms:.1f} ms; Kea told anew {whole_configuration_ms:.0f} ms"
+        print(said.format(**shown[-1]))
+    ratio = shown[-1]["p50_ms"] / shown[0]["p50_ms"]
+    print(f"the largest takes {ratio:.2f} times as long as the smallest")
+    if given.json:
+        print(json.dumps({"sizes": shown, "ratio": ratio}))
+
+
+if __name__ == "__main__":
+    main()
