@@ -53,31 +53,32 @@ def measured(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     for part, size in (("kernel", given.kernel), ("ramdisk", given.ramdisk)):
         (folder / part).write_bytes(os.urandom(MIB) * size)
     image = servers.image_of(folder)
-    with servers.door(folder, given.machines) as (process, port, tokens), servers.nginx(folder) as peer:
+    with servers.door(folder, given.machines) as (process, port, tokens), servers.nginx(folder) as (other, peer):
         files = [f"/assets/{file.sha256}" for file in image.files]
         scripts = [f"/boot/{token}/ipxe?mac={servers.mac(id)}" for id, token in enumerate(tokens, start=1)]
         length = storm(port, [[scripts[0]]]).bytes
         (folder / "script").write_bytes(b"#" * length)
         ours, theirs = [[script, *files] for script in scripts], [["/script", "/kernel", "/ramdisk"]] * given.machines
         storm(port, ours), storm(peer, theirs)
-        before = servers.resident(process.pid)
-        stormed: list[tuple[Stormed, Stormed]] = []
-        asked: list[tuple[Stormed, Stormed]] = []
-        for _ in range(given.rounds):
-            stormed.append((storm(port, ours), storm(peer, theirs)))
-            many = [[script] * SCRIPTS for script in scripts]
-            asked.append((storm(port, many), storm(peer, [["/script"] * SCRIPTS] * given.machines)))
+        ids = (process.pid, other.pid)
+        before, worked = servers.resident(process.pid), [servers.worked(id) for id in ids]
+        stormed = [(storm(port, ours), storm(peer, theirs)) for _ in range(given.rounds)]
+        worked = [servers.worked(id) - was for id, was in zip(ids, worked, strict=True)]
+        many = [[script] * SCRIPTS for script in scripts]
+        same = [["/script"] * SCRIPTS] * given.machines
+        asked = [(storm(port, many), storm(peer, same)) for _ in range(given.rounds)]
         after = servers.resident(process.pid)
-    return _found(given, stormed, asked, (before, after))
+    return _found(given, stormed, asked, worked) | {"memory_before_mib": _mib(before), "memory_after_mib": _mib(after)}
 
 
 def _found(
     given: argparse.Namespace,
     stormed: list[tuple[Stormed, Stormed]],
     asked: list[tuple[Stormed, Stormed]],
-    memory: tuple[int, int],
+    worked: list[float],
 ) -> dict[str, Any]:
     rates = [[one.bytes / one.seconds for one in side] for side in zip(*stormed, strict=True)]
+    gib = sum(ours.bytes for ours, _ in stormed) / 2**30
     scripts = [statistics.median(one.answers / one.seconds for one in side) for side in zip(*asked, strict=True)]
     return {
         "machines": given.machines,
@@ -89,10 +90,14 @@ def _found(
         "last_through_seconds": round(statistics.median(max(ours.through) for ours, _ in stormed), 3),
         "scripts_per_second": round(scripts[0]),
         "nginx_static_per_second": round(scripts[1]),
-        "memory_before_mib": round(memory[0] / MIB, 1),
-        "memory_after_mib": round(memory[1] / MIB, 1),
+        "processor_seconds_per_gib": round(worked[0] / gib, 3),
+        "nginx_processor_seconds_per_gib": round(worked[1] / gib, 3),
         "load": round(os.getloadavg()[0], 2),
     }
+
+
+def _mib(bytes_: int) -> float:
+    return round(bytes_ / MIB, 1)
 
 
 def told(found: dict[str, Any]) -> str:
@@ -101,6 +106,7 @@ def told(found: dict[str, Any]) -> str:
         f"{found['machines']} machines, {found['mib_each']} MiB each, all at once\n"
         f"  files    {found['bytes_per_second'] / MIB:8.0f} MiB/s   nginx "
         f"{found['nginx_bytes_per_second'] / MIB:8.0f} MiB/s   ratio {found['ratio']}\n"
+        f"  processor {found['processor_seconds_per_gib']} s a GiB, nginx {found['nginx_processor_seconds_per_gib']}\n"
         f"  scripts  {found['scripts_per_second']:8d} /s      nginx, a file {found['nginx_static_per_second']} /s\n"
         f"  memory   {found['memory_before_mib']} MiB before, {found['memory_after_mib']} MiB after"
     )

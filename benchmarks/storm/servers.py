@@ -112,8 +112,8 @@ def door(folder: Path, nodes: int) -> Iterator[tuple[subprocess.Popen[str], int,
 
 
 @contextmanager
-def nginx(folder: Path) -> Iterator[int]:
-    """The peer as Debian builds it, with one worker for each processor; gives its port."""
+def nginx(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """The peer as Debian builds it, with one worker for each processor: the process and its port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -133,7 +133,7 @@ http {{
     process = subprocess.Popen([program, "-p", str(folder), "-c", str(config)], stderr=subprocess.DEVNULL)
     try:
         _wait(port)
-        yield port
+        yield process, port
     finally:
         process.terminate()
         process.wait(10)
@@ -156,3 +156,13 @@ def resident(process: int) -> int:
     """Bytes of memory that a process holds now."""
     fields = Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def worked(process: int) -> float:
+    """Seconds of the processor that a process and its children have used."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii").split()
+    ticks = 0
+    for id in (str(process), *children):
+        fields = Path(f"/proc/{id}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
