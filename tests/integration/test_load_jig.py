@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rackwright.commands.demo_ground import free_port
 from rackwright.core.errors import Permanent
 from rackwright.core.jig import Jig
 from rackwright.core.load.lines import Passed, lines
 from rackwright.drivers.jig.load import KEPT, PAGE, LoadJig
+from rackwright.load.distributed import keys
+from rackwright.load.run_folder import RunFolder
 from tests.integration.jig_conformance import JigConformance, make_work, processes_below
 
 FACTS = ("load.sla", "load.run", "load.figures", "load.broken")
@@ -64,7 +69,9 @@ class TestLoad(JigConformance):
         assert any(isinstance(line, Passed) for line in lines(said))
 
     async def test_a_broken_sla_fails_the_task_with_the_second_in_its_reason(self, jig: Jig, tmp_path: Path) -> None:
-        with pytest.raises(Permanent, match=r"failure_rate: 100 %.* it broke in second \d+ and did not recover") as caught:
+        with pytest.raises(
+            Permanent, match=r"failure_rate: 100 %.* broke in second \d+ and did not recover"
+        ) as caught:
             await jig.run(make_work(tmp_path, self.bad))
         assert PAGE in caught.value.mend
 
@@ -100,3 +107,32 @@ class TestLoad(JigConformance):
         outcome = await jig.run(make_work(tmp_path, self.good, writes=("load.page",)))
         assert len(list(runs.iterdir())) == KEPT
         assert "<html" in Path(outcome.facts["load.page"]).read_text()
+
+    async def test_the_load_can_come_from_agents(self, jig: Jig, tmp_path: Path) -> None:
+        state = tmp_path / "state" / "load"
+        _, key = keys.make(state)
+        place = f"tcp://127.0.0.1:{free_port(following=2)}"
+        agents: dict[str, Any] = {"names": ["one", "two"], "bind": place, "keys": "${STATE}/load/controller.key"}
+        async with AsyncExitStack() as stack:
+            for name in agents["names"]:
+                await stack.enter_async_context(agent(place, key, name, tmp_path / name))
+            parameters = {**self.good, "agents": agents}
+            outcome = await jig.run(make_work(tmp_path, parameters, writes=FACTS, timeout=60.0))
+        assert (outcome.facts["load.sla"], outcome.facts["load.figures"][0]["total"]) == ("ok", 20)
+        (run,) = (tmp_path / "jig" / "runs" / "dev" / "n1" / "work").iterdir()
+        (workload,) = RunFolder(run).read(seconds=False).workloads
+        assert {health.name.partition(",")[0].split()[0] for health in workload.health} == {"one", "two"}
+
+
+@asynccontextmanager
+async def agent(place: str, key: Path, name: str, data: Path) -> AsyncIterator[None]:
+    """A load agent with one load process."""
+    words = ["--controller", place, "--keys", str(key), "--name", name, "--processes", "1", "--data", str(data)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "rackwright", "load-agent", *words, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        await process.wait()
