@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
+import subprocess
 from collections.abc import AsyncIterator
+from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,9 @@ from rackwright.cli.settings import Settings
 from rackwright.commands import lab_control, lab_timeline
 from rackwright.commands.lab_forward import Forward
 from rackwright.commands.lab_site import Ground
-from rackwright.core.errors import Conflict, InvalidInput
+from rackwright.core.errors import Conflict, InvalidInput, Permanent
+from rackwright.sim import wires
+from rackwright.sim.qemu import found, missing
 
 
 async def answer(asked: dict[str, Any]) -> Any:
@@ -98,3 +103,27 @@ def test_a_timeline_puts_what_console_and_rack_say_in_order(tmp_path: Path) -> N
     words = [moment.what for moment in told]
     assert words == ["on", "firmware starts, tries network", "script", "registered: discovery"]
     assert lab_timeline.until(told, "registered: discovery") == 9.0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
+def test_only_the_switch_answers_for_the_racks_address() -> None:
+    namespace = f"rackwright-test-{os.getpid()}"
+    if (lacking := missing(wires.NEEDED)) or not _can_lay(namespace):
+        pytest.skip(f"no namespaces, bridges or taps here ({lacking or 'the kernel refuses'})")
+    try:
+        words = wires.inside(namespace, [found("ip"), "-json", "link"])
+        links = json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
+    finally:
+        wires.tear(namespace)
+    quiet = {link["ifname"] for link in links if "NOARP" in link["flags"]}
+    assert f"{wires.SPARE}0" in quiet
+    assert wires.SWITCH not in quiet
+
+
+def _can_lay(namespace: str) -> bool:
+    try:
+        wires.lay(namespace, IPv4Interface("10.98.0.1/24"), IPv4Interface("10.98.1.1/24"), ["tap0"])
+    except Permanent:
+        wires.tear(namespace)
+        return False
+    return True

@@ -18,7 +18,8 @@ BMC_NETWORK = "bmc"
 """The interface with the addresses of the BMCs: a bridge that nothing is on (not every kernel has dummy links)."""
 SPARE = "spare"
 """A cable with both ends in place: it gives the switch a carrier before any machine is on. Kea opens no interface
-without one."""
+without one. Its far end must not answer ARP: the kernel would tell its Ethernet address for the rack's, and dnsmasq
+leaves out what comes in by an interface that it does not serve (UEFI then says PXE-E18)."""
 
 NEEDED: dict[str, str] = {"ip": "iproute2"}
 
@@ -39,7 +40,7 @@ def lay(namespace: str, rack: IPv4Interface, bmcs: IPv4Interface, taps: Iterable
         f"link add {SWITCH} type bridge forward_delay 0 stp_state 0 mcast_snooping 0",
         f"link add {SPARE} type veth peer name {SPARE}0",
         f"link set {SPARE} master {SWITCH} up",
-        f"link set {SPARE}0 up",
+        f"link set {SPARE}0 arp off up",
         *(step for tap in taps for step in (f"tuntap add {tap} mode tap", f"link set {tap} master {SWITCH} up")),
         f"link set {SWITCH} up",
         f"address add {rack} brd + dev {SWITCH}",
