@@ -120,6 +120,13 @@ def pids_in(namespace: str) -> list[int]:
 @contextlib.asynccontextmanager
 async def inside(namespace: str) -> AsyncIterator[None]:
     """Let this thread, and what it starts, be in the namespace."""
+    with entered(namespace):
+        yield
+
+
+@contextlib.contextmanager
+def entered(namespace: str) -> Iterator[None]:
+    """The same, where nothing is awaited."""
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     there = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import shutil
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from pathlib import Path
 
@@ -259,6 +260,32 @@ async def test_a_region_restored_from_a_backup_is_followed_again(region: Region,
         await until(lambda: (host := server.host()) is not None and host.address == "10.77.0.7")
         assert replica.generation < newest
         await has_applied_all(region)
+
+
+async def test_a_rack_restored_from_an_old_backup_is_brought_to_now(region: Region, tmp_path: Path) -> None:
+    async with serves(region, tmp_path / "r1", Written()):
+        await has_applied_all(region)
+    shutil.copytree(tmp_path / "r1", tmp_path / "backup")
+    async with serves(region, tmp_path / "r1", Written()):
+        await region.put("node", "n7", "desired.address", "10.77.0.70")
+        await has_applied_all(region)
+    server = Written()
+    async with serves(region, tmp_path / "backup", server):
+        await until(lambda: (host := server.host()) is not None and host.address == "10.77.0.70")
+        await has_applied_all(region)
+    assert server.told[0].hosts[next(iter(server.told[0].hosts))].address == "10.77.0.7"
+
+
+async def test_a_clock_that_is_an_hour_off_is_told_and_changes_nothing_else(
+    region: Region, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Region, "ahead", -3600.0)
+    server = Written()
+    async with serves(region, tmp_path, server):
+        await region.put("node", "n7", "desired.address", "10.77.0.70")
+        await until(lambda: (host := server.host()) is not None and host.address == "10.77.0.70")
+        await has_applied_all(region)
+        assert (await region.progress()).report["trouble"] == "the rack's clock is -60 min off the region's: set it"
 
 
 async def test_a_network_without_an_interface_is_told(region: Region, tmp_path: Path) -> None:

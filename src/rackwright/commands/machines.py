@@ -90,6 +90,8 @@ async def machine_side(rack: RackSetting, setting: MachinesSetting, seat: Seat) 
                 tftp=setting.tftp, dns=setting.dns, database=_database, rows_from=setting.dhcp_rows,
             )  # fmt: skip
             following = Serving(client, replica, servers, setting.door_port)
+            if not seat.held:
+                await following.rest()
             images.changed = following.tells("images", images.state)
             stocking = Stocking(replica, images)
             await stack.enter_async_context(

@@ -6,7 +6,9 @@ import asyncio
 import functools
 import random
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Sequence
+from email.utils import parsedate_to_datetime
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -58,6 +60,16 @@ class RackClient:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         self._http = httpx.AsyncClient(headers=headers, timeout=one_request, trust_env=False, verify=trust())
         self._base = f"{url.rstrip('/')}/api/v1/racks/{quote(name, safe='')}"
+        self._date, self._heard = "", 0.0
+
+    @property
+    def ahead(self) -> float:
+        """Seconds by which this machine's clock is ahead of the api's, as its last answer told; 0: nobody knows. It may
+        be off by a second, and by the time that the answer took."""
+        try:
+            return self._heard - parsedate_to_datetime(self._date).timestamp()
+        except ValueError:
+            return 0.0
 
     async def __aenter__(self) -> RackClient:
         """Nothing is opened before the first request."""
@@ -109,6 +121,7 @@ class RackClient:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = str(error) or type(error).__name__
             raise Retryable(f"the api cannot be reached: {reason}", where=url, mend="is it running?") from error
+        self._date, self._heard = response.headers.get("Date", ""), time.time()
         self._check(response, url)
         try:
             return msgspec.json.decode(response.content, type=answer)

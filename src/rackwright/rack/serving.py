@@ -33,6 +33,9 @@ PROBE = 600.0
 """Seconds between two looks for foreign DHCP servers."""
 NOT_YET = -1e9
 """A time before any."""
+FAR_OFF = 60.0
+"""Seconds by which a rack's clock may be off before that is told. Nothing that it serves depends on it; what people
+compare with its logs does."""
 
 log = structlog.get_logger()
 
@@ -85,14 +88,19 @@ class Serving:
         whether the region is there or not."""
         self._anew = True
         self._changed.set()
+        self._report.set()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._serve())
                 group.create_task(self._tell())
                 group.create_task(self._probe())
         finally:
-            for server in self._servers:
-                await server.close()
+            await self.rest()
+
+    async def rest(self) -> None:
+        """Stop the servers, also those that a process which was killed has left."""
+        for server in self._servers:
+            await server.close()
 
     async def _next(self) -> Delta:
         return await self._client.served(self._replica.generation, WAIT)
@@ -172,8 +180,12 @@ class Serving:
 
     def _say(self, trouble: str) -> None:
         """Note what is wrong; the log is told when that changes."""
-        absent = [f"{network.cidr}: no interface has {network.address}" for network in self._answers.absent()]
-        trouble = trouble or "; ".join(absent)
+        said = [trouble] if trouble else []
+        said += [f"{network.cidr}: no interface has {network.address}" for network in self._answers.absent()]
+        if abs(self._client.ahead) > FAR_OFF:
+            # Whole minutes: it is not to be told anew all the time.
+            said.append(f"the rack's clock is {self._client.ahead / 60:+.0f} min off the region's: set it")
+        trouble = "; ".join(said)
         if trouble and trouble != self._trouble:
             log.warning("not everything is answered", reason=trouble)
         self._trouble = trouble

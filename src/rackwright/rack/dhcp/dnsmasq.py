@@ -40,6 +40,9 @@ LEASE = 3600
 PIDS = "dnsmasq.pid"
 """File with the id of the process that runs."""
 
+CONFIGURATION = "dnsmasq.conf"
+"""File with its configuration."""
+
 log = structlog.get_logger()
 
 
@@ -71,6 +74,7 @@ class Dnsmasq:
     async def close(self) -> None:
         """See the protocol."""
         await self._process.stop()
+        await end_former(os.path.join(self._folder, PIDS), os.path.join(self._folder, CONFIGURATION))
 
     async def _start(self, lines: list[str]) -> None:
         path = await asyncio.to_thread(self._written, lines)
@@ -91,7 +95,7 @@ class Dnsmasq:
         if self._tftp and not os.path.isdir(FIRST_STAGE):
             raise Retryable("there is nothing to boot by TFTP", where=FIRST_STAGE, mend="install the package ipxe")
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
-        path = os.path.join(self._folder, "dnsmasq.conf")
+        path = os.path.join(self._folder, CONFIGURATION)
         with open(os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write("\n".join(lines) + "\n")
         os.replace(f"{path}.new", path)

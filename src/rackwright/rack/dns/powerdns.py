@@ -54,6 +54,7 @@ class PowerDns:
     async def close(self) -> None:
         """See the protocol."""
         await self._process.stop()
+        await end_former(os.path.join(self._folder, PIDS), self._folder)
         if self._records is not None:
             self._records.close()
         self._records, self._frame = None, None
