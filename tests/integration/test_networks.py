@@ -117,6 +117,13 @@ async def test_a_full_network_gives_what_it_has_and_says_who_went_without(store:
     assert "no address is left in 10.5.0.3 to 10.5.0.4" in given[2].error
 
 
+async def test_what_one_rack_keeps_of_a_shared_network_no_node_of_another_is_given(store: AnyStore) -> None:
+    places = {"r1": NetworkPlace(address="10.5.0.1"), "r2": NetworkPlace(address="10.5.0.3")}
+    await opened(store, msgspec.structs.replace(BMC, racks=places, shared=True))
+    given = await networks.give(store, LIBRARY, "bmc", ["n1", "n2", "n3"])
+    assert [each.address for each in given] == ["10.5.0.4", "10.5.0.7", "10.5.0.8"]
+
+
 async def test_many_that_ask_at_the_same_time_never_get_one_address_twice(postgres_store: PostgresStore) -> None:
     store = postgres_store
     made = await opened(

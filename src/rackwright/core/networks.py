@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -67,6 +67,15 @@ class Claim(msgspec.Struct, frozen=True):
     network: Network
 
 
+class Supply(msgspec.Struct, frozen=True, kw_only=True):
+    """Where nodes are given addresses by themselves: from the first to the last, but for the ranges ``besides``."""
+
+    cidr: str
+    first: str
+    last: str
+    besides: tuple[tuple[str, str], ...] = ()
+
+
 class NetworkErrands(Protocol):
     """The part of the store's port that is about networks and addresses. The store keeps them as its facts say."""
 
@@ -75,8 +84,9 @@ class NetworkErrands(Protocol):
     ) -> list[Claim]:
         """The networks of these racks, or of these names, in the order in which each rack has them; None: of any."""
 
-    async def lock_networks(self, cidrs: Collection[str]) -> None:
-        """Let nobody else be told what is free in these networks until this transaction ends."""
+    async def lock_networks(self, cidrs: Collection[str]) -> list[Claim]:
+        """Let nobody else be told what is free in these networks until this transaction ends; gives what each of their
+        racks says of them."""
 
     async def free_addresses(self, first: str, last: str, besides: Sequence[tuple[str, str]], count: int) -> list[str]:
         """At most ``count`` addresses from ``first`` to ``last`` that no node has and that are in none of the ranges
@@ -134,6 +144,18 @@ def never_given(network: Network) -> list[tuple[str, str]]:
     own = [network.address, *([network.gateway] if network.gateway else []), *network.dns]
     moving = [network.dynamic] if network.dynamic else []
     return [*((address, address) for address in own), *network.reserved, *moving]
+
+
+def supplies(claims: Iterable[Claim]) -> dict[str, Supply]:
+    """The supply of each network that has a static range, by its range. What one of its racks keeps is kept for all."""
+    found: dict[str, Supply] = {}
+    for network in (claim.network for claim in claims):
+        if network.static is not None:
+            first, last = network.static
+            known = found.setdefault(network.cidr, Supply(cidr=network.cidr, first=first, last=last))
+            besides = dict.fromkeys((*known.besides, *never_given(network)))
+            found[network.cidr] = msgspec.structs.replace(known, besides=tuple(besides))
+    return found
 
 
 def capacity(network: Network) -> int:

@@ -8,9 +8,8 @@ import msgspec
 
 from rackwright.core.addresses import ADDRESS, path_of
 from rackwright.core.facts import PEOPLE, FactWrite, lookup
-from rackwright.core.networks import never_given
+from rackwright.core.networks import Supply, supplies
 from rackwright.core.ports import Scope, Transaction
-from rackwright.core.served import Network
 from rackwright.engine.situations import by_scope
 
 AUTO_ACCEPT = "desired.rack.auto_accept"
@@ -29,37 +28,36 @@ async def give(tx: Transaction, nodes: Sequence[Scope]) -> Given:
     """Addresses for those of these nodes that have none of their own. In a rack without a static range nodes get none,
     and nothing is wrong."""
     has = {fact.scope for fact in await tx.facts([node.id for node in nodes], [ADDRESS]) if fact.path == ADDRESS}
-    wanting: dict[int, list[Scope]] = {}
+    racks = {node.rack for node in nodes if node.id not in has and node.rack is not None}
+    ranges: dict[int, tuple[str, ...]] = {}
+    for claim in await tx.networks(racks=sorted(racks)) if racks else ():
+        if claim.network.static is not None:
+            ranges[claim.rack] = (*ranges.get(claim.rack, ()), claim.network.cidr)
+    supply = supplies(await tx.lock_networks(sorted({cidr for cidrs in ranges.values() for cidr in cidrs})))
+    wanting: dict[tuple[str, ...], list[Scope]] = {}
     for node in nodes:
-        if node.id not in has and node.rack is not None:
-            wanting.setdefault(node.rack, []).append(node)
-    ranges: dict[int, list[Network]] = {rack: [] for rack in sorted(wanting)}
-    for claim in await tx.networks(racks=list(ranges)) if ranges else ():
-        ranges[claim.rack] += [claim.network] if claim.network.static else []
-    await tx.lock_networks(sorted({network.cidr for networks in ranges.values() for network in networks}))
+        if node.id not in has and node.rack in ranges:
+            wanting.setdefault(ranges[node.rack], []).append(node)
     given = Given()
-    for rack, networks in ranges.items():
-        if networks:
-            await fill(tx, given, networks, wanting[rack])
+    for cidrs, group in wanting.items():
+        await fill(tx, given, [supply[cidr] for cidr in cidrs if cidr in supply], group)
     return given
 
 
-async def fill(
-    tx: Transaction, given: Given, networks: Sequence[Network], nodes: Sequence[Scope], nic: str = ""
-) -> None:
+async def fill(tx: Transaction, given: Given, supply: Sequence[Supply], nodes: Sequence[Scope], nic: str = "") -> None:
     """Give each node one address out of these networks, which are locked: the first that has one left."""
     free: list[str] = []
-    for network in networks:
-        if network.static is not None and len(free) < len(nodes):
-            taken = given.taken.setdefault(network.cidr, [])
-            besides = [*never_given(network), *((address, address) for address in taken)]
-            found = await tx.free_addresses(*network.static, besides, len(nodes) - len(free))
+    for each in supply:
+        if len(free) < len(nodes):
+            taken = given.taken.setdefault(each.cidr, [])
+            besides = [*each.besides, *((address, address) for address in taken)]
+            found = await tx.free_addresses(each.first, each.last, besides, len(nodes) - len(free))
             taken += found
             free += found
     given.writes += [
         FactWrite(node.id, path_of(nic, address), address, PEOPLE) for node, address in zip(nodes, free, strict=False)
     ]
-    ranges = ", ".join(" to ".join(network.static or ()) for network in networks)
+    ranges = ", ".join(f"{each.first} to {each.last}" for each in supply)
     given.without |= {node.id: f"no address is left in {ranges}" for node in nodes[len(free) :]}
 
 

@@ -12,7 +12,7 @@ from rackwright.core.addresses import NIC, NICS, path_of
 from rackwright.core.audit import Change
 from rackwright.core.errors import Conflict, InvalidInput, NotFound
 from rackwright.core.facts import PEOPLE, FactWrite, lookup
-from rackwright.core.networks import NETWORKS, Site, called, whole
+from rackwright.core.networks import NETWORKS, Site, called, supplies, whole
 from rackwright.core.ports import Scope, Store, Transaction
 from rackwright.core.served import Network
 from rackwright.engine import addresses
@@ -98,16 +98,16 @@ async def release(
 
 
 async def _give(tx: Transaction, library: CatalogLibrary, name: str, names: Sequence[str], nic: str) -> list[Addressed]:
-    found = {claim.rack: claim.network for claim in await tx.networks(names=[name])}
+    claims = await tx.networks(names=[name])
     path = await _path(tx, name, nic)
-    nodes = await tx.named("node", names)
-    here = {node.name: node for node in nodes.values() if node.rack in found}
-    await tx.lock_networks(sorted({network.cidr for network in found.values()}))
+    nodes, racks = await tx.named("node", names), {claim.rack for claim in claims}
+    here = {node.name: node for node in nodes.values() if node.rack in racks}
+    supply = supplies(await tx.lock_networks(sorted({claim.network.cidr for claim in claims})))
     facts = await tx.facts([node.id for node in here.values()], [path])
     has = {fact.scope: str(fact.value) for fact in facts if fact.path == path}
     given = addresses.Given()
     wanting = [node for node in here.values() if node.id not in has]
-    await addresses.fill(tx, given, list(found.values())[:1], wanting, nic)
+    await addresses.fill(tx, given, list(supply.values()), wanting, nic)
     await tx.record(await put(tx, library, given.writes))
     has |= {write.scope: write.value for write in given.writes}
     return [_addressed(each, nodes.get(each), name, has, given.without) for each in names]

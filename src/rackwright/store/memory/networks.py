@@ -42,8 +42,9 @@ class NetworkWork(Work):
             if (racks is None or claim.rack in racks) and (names is None or called(claim.network) in names)
         ]
 
-    async def lock_networks(self, cidrs: Collection[str]) -> None:
+    async def lock_networks(self, cidrs: Collection[str]) -> list[Claim]:
         """See the port."""
+        return [claim for claim in self.tables.networks if claim.network.cidr in cidrs]
 
     async def free_addresses(self, first: str, last: str, besides: Sequence[tuple[str, str]], count: int) -> list[str]:
         """See the port."""

@@ -48,9 +48,10 @@ class NetworkWork(Work):
         wanted = (None if given is None else list(given) for given in (racks, names))
         return [Claim(rack, msgspec.convert(said, Network)) for rack, said in await self.rows("networks", *wanted)]
 
-    async def lock_networks(self, cidrs: Collection[str]) -> None:
+    async def lock_networks(self, cidrs: Collection[str]) -> list[Claim]:
         """See the port. A statement of its own: the next one sees what came before."""
-        await self.run("lock_networks", list(cidrs))
+        found = await self.rows("lock_networks", list(cidrs)) if cidrs else []
+        return [Claim(rack, msgspec.convert(said, Network)) for rack, said in found]
 
     async def free_addresses(self, first: str, last: str, besides: Sequence[tuple[str, str]], count: int) -> list[str]:
         """See the port."""

@@ -13,7 +13,6 @@ from rackwright.core.errors import StoreUnavailable
 from rackwright.core.lifecycle import Machine, word
 from rackwright.core.node_task import State
 from rackwright.core.steering import Steering
-from rackwright.core.traits import tags
 from rackwright.core.views import (
     ANYWHERE,
     DeploymentView,
@@ -264,7 +263,7 @@ def _node(row: asyncpg.Record, facts: dict[str, Any]) -> NodeView:
         machine=machine,
         pool=row["pool"],
         zone=row["zone"],
-        tags=tags([name for name, value in row["traits"].items() if value is True]),
+        tags=list(row["tags"]),
         facts=facts,
     )
 

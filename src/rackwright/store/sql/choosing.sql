@@ -36,7 +36,7 @@ LEFT JOIN machine ON machine.scope_id = scope.id
 WHERE scope.kind = 'node' AND scope.labels @> $1::jsonb AND ($2::text IS NULL OR rack.name = $2)
   AND ($3::text IS NULL OR traits.pool = $3)
   AND ($4::text IS NULL OR coalesce(nullif(traits.zone, ''), around.zone) = $4)
-  AND NOT EXISTS (SELECT FROM unnest($5::text[]) AS tag WHERE NOT coalesce(has_tag(traits.document, tag), false))
+  AND coalesce(traits.tags, '{}') @> $5::text[]
   AND ($6::text IS NULL OR machine.word = $6)
 ORDER BY scope.name;
 
@@ -82,9 +82,7 @@ CROSS JOIN LATERAL (
     UNION
     SELECT coalesce(nullif(traits.zone, ''), around.zone) WHERE $1::text = 'zone'
     UNION
-    SELECT split_part(trait.key, ':', 2)
-    FROM jsonb_each(CASE WHEN $1::text = 'tag' THEN traits.document END) AS trait
-    WHERE trait.value = 'true'
+    SELECT unnest(traits.tags) WHERE $1::text = 'tag'
 ) AS named (name)
 WHERE scope.kind = 'node' AND named.name <> ''
 GROUP BY named.name

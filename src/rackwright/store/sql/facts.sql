@@ -32,14 +32,16 @@ LIMIT 1;
 
 -- name: address_owners
 -- Who has one of these addresses already, besides the facts that are being written.
-SELECT host(fact.address), scope.name
-FROM fact JOIN scope ON scope.id = fact.scope_id
-WHERE fact.address IS NOT NULL AND fact.address = ANY ($1::inet[])
-  AND NOT EXISTS (
-      SELECT FROM unnest($2::bigint[], $3::text[]) AS written (scope_id, path)
-      WHERE (written.scope_id, written.path) = (fact.scope_id, fact.path))
-ORDER BY scope.name
-LIMIT 1;
+WITH held AS MATERIALIZED (
+    SELECT address, scope_id, path FROM fact WHERE address IS NOT NULL AND address = ANY ($1::inet[])
+), owner AS (
+    SELECT address, scope_id FROM held
+    WHERE NOT EXISTS (
+        SELECT FROM unnest($2::bigint[], $3::text[]) AS written (scope_id, path)
+        WHERE (written.scope_id, written.path) = (held.scope_id, held.path))
+    LIMIT 1
+)
+SELECT host(owner.address), scope.name FROM owner JOIN scope ON scope.id = owner.scope_id;
 
 -- name: facts
 -- $2 lists the paths themselves and those above them; the pattern $3 matches those below.

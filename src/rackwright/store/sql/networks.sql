@@ -36,7 +36,7 @@ WHERE ($1::bigint[] IS NULL OR rack_id = ANY ($1::bigint[])) AND ($2::text[] IS 
 ORDER BY rack_id, place;
 
 -- name: lock_networks
-SELECT FROM network WHERE cidr = ANY ($1::cidr[]) ORDER BY cidr, rack_id FOR NO KEY UPDATE;
+SELECT rack_id, document FROM network WHERE cidr = ANY ($1::cidr[]) ORDER BY cidr, rack_id FOR NO KEY UPDATE;
 
 -- name: highest_address
 -- How far the highest address that is taken is from the first of a range.

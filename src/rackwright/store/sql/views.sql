@@ -20,7 +20,7 @@ SELECT scope.id, scope.name, rack.name AS rack, address.value AS address, scope.
            THEN to_jsonb(machine) || jsonb_build_object('id', machine.scope_id, 'deployment', machine.deployment_id)
        END AS machine,
        coalesce(traits.pool, '') AS pool, coalesce(nullif(traits.zone, ''), around.zone, '') AS zone,
-       coalesce(traits.document, '{}') AS traits
+       coalesce(traits.tags, '{}') AS tags
 FROM scope
 LEFT JOIN scope AS rack ON rack.id = scope.rack
 LEFT JOIN traits ON traits.scope_id = scope.id
