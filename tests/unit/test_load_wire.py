@@ -16,8 +16,8 @@ from rackwright.core.load.result import WHOLE, Part, Second
 from rackwright.core.load.sla.judging import judge
 from rackwright.load.distributed import messages
 from rackwright.load.distributed.clock import Clock
-from rackwright.load.distributed.keys import AGENT, CONTROLLER, AgentKeys, ControllerKeys, make, read
 from rackwright.load.distributed.kept_rows import KeptRows
+from rackwright.load.distributed.keys import AGENT, CONTROLLER, AgentKeys, ControllerKeys, make, read
 from rackwright.load.distributed.messages import Delta, GiveRows, ListRows
 from rackwright.load.distributed.sources import Sources, digest_of
 from rackwright.load.merging import Merging

@@ -69,6 +69,8 @@ class LocalLoad:
         self._ears = ears
         self._workers: list[_Worker] = []
         self._merging = Merging(range(processes))
+        self._turns: list[tuple[float, Share]] = []
+        """Those that came before the start."""
         self.zero = 0.0
         self.length = 0.0
         self.stopped_for = ""
@@ -101,6 +103,9 @@ class LocalLoad:
 
     def turn(self, after: float, share: Share) -> None:
         """From a second on, carry out another share of an open schedule."""
+        if not self.zero:
+            self._turns.append((after, share))
+            return
         for worker, part in zip(self._workers, share.split(self._count), strict=True):
             worker.say(Turn(after, part))
 
@@ -151,6 +156,8 @@ class LocalLoad:
         for worker in self._workers:
             worker.heard = max(self.zero, time.monotonic())
             worker.say(begin)
+        for after, share in self._turns:
+            self.turn(after, share)
 
     async def _listen(self, worker: _Worker) -> None:
         assert worker.process.stdout is not None

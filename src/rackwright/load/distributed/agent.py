@@ -186,7 +186,7 @@ class Agent:
         self._welcome = welcome
         host = self._address.rpartition(":")[0]
         seconds = client(self._context, zmq.PUSH, self._keys)
-        self._seconds = Channel(seconds, lambda frames: None)
+        self._seconds = Channel(seconds)
         seconds.connect(f"{host}:{welcome.seconds}")
         rows = client(self._context, zmq.DEALER, self._keys)
         rows.setsockopt(zmq.IDENTITY, self._identity)

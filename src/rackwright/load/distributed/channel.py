@@ -21,9 +21,9 @@ DOMAIN = b"load"
 
 
 class Channel:
-    """Sends without waiting; ``hear`` gets the frames of everything that comes."""
+    """Sends without waiting; ``hear`` gets the frames of everything that comes. Without it nothing is received."""
 
-    def __init__(self, socket: zmq.Socket[bytes], hear: Callable[[Sequence[bytes]], None]) -> None:
+    def __init__(self, socket: zmq.Socket[bytes], hear: Callable[[Sequence[bytes]], None] | None = None) -> None:
         self.socket = socket
         self._hear = hear
         self._waiting: deque[tuple[bytes, ...]] = deque()
@@ -50,16 +50,21 @@ class Channel:
 
     def _turn(self) -> None:
         self._again = None
+        if self._hear is not None:
+            self._drain(self._hear)
+        if not self.socket.closed:
+            self._flush()
+            self._look_again()
+
+    def _drain(self, hear: Callable[[Sequence[bytes]], None]) -> None:
         for _ in range(BATCH):
             try:
                 frames = self.socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
-                break
-            self._hear(frames)
+                return
+            hear(frames)
             if self.socket.closed:
                 return
-        self._flush()
-        self._look_again()
 
     def _flush(self) -> None:
         while self._waiting:
@@ -70,7 +75,7 @@ class Channel:
             self._waiting.popleft()
 
     def _look_again(self) -> None:
-        wanted = zmq.POLLIN | (zmq.POLLOUT if self._waiting else 0)
+        wanted = (zmq.POLLIN if self._hear else 0) | (zmq.POLLOUT if self._waiting else 0)
         if self._again is None and int(self.socket.getsockopt(zmq.EVENTS)) & wanted:
             self._again = self._loop.call_soon(self._turn)
 

@@ -187,13 +187,15 @@ class Fleet:
         """Say something to an agent."""
         self._control.send(member.identity, messages.pack(word))
 
-    def give_up(self, member: Member, why: str) -> None:
-        """An agent cannot be relied on any more."""
+    def give_up(self, member: Member, why: str, *, for_good: bool = False) -> None:
+        """An agent cannot be relied on any more; ``for_good``: it is not let in again."""
         if member.lost:
             return
         member.lost = why
         self._say(f"{member.name} is given up: {why}")
-        self.tell(member, Dismissed(why))
+        self.tell(
+            member, Refused(f"the controller gave this agent up: {why}", _LOOK_AT) if for_good else Dismissed(why)
+        )
         for load in list(self._loads.values()):
             load.lose(member)
         self._changed.set()
@@ -287,7 +289,7 @@ class Fleet:
         was_known = clock.known
         there = pong.monotonic - (pong.sent + now) / 2
         if was_known and abs(there - clock.ahead) > SKEW + (now - pong.sent):
-            self.give_up(member, f"its clock jumped by {there - clock.ahead:.1f} s")
+            self.give_up(member, f"its clock jumped by {there - clock.ahead:.1f} s", for_good=True)
             return
         clock.read(pong.sent, now, time.time(), pong.monotonic, pong.wall)
         if not clock.known:
@@ -323,4 +325,5 @@ def _endpoint(socket: zmq.Socket[bytes]) -> str:
     return bytes(socket.getsockopt(zmq.LAST_ENDPOINT)).decode().rstrip("\0")
 
 
+_LOOK_AT = "look at its clock and its load, then start it again"
 _HANDSHAKES = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL

@@ -53,8 +53,8 @@ class Crew(Protocol):
         """Say something to one of them."""
         ...
 
-    def give_up(self, member: Member, why: str) -> None:
-        """It cannot be relied on any more; all loads lose it."""
+    def give_up(self, member: Member, why: str, *, for_good: bool = False) -> None:
+        """It cannot be relied on any more; all loads lose it. ``for_good``: it is not let in again."""
         ...
 
 
@@ -151,9 +151,8 @@ class FleetLoad:
         elapsed = time.monotonic() - self.zero
         newest = max((second.at for second in delta.report.seconds), default=0)
         if max(delta.at, newest) > elapsed + SKEW or delta.at < elapsed - LAG:
-            self._crew.give_up(
-                member, f"its clock goes wrong: it told of second {delta.at:.1f} in second {elapsed:.1f}"
-            )
+            why = f"its clock goes wrong: it told of second {delta.at:.1f} in second {elapsed:.1f}"
+            self._crew.give_up(member, why, for_good=True)
             return
         part.take(delta)
         self.length = max(self.length, min(delta.at, elapsed))
@@ -223,7 +222,7 @@ class FleetLoad:
             self._inherit(part)
 
     def _start(self, part: Part, after: float = 0.0) -> None:
-        part.begun = True
+        part.begun, part.since = True, time.monotonic()
         zero = self.zero + part.member.clock.ahead
         self._crew.tell(part.member, messages.Start(load=self._asked.load, piece=part.piece, zero=zero, after=after))
 
@@ -314,6 +313,9 @@ class FleetLoad:
                     self._close(part, part.finished)
             elif not part.ready and now - part.since > PREPARING:
                 self._crew.give_up(part.member, f"it was not ready within {PREPARING:g} s")
+            elif part.works and now - part.since > LAG:
+                why = f"it told nothing for {LAG:g} s: its clock goes wrong, or its processes hang"
+                self._crew.give_up(part.member, why, for_good=True)
             elif now - self._cancelled > ENDING:
                 self._crew.give_up(part.member, f"it did not end within {ENDING:g} s")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from rackwright.core.load.course import Deal, between
-from rackwright.core.load.result import Health, Second
+from rackwright.core.load.result import WHOLE, Health, Second
 from rackwright.core.load.schedule import Open
 from rackwright.load.distributed.member import Member
 from rackwright.load.distributed.messages import Delta, Finished
@@ -21,7 +21,7 @@ class Part:
         self.work = work
         self.deals = [Deal(0.0, work.share)]
         self.since = time.monotonic()
-        """When it was asked for, and from its last word on: when that came."""
+        """When it was asked for, began, or last told something."""
         self.ready = False
         self.begun = False
         self.over = False
@@ -34,6 +34,7 @@ class Part:
         """Starts of which nobody knows whether they took place."""
         self.upto = 0.0
         self.iterations = 0
+        """That ended, and are counted in the seconds that came."""
         self.peak_rss = 0
 
     @property
@@ -53,10 +54,11 @@ class Part:
 
     def take(self, delta: Delta) -> None:
         """Note what a delta says of the part itself."""
+        self.since = time.monotonic()
         self.gaps += max(0, delta.number - self.deltas - 1)
         self.deltas = delta.number
         self.upto = max(self.upto, delta.report.upto)
-        self.iterations = delta.report.iterations
+        self.iterations += sum(second.parts[WHOLE].total for second in delta.report.seconds if WHOLE in second.parts)
         self.peak_rss = delta.report.peak_rss
 
     def deal(self, deal: Deal) -> None:
