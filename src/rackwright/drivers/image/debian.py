@@ -22,7 +22,7 @@ import zstandard
 from msgspec.structs import replace
 
 from rackwright.core.images import ImageFile, Manifest
-from rackwright.drivers.image import packages, workshop
+from rackwright.drivers.image import packages, sameness, workshop
 from rackwright.drivers.image.discovery import described
 
 HERE = Path(__file__).parent
@@ -102,7 +102,10 @@ def build(
     recipe = _Recipe((*_INCLUDE, *_LAYOUTS), (*_MODULES, *_LAYOUT_MODULES)) if layouts else _Recipe()
     kernel = packages.meant_by("linux-image-cloud-amd64", r"linux-image-[0-9.]+-[0-9]+-cloud-amd64")
     found = packages.find([*recipe.include, *_TOOLS, kernel])
-    texts = [Path(__file__).read_bytes(), *(text.encode() for text in recipe.files.values())]
+    texts = [
+        *(HERE.joinpath(name).read_bytes() for name in ("debian.py", "sameness.py")),
+        *(text.encode() for text in recipe.files.values()),
+    ]
     key = packages.key(found, hashlib.sha256(b"\0".join(texts)).hexdigest())
 
     def make(work: Path) -> None:
@@ -147,7 +150,7 @@ def _make(recipe: _Recipe, tools: list[Path], key: str, work: Path, tell: Callab
     when = int(max(path.stat().st_mtime for path in (system / "boot").glob("vmlinuz-*")))
     tell("putting the disk together")
     _finish(system, ids)
-    _settle_times(system, began, when)
+    sameness.settle_files(system, began, when)
     esp = _boot_partition(system, unpacked, work, ids, when)
     disk = work / "disk"
     _disk(disk, esp, _root_partition(system, work, ids, when), unpacked, ids)
@@ -230,22 +233,15 @@ def _finish(system: Path, ids: _Ids) -> None:
             path.symlink_to(f"/lib/systemd/system/{unit}")
 
 
-def _settle_times(system: Path, began: float, when: int) -> None:
-    """What was made in the course of the build has one time: the same packages give the same bytes."""
-    for path in (system, *system.rglob("*")):
-        if path.lstat().st_mtime >= int(began):
-            os.utime(path, (when, when), follow_symlinks=False)
-
-
 def _boot_partition(system: Path, tools: Path, work: Path, ids: _Ids, when: int) -> Path:
     """FAT with kernel, ramdisk and both loaders."""
     esp, environment = work / "esp", {"MTOOLS_SKIP_CHECK": "1", "SOURCE_DATE_EPOCH": str(when)}
-    words = f"root=UUID={ids.fs} {_ARGUMENTS}"
+    arguments = f"root=UUID={ids.fs} {_ARGUMENTS}"
     texts = {
         "loader.conf": "timeout 0\ndefault debian\neditor no\n",
-        "debian.conf": f"title Debian\nlinux /vmlinuz\ninitrd /initrd.img\noptions {words}\n",
+        "debian.conf": f"title Debian\nlinux /vmlinuz\ninitrd /initrd.img\noptions {arguments}\n",
         "syslinux.cfg": f"DEFAULT debian\nPROMPT 0\nTIMEOUT 1\nLABEL debian\n  LINUX /vmlinuz\n  INITRD /initrd.img\n"
-        f"  APPEND {words}\n",
+        f"  APPEND {arguments}\n",
     }
     for name, text in texts.items():
         (work / name).write_text(text)
@@ -263,7 +259,8 @@ def _boot_partition(system: Path, tools: Path, work: Path, ids: _Ids, when: int)
     with esp.open("wb") as file:
         file.truncate(ESP_BYTES)
     hidden = str(_FIRST // 512)
-    packages.run([str(tools / "sbin/mkfs.vfat"), "-F", "32", "-h", hidden, "-i", ids.serial, "-n", "BOOT", str(esp)])
+    words = ["--invariant", "-F", "32", "-h", hidden, "-i", ids.serial, "-n", "BOOT", str(esp)]
+    packages.run([str(tools / "sbin/mkfs.vfat"), *words])
     mtools = str(tools / "usr/bin/mtools")
     for folder in ("EFI", "EFI/BOOT", "loader", "loader/entries"):
         packages.run([mtools, "-c", "mmd", "-i", str(esp), f"::{folder}"], more=environment)
@@ -281,6 +278,7 @@ def _root_partition(system: Path, work: Path, ids: _Ids, when: int) -> Path:
     words = ["mke2fs", "-q", "-t", "ext4", "-b", "4096", "-L", "root", "-U", str(ids.fs), "-d", str(system)]
     words += ["-E", f"hash_seed={ids.fs},root_owner=0:0", str(root), f"{size}M"]
     packages.run(words, more={"E2FSPROGS_FAKE_TIME": str(when), "SOURCE_DATE_EPOCH": str(when)})
+    sameness.settle_inodes(root, when, work / "times")
     return root
 
 
