@@ -34,8 +34,10 @@ class Machines:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.said = ""
+        self.load: dict[str, Any] = {}
+        """The parameters of the last load."""
 
-    def script(self, name: str, scope: str, inputs: dict[str, Any]) -> dict[str, Any]:
+    def script(self, name: str, scope: str, inputs: dict[str, Any], *words: str) -> dict[str, Any]:
         """Run one script; gives its facts."""
         work, state = self.folder / "work", self.folder / "state" / scope
         shutil.rmtree(work, ignore_errors=True)
@@ -52,7 +54,7 @@ class Machines:
         }
         script = CATALOG / "scripts" / name
         ended = subprocess.run(
-            [sys.executable, "-B", script], env=environment, capture_output=True, text=True, check=False
+            [sys.executable, "-B", script, *words], env=environment, capture_output=True, text=True, check=False
         )
         self.said += ended.stdout + ended.stderr
         if ended.returncode:
@@ -63,13 +65,18 @@ class Machines:
     def jig(self, claim: Claim) -> Result:
         """What becomes of a claim."""
         if claim.jig == "service":
-            digest = hashlib.sha256(claim.inputs["config"].encode()).hexdigest()
-            return ok(claim, **{claim.writes[0]: digest})
+            digest = hashlib.sha256(json.dumps(claim.inputs).encode()).hexdigest()
+            return ok(claim, **{path: digest for path in claim.writes})
+        if claim.jig == "load":
+            self.load = claim.parameters
+            return ok(claim, **{"messaging.load.sla": "ok"})
         if claim.task == "nats-routes":
-            return ok(claim, **{"nats.verified": [claim.inputs["service"], claim.inputs["members"]]})
+            seen = [claim.inputs["service"], claim.inputs["members"]]
+            return ok(claim, **{"nats.verified": {"client": f"{claim.scope}:4222", "seen": seen}})
         if claim.task == "messaging-proof":
             return ok(claim, **{"messaging.proof": "passed"})
-        return ok(claim, **self.script(claim.parameters["script"].split("/")[-1], claim.scope, claim.inputs))
+        name, words = claim.parameters["script"].split("/")[-1], claim.parameters.get("args", [])
+        return ok(claim, **self.script(name, claim.scope, claim.inputs, *words))
 
 
 @pytest.fixture
@@ -147,6 +154,55 @@ async def test_a_new_server_is_asked_for_by_all_and_configured_by_none(hands: Ha
     shared = {("d", "messaging-members"), ("d", "messaging-proof")}
     assert on_each(["n4"]) | asked | shared <= ran
     assert not {pair for pair in ran if pair[1].endswith(("-server", "-config")) and pair[0] != "n4"}
+
+
+LOAD = ("d", "messaging-load")
+PAGE = {"status-page", "status-server"}
+AGENT = {"load-agent-key", "load-agent"}
+
+
+@pytest.fixture
+async def loaded(hands: Hands, machines: Machines) -> Hands:
+    """The same, with a status page and two load agents."""
+    await hands.apply({"bind": {"status-page": ["n4"], "load-agent": ["n2", "n3"]}})
+    await hands.run(machines.jig)
+    assert set((await hands.states()).values()) == {"active"}
+    return hands
+
+
+async def test_the_load_comes_last_and_goes_to_every_server_and_page(loaded: Hands, machines: Machines) -> None:
+    assert loaded.ran[-1] == LOAD
+    assert not {scope for scope, task in loaded.ran if task in PAGE} - {"n4"}
+    asked = machines.load
+    assert sorted(asked["args"]["servers"]) == [f"{node}:4222" for node in (*SEEDS, *FOLLOWERS)]
+    assert len(asked["args"]["pages"]) == 1
+    assert asked["agents"]["names"] == ["n2", "n3"]
+
+
+async def test_another_load_runs_the_load_alone(loaded: Hands, machines: Machines) -> None:
+    assert await changed(loaded, machines, {"set": {"load-agent": {"seconds": 3}}}) == {LOAD}
+
+
+async def test_another_port_of_a_page_stays_on_its_node(loaded: Hands, machines: Machines) -> None:
+    ran = await changed(loaded, machines, {"set_nodes": {"n4": {"status-page": {"port": 8081}}}})
+    assert ran == {("n4", task) for task in PAGE} | {LOAD}
+
+
+async def test_another_load_agent_is_let_in_and_troubles_no_other(loaded: Hands, machines: Machines) -> None:
+    ran = await changed(loaded, machines, {"bind": {"load-agent": ["n1"]}})
+    assert {("n1", task) for task in AGENT} | {("d", "load-members"), LOAD} <= ran
+    assert not {(scope, task) for scope, task in ran if task in AGENT and scope != "n1"}
+
+
+async def test_secret_halves_of_load_keys_stay_in_files_for_their_owner(loaded: Hands, machines: Machines) -> None:
+    files = list((machines.folder / "state").rglob("load/*"))
+    assert {file.name for file in files} == {"controller.pair", "controller.key", "agent.pair", "agent.key"}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    secrets = {json.loads(file.read_text())["secret"] for file in files}
+    async with loaded.store.transaction() as tx:
+        scopes = {**await tx.named("node", None), **await tx.named("deployment", None)}
+        facts = str(await tx.facts([scope.id for scope in scopes.values()], ["load"]))
+    assert not {secret for secret in secrets if secret in facts + machines.said}
 
 
 async def test_an_attribute_out_of_its_range_is_refused_with_its_name(hands: Hands) -> None:
