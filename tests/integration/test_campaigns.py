@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from rackwright.engine import campaign_orders, campaigns, intake
 from rackwright.engine.activities import Answer
 from rackwright.engine.campaigns import CampaignView, Wish
 from rackwright.engine.machines import scope_named
+from rackwright.store.postgres import PostgresStore
 from tests.integration.conftest import AnyStore
 from tests.integration.hands import failed, ok
 from tests.integration.metal_site import MetalSite, errors, site
@@ -219,6 +221,24 @@ async def test_a_node_that_is_deleted_leaves_its_campaign(store: AnyStore, monke
     async with store.transaction() as tx:
         await tx.remove((await scope_named(tx, "node", "n1")).id)
     assert (await made.only()).waiting == 0
+
+
+async def test_conductors_and_people_at_once_never_exceed_a_budget(
+    postgres_store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, names = await fleet(postgres_store, monkeypatch, 24), all_of(24)
+    await campaign_orders.set_budget(postgres_store, "rack", "", 5)
+    wishes = [made.wish("commission", names[start : start + 8]) for start in (0, 8, 16)]
+    keeping = [campaigns.keep(postgres_store, made.library, time.time()) for _ in range(4)]
+    await asyncio.gather(*wishes, *keeping)
+    rounds = 0
+    while under_way := await made.under_way(*names):
+        assert len(under_way) == min(5, 24 - rounds * 5)
+        await made.run(installed)
+        await asyncio.gather(*(campaigns.keep(postgres_store, made.library, time.time()) for _ in range(4)))
+        rounds += 1
+    assert rounds == 5
+    assert await campaign_orders.listed(postgres_store) == []
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,19 @@ def test_waiting_lasts_until_the_last_turn_is_over(world: World) -> None:
     assert done.stderr.splitlines()[-2:] == ["n1 ready", "n2 ready"]
 
 
+def test_a_verb_tells_how_it_would_go_and_does_nothing(world: World) -> None:
+    world.rackwright("budget", "set", "rack", "1")
+    asked = ("node", "test", "n1", "n2", "n9", "--waves", "50%", "--pause", "1m", "--plan")
+    told = world.rackwright(*asked)
+    assert told.exit_code == 0, told.stderr
+    assert told.stdout.splitlines()[:2] == ["test: 2 machines in 2 waves (1, 1)", "  rack=r1: 2 machines"]
+    assert "Expected: 60 s" in told.stdout
+    assert "never ran before, taken for nothing: burn-in" in told.stdout
+    assert "there is no node n9" in told.stderr
+    assert json.loads(world.rackwright(*asked, "-o", "json").stdout)["forecast"]["seconds"] == 60.0
+    assert json.loads(world.rackwright("campaign", "list", "-o", "json").stdout)["items"] == []
+
+
 def test_budgets_are_set_listed_and_lifted(world: World) -> None:
     assert world.rackwright("budget", "set", "feed", "20").exit_code == 0
     assert world.rackwright("budget", "set", "feed=A", "5").exit_code == 0
