@@ -58,6 +58,11 @@ class Wire:
         """Run a command on the rack's side."""
         run("ip", "netns", "exec", self.rack, *command)
 
+    def shown(self, *command: str) -> str:
+        """What a command says on the rack's side."""
+        words = ("ip", "netns", "exec", self.rack, *command)
+        return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
     def beyond(self, *command: str) -> None:
         """Run a command on the machine's side."""
         run("ip", "netns", "exec", self.machine, *command)

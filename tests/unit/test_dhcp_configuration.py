@@ -104,7 +104,7 @@ def test_an_unknown_kind_of_server_is_refused() -> None:
 @pytest.mark.parametrize(
     ("kind", "tftp", "names"),
     [
-        ("kea", True, ["dnsmasq", "kea", "router advertisements"]),
+        ("kea", True, ["dnsmasq", "kea", "kea6", "router advertisements"]),
         ("dnsmasq", True, ["dnsmasq", "dnsmasq", "router advertisements"]),
         ("none", True, ["dnsmasq", "router advertisements"]),
         ("none", False, ["dnsmasq"]),

@@ -1,6 +1,7 @@
 """Router advertisements that say that there is no router (RFC 4861, 4.2): iPXE waits 13 s at every boot for one.
 
-They carry no prefix and a lifetime of zero, so nobody takes an address or a way from them.
+They carry no prefix and a lifetime of zero, so nobody takes an address or a way from them. Where the rack has a network
+with IPv6 they say that DHCPv6 gives the addresses (RFC 4861, flag M).
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ EVERY = 5.0
 _ALL_NODES, _ALL_ROUTERS = "ff02::1", "ff02::2"
 _SOLICITATION, _ADVERTISEMENT = 133, 134
 # Type, code, checksum (the kernel's), hop limit, flags, lifetime, reachable time, retransmission time.
-_SAID = struct.pack("!BBHBBHII", _ADVERTISEMENT, 0, 0, 64, 0, 0, 0, 0)
+_SAID = struct.Struct("!BBHBBHII")
+_MANAGED = 0x80
 _ICMP6_FILTER = 1
 
 log = structlog.get_logger()
@@ -33,41 +35,44 @@ class Advertising:
     name = "router advertisements"
 
     def __init__(self) -> None:
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
+        """By interface and flags."""
 
     async def answer(self, answers: Answers, changed: Collection[int] | None = None) -> None:
         """See the protocol."""
-        wanted = {interface for network, interface in answers.present() if not network.relayed}
-        for interface in [name for name, task in self._tasks.items() if name not in wanted or task.done()]:
-            await self._end(interface)
-        for interface in wanted - self._tasks.keys():
-            self._tasks[interface] = asyncio.create_task(_advertise(interface))
+        managed = {interface for network, interface in answers.present(6) if not network.proxy}
+        present = {interface for network, interface in answers.present() if not network.relayed}
+        wanted = {(interface, _MANAGED if interface in managed else 0) for interface in present}
+        for said in [said for said, task in self._tasks.items() if said not in wanted or task.done()]:
+            await self._end(said)
+        for said in wanted - self._tasks.keys():
+            self._tasks[said] = asyncio.create_task(_advertise(*said))
 
     async def close(self) -> None:
         """See the protocol."""
-        for interface in list(self._tasks):
-            await self._end(interface)
+        for said in list(self._tasks):
+            await self._end(said)
 
-    async def _end(self, interface: str) -> None:
-        task = self._tasks.pop(interface)
+    async def _end(self, said: tuple[str, int]) -> None:
+        task = self._tasks.pop(said)
         task.cancel()
         await asyncio.wait({task})
 
 
-async def _advertise(interface: str) -> None:
+async def _advertise(interface: str, flags: int) -> None:
     try:
         with contextlib.closing(_opened(interface)) as opened:
-            await _go_on(opened)
+            await _go_on(opened, _SAID.pack(_ADVERTISEMENT, 0, 0, 64, flags, 0, 0, 0))
     except OSError as error:
         log.warning("no router advertisements", interface=interface, reason=str(error))
 
 
-async def _go_on(opened: socket.socket) -> None:
+async def _go_on(opened: socket.socket, said: bytes) -> None:
     loop = asyncio.get_running_loop()
     while True:
         # Without a carrier, or before the interface has an address of its own, it cannot be sent; it will be soon.
         with contextlib.suppress(OSError):
-            opened.sendto(_SAID, (_ALL_NODES, 0))
+            opened.sendto(said, (_ALL_NODES, 0))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(loop.sock_recv(opened, 2048), EVERY)
 

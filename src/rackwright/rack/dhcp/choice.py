@@ -12,6 +12,7 @@ from rackwright.core.errors import InvalidInput
 from rackwright.rack.dhcp.advertising import Advertising
 from rackwright.rack.dhcp.dnsmasq import Dnsmasq
 from rackwright.rack.dhcp.kea import ROWS_FROM, Kea
+from rackwright.rack.dhcp.kea6 import Kea6
 from rackwright.rack.dhcp.kea_rows import HostRows
 from rackwright.rack.dns.powerdns import PowerDns
 
@@ -39,7 +40,7 @@ def servers(
     chosen: list[DhcpServer] = [Dnsmasq(os.path.join(folder, "boot"), addresses=False, tftp=tftp)]
     if kind == "kea":
         rows = None if database is None else HostRows(functools.partial(database, os.path.join(folder, "hosts")))
-        chosen.append(Kea(os.path.join(folder, "kea"), rows, rows_from))
+        chosen += [Kea(os.path.join(folder, "kea"), rows, rows_from), Kea6(os.path.join(folder, "kea6"))]
     if kind == "dnsmasq":
         chosen.append(Dnsmasq(os.path.join(folder, "addresses"), addresses=True))
     if dns:

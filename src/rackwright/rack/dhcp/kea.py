@@ -8,26 +8,17 @@ stay: the rows are there before the configuration points at them, so nobody is l
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import os
 from collections.abc import Collection, Mapping
 
-import structlog
-
 from rackwright.core.dhcp import Answers, Host
-from rackwright.core.errors import Retryable
 from rackwright.rack.dhcp import leases
 from rackwright.rack.dhcp.kea_configuration import configuration
-from rackwright.rack.dhcp.kea_control import KeaControl
 from rackwright.rack.dhcp.kea_rows import HostRows
-from rackwright.rack.dhcp.process import STARTED, ServerProcess
+from rackwright.rack.dhcp.kea_server import KeaServer
 from rackwright.rack.dhcp.taken import Taken
 
 ROWS_FROM = 100
 """So many hosts, and more, are kept in rows, where there is a database for them."""
-
-log = structlog.get_logger()
 
 
 class Kea:
@@ -40,9 +31,7 @@ class Kea:
     name = "kea"
 
     def __init__(self, folder: str, rows: HostRows | None = None, rows_from: int = ROWS_FROM) -> None:
-        self._folder = folder
-        self._control = KeaControl(os.path.join(folder, "control"))
-        self._process = ServerProcess("kea-dhcp4", "kea-dhcp4-server")
+        self._kea = KeaServer(folder, "kea-dhcp4", "kea-dhcp4-server")
         self._rows = rows
         self._rows_from = rows_from
         self._writing = asyncio.Lock()
@@ -54,23 +43,21 @@ class Kea:
     async def answer(self, answers: Answers, changed: Collection[int] | None = None) -> None:
         """See the protocol."""
         async with self._writing:
-            lives = await self._control.lives()
+            lives = await self._kea.control.lives()
             moved = self._moved(answers, changed)
             if lives and not moved and self._frame == answers.frame():
                 return
             if self._rows is not None and (self._by_rows or len(answers.hosts) >= self._rows_from):
                 await self._answer_by_rows(self._rows, answers, moved, lives)
             else:
-                await self._tell(configuration(answers, self._folder), lives)
+                await self._kea.tell(configuration(answers, self._kea.folder), lives)
             self._frame = answers.frame()
-            await leases.end_others(self._control, _owners(answers, self._hosts, moved))
+            await leases.end_others(self._kea.control, _owners(answers, self._hosts, moved))
             self._note(answers, moved)
 
     async def close(self) -> None:
         """See the protocol."""
-        with contextlib.suppress(Retryable):
-            await self._control.command("shutdown", "{}")
-        await self._process.stop()
+        await self._kea.close()
         if self._rows is not None:
             await self._rows.close()
         self._frame, self._by_rows = None, False
@@ -84,7 +71,7 @@ class Kea:
         if not lives or again:
             # Should this fail, all is told anew.
             self._by_rows = False
-            await self._tell(configuration(answers, self._folder, place, taken.addresses()), lives)
+            await self._kea.tell(configuration(answers, self._kea.folder, place, taken.addresses()), lives)
         self._taken, self._by_rows = taken, True
 
     def _moved(self, answers: Answers, changed: Collection[int] | None) -> list[int]:
@@ -99,37 +86,6 @@ class Kea:
                 self._hosts.pop(id, None)
             else:
                 self._hosts[id] = host
-
-    async def _tell(self, wanted: Mapping[str, object], lives: bool) -> None:
-        text = await asyncio.to_thread(self._written, wanted)
-        if lives:
-            await self._control.command("config-set", text)
-        else:
-            await self._start()
-
-    async def _start(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(self._control.socket)
-        places = {"KEA_PIDFILE_DIR": self._folder, "KEA_LOCKFILE_DIR": self._folder}
-        await self._process.start(["-c", os.path.join(self._folder, "kea-dhcp4.conf")], places)
-        until = asyncio.get_running_loop().time() + STARTED
-        while not await self._control.lives():
-            if not self._process.running or asyncio.get_running_loop().time() > until:
-                said = self._process.tail
-                await self._process.stop()
-                raise Retryable(f"Kea does not start: {said}", where=self._folder)
-            await asyncio.sleep(0.02)
-        log.info("Kea answers DHCP", folder=self._folder)
-
-    def _written(self, wanted: Mapping[str, object]) -> str:
-        """Write the configuration for Kea's next start; gives it."""
-        os.makedirs(self._folder, mode=0o700, exist_ok=True)
-        text = json.dumps(wanted, indent=1)
-        path = os.path.join(self._folder, "kea-dhcp4.conf")
-        with open(os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(text)
-        os.replace(f"{path}.new", path)
-        return text
 
 
 def _owners(answers: Answers, before: Mapping[int, Host], moved: Collection[int]) -> dict[str, set[str]]:

@@ -21,29 +21,29 @@ PAGE = 2000
 Lease = Mapping[str, Any]
 
 
-async def end_others(control: KeaControl, owners: Mapping[str, Collection[str]]) -> int:
+async def end_others(control: KeaControl, owners: Mapping[str, Collection[str]], version: int = 4) -> int:
     """End every lease of these addresses whose holder is none of the Ethernet addresses to which it belongs now; gives
     how many. Raises ``Retryable`` when Kea is away."""
     ended = 0
-    async for lease in _each(control, owners) if len(owners) <= FEW else _all(control):
+    async for lease in _each(control, version, owners) if len(owners) <= FEW else _all(control, version):
         address = lease["ip-address"]
         if address in owners and lease.get("hw-address") not in owners[address]:
-            await control.command("lease4-del", json.dumps({"ip-address": address}))
+            await control.command(f"lease{version}-del", json.dumps({"ip-address": address}))
             ended += 1
     return ended
 
 
-async def _each(control: KeaControl, addresses: Collection[str]) -> AsyncIterator[Lease]:
+async def _each(control: KeaControl, version: int, addresses: Collection[str]) -> AsyncIterator[Lease]:
     for address in addresses:
-        lease = await control.command("lease4-get", json.dumps({"ip-address": address}))
+        lease = await control.command(f"lease{version}-get", json.dumps({"ip-address": address}))
         if lease is not None:
             yield lease
 
 
-async def _all(control: KeaControl) -> AsyncIterator[Lease]:
+async def _all(control: KeaControl, version: int) -> AsyncIterator[Lease]:
     after = "start"
     while True:
-        page = await control.command("lease4-get-page", json.dumps({"from": after, "limit": PAGE}))
+        page = await control.command(f"lease{version}-get-page", json.dumps({"from": after, "limit": PAGE}))
         leases = page["leases"] if page is not None else []
         for lease in leases:
             yield lease

@@ -1,0 +1,72 @@
+"""One of Kea's servers: a process of its own that is told its configuration over its control socket.
+
+It goes on answering when the rack's process is killed, and the next one takes it over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+
+import structlog
+
+from rackwright.core.errors import Retryable
+from rackwright.rack.dhcp.kea_control import KeaControl
+from rackwright.rack.dhcp.process import STARTED, ServerProcess
+
+log = structlog.get_logger()
+
+
+class KeaServer:
+    """The ``program`` of a Debian ``package``; its configuration, leases and socket are in ``folder``."""
+
+    def __init__(self, folder: str, program: str, package: str) -> None:
+        self.folder = folder
+        self.control = KeaControl(os.path.join(folder, "control"))
+        self._program = program
+        self._process = ServerProcess(program, package)
+
+    async def tell(self, wanted: Mapping[str, object], lives: bool) -> None:
+        """Have it work by this configuration; start it unless it ``lives``. Raises ``Retryable`` when it does not take
+        it: then it goes on as before."""
+        text = await asyncio.to_thread(self._written, wanted)
+        if lives:
+            await self.control.command("config-set", text)
+        else:
+            await self._start()
+
+    async def close(self) -> None:
+        """End it, also one that was left behind."""
+        with contextlib.suppress(Retryable):
+            await self.control.command("shutdown", "{}")
+        await self._process.stop()
+
+    async def _start(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(self.control.socket)
+        places = {"KEA_PIDFILE_DIR": self.folder, "KEA_LOCKFILE_DIR": self.folder}
+        await self._process.start(["-c", self._path], places)
+        until = asyncio.get_running_loop().time() + STARTED
+        while not await self.control.lives():
+            if not self._process.running or asyncio.get_running_loop().time() > until:
+                said = self._process.tail
+                await self._process.stop()
+                raise Retryable(f"Kea does not start: {said}", where=self.folder)
+            await asyncio.sleep(0.02)
+        log.info("Kea answers DHCP", program=self._program, folder=self.folder)
+
+    @property
+    def _path(self) -> str:
+        return os.path.join(self.folder, f"{self._program}.conf")
+
+    def _written(self, wanted: Mapping[str, object]) -> str:
+        """Write the configuration for Kea's next start; gives it."""
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        text = json.dumps(wanted, indent=1)
+        with open(os.open(f"{self._path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(text)
+        os.replace(f"{self._path}.new", self._path)
+        return text
