@@ -20,7 +20,7 @@ from rackwright.engine.machines import scope_named
 from rackwright.store.postgres import PostgresStore
 from tests.integration.conftest import AnyStore
 from tests.integration.hands import failed, ok
-from tests.integration.metal_site import MetalSite, errors, site
+from tests.integration.metal_site import FILES, MetalSite, errors, site
 
 STEPS = WaveRule(steps=(1, "50%"))
 
@@ -195,6 +195,21 @@ async def test_at_its_turn_a_machine_may_have_become_unfit_which_counts_as_a_fai
     assert await made.keep() == 0
     found = await made.only()
     assert (found.halted, found.waiting) == ("halted: 1 failed, tolerance 0", 2)
+
+
+async def test_a_campaign_whose_verb_has_no_graph_any_more_is_broken_off_and_keeps_up_no_other(
+    store: AnyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await fleet(store, monkeypatch, 4)
+    await made.wish("deploy", ["n0", "n1"], waves=WaveRule(steps=(1,)))
+    await made.wish("commission", ["n2", "n3"], waves=WaveRule(steps=(1,)))
+    await made.run(installed)
+    without = {path: text for path, text in FILES.items() if "deploy" not in path}
+    await made.library.add(store, "metal", without)
+    assert await made.keep() == 1
+    assert [campaign.verb for campaign in await campaign_orders.listed(store)] == ["commission"]
+    (told,) = [event for event in await store.views.events() if event["kind"] == "campaign.ended"]
+    assert "has no graph deploy" in told["text"]
 
 
 async def test_a_cancelled_campaign_begins_no_more(store: AnyStore, monkeypatch: pytest.MonkeyPatch) -> None:

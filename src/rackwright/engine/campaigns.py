@@ -108,7 +108,13 @@ async def keep(store: Store, library: CatalogLibrary, now: float) -> int:
         await tx.lock_campaigns()
         return len(await _step(tx, library, id, now))
 
-    return sum([await transact(store, functools.partial(one, id)) for id in ids])
+    told = 0
+    for id in ids:
+        try:
+            told += await transact(store, functools.partial(one, id))
+        except (InvalidInput, NotFound, Conflict) as error:
+            await transact(store, functools.partial(_break_off, id, error))
+    return told
 
 
 async def candidates(tx: Transaction, verb: Verb, wish: Wish) -> Candidates:
@@ -236,6 +242,14 @@ async def _step(tx: Transaction, library: CatalogLibrary, id: int, now: float) -
     if (campaign.progress.wave, campaign.halted) != (before.progress.wave, before.halted):
         await tx.record([_event("campaign.wave", campaign, campaign.told)])
     return answers
+
+
+async def _break_off(id: int, why: RackwrightError, tx: Transaction) -> None:
+    """End a campaign whose verb can be said to nobody: its catalog has no fitting graph any more."""
+    await tx.lock_campaigns()
+    for campaign in await tx.campaigns([id]):
+        await tx.end_campaign(id)
+        await tx.record([_event("campaign.ended", campaign, f"is broken off: {why}")])
 
 
 async def _admit(tx: Transaction, library: CatalogLibrary, campaign: Campaign, now: float) -> list[Answer]:
