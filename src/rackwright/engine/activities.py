@@ -15,7 +15,7 @@ from rackwright.core.facts import WORLD, FactWrite
 from rackwright.core.lifecycle import Machine, Verb, word
 from rackwright.core.machines import METAL
 from rackwright.core.node_task import Neighbourhood, State
-from rackwright.core.ports import Deployment, Scope, Store, Transaction
+from rackwright.core.ports import Deployment, Event, Scope, Store, Transaction
 from rackwright.engine import addresses, machines
 from rackwright.engine.activity_rows import copies, layout
 from rackwright.engine.happenings import of_deployment
@@ -87,6 +87,7 @@ class _Turn(msgspec.Struct, kw_only=True):
     """The node tasks of the activities that there are, locked."""
     after: dict[int, Machine] = {}
     writes: list[FactWrite] = []
+    events: list[Event] = []
     errors: dict[str, str] = {}
 
     def machine(self, node: int) -> Machine:
@@ -128,9 +129,9 @@ async def say_in(
         activities = {node.id for node in good if lifecycle.needs_graph(verb, turn.machine(node.id))}
         await _at_once(tx, turn, [node for node in good if node.id not in activities])
         await _begin(tx, library, turn, [node for node in good if node.id in activities])
-    events = await put(tx, library, turn.writes)
-    events += await save(tx, turn.machines, turn.after)
-    await tx.record(events)
+    turn.events += await put(tx, library, turn.writes)
+    turn.events += await save(tx, turn.machines, turn.after)
+    await tx.record(turn.events)
     await tx.note([_noted(turn, turn.nodes[id]) for id in turn.after])
     ids = {node.name: node.id for node in turn.nodes.values()}
     return [_answer(turn, name, ids.get(name)) for name in names]
@@ -253,9 +254,6 @@ async def _begin(tx: Transaction, library: CatalogLibrary, turn: _Turn, nodes: S
     found = layout(catalog, turn.verb.name)
     await _give_up(tx, turn, nodes, REPLACED)
     await _down(tx, turn, nodes)
-    ids, _ = await tx.reserve(len(nodes) * len(found.steps), 0)
-    await tx.join(deployment.id, [node.id for node in nodes], found.roles, found.tags)
-    await tx.add_rows(deployment.id, list(copies(found, nodes, ids, deployment=deployment.id, graph=turn.verb.name)))
     env = catalog.graphs[turn.verb.name].bootenv
     for node in nodes:
         activity = f"{turn.verb.name}-{uuid.uuid4().hex[:12]}"
@@ -264,6 +262,12 @@ async def _begin(tx: Transaction, library: CatalogLibrary, turn: _Turn, nodes: S
         turn.after[node.id] = lifecycle.begin(
             turn.verb, turn.machine(node.id), activity=activity, deployment=deployment.id, now=turn.now
         )
+    # Facts come first: fresh node tasks have read nothing yet, and need not be asked whether they are stale.
+    turn.events += await put(tx, library, turn.writes)
+    turn.writes = []
+    ids, _ = await tx.reserve(len(nodes) * len(found.steps), 0)
+    await tx.join(deployment.id, [node.id for node in nodes], found.roles, found.tags)
+    await tx.add_rows(deployment.id, list(copies(found, nodes, ids, deployment=deployment.id, graph=turn.verb.name)))
 
 
 def _stands(turn: _Turn, node: Scope) -> bool:

@@ -89,13 +89,31 @@ async def say(store: Store, library: CatalogLibrary, wish: Wish, now: float) -> 
     for an unknown verb, InvalidInput for waves or budgets that cannot be."""
     verb, names = checked(wish), list(dict.fromkeys(wish.names))
 
-    async def work(tx: Transaction) -> list[Answer]:
+    async def begin(tx: Transaction) -> list[Answer] | None:
         if not wish.steered and not (verb.graph and await tx.budgets()):
-            return await activities.say_in(tx, library, verb, names, wish.parameters, now)
+            return None
         await tx.lock_campaigns()
         return await _begin(tx, library, verb, wish, now)
 
-    return await transact(store, work)
+    begun = await transact(store, begin)
+    if begun is not None:
+        return begun
+    parts = [names[start : start + MOST] for start in range(0, len(names), MOST)]
+    said = [await _say(store, library, verb, part, wish, now, first=part is parts[0]) for part in parts]
+    return [answer for answers in said for answer in answers]
+
+
+async def _say(
+    store: Store, library: CatalogLibrary, verb: Verb, names: Sequence[str], wish: Wish, now: float, *, first: bool
+) -> list[Answer]:
+    """Say a verb to some machines at once. What was said to the first ones is not forgotten when it cannot be said to
+    more of them: those are told why."""
+    try:
+        return await transact(store, lambda tx: activities.say_in(tx, library, verb, names, wish.parameters, now))
+    except RackwrightError as error:
+        if first:
+            raise
+        return [Answer(name=name, error=str(error)) for name in names]
 
 
 async def keep(store: Store, library: CatalogLibrary, now: float) -> int:

@@ -60,13 +60,11 @@ class NetworkWork(Work):
             return []
         highest = await self.value("highest_address", start, length)
         top = -1 if highest is None else int(highest)
-        found: list[str] = []
-        for low, high in ((top + 1, length), (0, top - 1)):
-            if low <= high and len(found) < count:
-                found += await self._between(
-                    first, low, high, addresses.spans(first, last, besides), count - len(found)
-                )
-        return sorted(found, key=lambda address: int(ipaddress.ip_address(address)))
+        found = await self._between(first, top + 1, length, addresses.spans(first, last, besides), count)
+        if len(found) < count:
+            below = await self._between(first, 0, top - 1, addresses.spans(first, last, besides), count - len(found))
+            found = [*below, *found]
+        return found
 
     async def addresses_held(self, cidr: str) -> int:
         """See the port."""
@@ -76,6 +74,8 @@ class NetworkWork(Work):
         self, first: str, low: int, high: int, besides: Sequence[addresses.Span], count: int
     ) -> list[str]:
         """The lowest free addresses of a part of a range."""
+        if low > high:
+            return []
         statement, _ = limited("free_addresses", count)
         start = ipaddress.ip_interface(ipaddress.ip_address(first) + low)
         near = [

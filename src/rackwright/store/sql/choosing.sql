@@ -16,6 +16,8 @@ FROM (
         ORDER BY ready.cpu, ready.memory, ready.name) END AS turn
     FROM ready_machine AS ready
     WHERE true = ALL (judged(ready, $1, $2, $3, $4, $5, $6, $7, $8))
+    -- Sorted here, so that only so many are looked up below as are wished for.
+    ORDER BY turn, ready.cpu, ready.memory, ready.name
 ) AS fit
 JOIN machine ON machine.scope_id = fit.id
 WHERE machine.word = 'ready'
