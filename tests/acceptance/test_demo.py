@@ -28,7 +28,7 @@ def test_the_demo_keeps_its_promises_and_leaves_nothing_running(tmp_path: Path) 
     assert said["change"]["planned"] == said["change"]["ran"] == 19
     assert 0 < said["kill"]["done"] < said["kill"]["of"] == 19
     assert set(said["kill"]["killed"]) == {"conductor", "rack r2", "PostgreSQL"}
-    assert said["load"]["killed"] <= said["load"]["broke"] < said["load"]["recovered"]
+    assert said["load"]["killed_after"] <= said["load"]["broke"] < said["load"]["recovered"]
     assert bearers(f"RACKWRIGHT_MARK={data}/") == []
 
 
