@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -24,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -309,10 +310,20 @@ async def run(given: argparse.Namespace) -> dict[str, Any]:
     """Measure on an embedded server."""
     with tempfile.TemporaryDirectory(prefix="rackwright-fleet-") as name:
         folder = Path(name)
-        async with embedded.running(folder / "server", linger=0.2) as dsn:
-            found = await measure(given, folder, dsn)
-        await embedded.wait_stopped(folder / "server")
+        with _racks_disks(folder):
+            async with embedded.running(folder / "server", linger=0.2) as dsn:
+                found = await measure(given, folder, dsn)
+            await embedded.wait_stopped(folder / "server")
         return found
+
+
+@contextlib.contextmanager
+def _racks_disks(folder: Path) -> Iterator[None]:
+    """The folder ``sim``, for what racks keep: in memory where that goes, for in truth each has a disk of its own."""
+    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    with tempfile.TemporaryDirectory(prefix="rackwright-fleet-", dir=memory) as disks:
+        (folder / "sim").symlink_to(disks)
+        yield
 
 
 def main() -> None:

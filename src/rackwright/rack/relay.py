@@ -21,8 +21,9 @@ from rackwright.core.errors import Conflict, InvalidInput, NotAllowed, NotFound,
 from rackwright.rack.client import patiently
 from rackwright.rack.region import Observation
 
-rhythm = 1.0
-"""Seconds for which heartbeats are gathered."""
+rhythm = 5.0
+"""Seconds for which heartbeats are gathered: far less than a silent machine is waited for, and each rack of thousands
+sends a request that often, as long as machines of it live."""
 
 gather_time = 0.02
 """Seconds for which facts are gathered: machines come in swarms, and somebody waits for their facts."""
