@@ -15,7 +15,7 @@ import pytest
 from rackwright.core.bootenv import Bootenv
 from rackwright.core.errors import Retryable
 from rackwright.core.served import Delta, ServedNode, ServedRack
-from rackwright.rack import image_room, images
+from rackwright.rack import image_room, images, stocking
 from rackwright.rack.bandwidth import Bandwidth
 from rackwright.rack.images import ImageCache
 from rackwright.rack.replica import Replica
@@ -234,6 +234,9 @@ async def test_images_are_at_hand_before_a_machine_asks(
     tmp_path: Path, region: FakeRegion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(images, "fresh_for", 0.0)
+    monkeypatch.setattr(images, "first_pause", 0.001)
+    monkeypatch.setattr(stocking, "again", 0.01)
+    region.away = True
     discovery = region.image("discovery", kernel=b"k", ramdisk=b"r", other=b"source")
     disk = region.image("debian", disk=b"debian")
     listed = region.image("listed", disk=b"listed", other=b"more")
@@ -246,6 +249,8 @@ async def test_images_are_at_hand_before_a_machine_asks(
     running = asyncio.create_task(Stocking(replica, cache).run())
     try:
         await replica.apply(Delta(after=-1, generation=1, full=True, rack=rack, nodes=(node,)))
+        await asyncio.sleep(0.05)
+        region.away = False
         booted = [file.sha256 for file in discovery.files if file.part != "other"]
         expected = {*booted, *(file.sha256 for image in (disk, listed) for file in image.files)}
         async with asyncio.timeout(10):

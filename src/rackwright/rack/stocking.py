@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from rackwright.core.errors import RackwrightError, Retryable
+from rackwright.core.errors import RackwrightError
 from rackwright.core.images import ImageFile, Manifest
 from rackwright.core.served import ServedRack
 from rackwright.rack.door.boot import BOOTED_PARTS
@@ -21,7 +21,9 @@ from rackwright.rack.images import ImageCache
 from rackwright.rack.replica import Replica
 
 again = 60.0
-"""Seconds after which what could not be had is tried again; a name may mean another image by then, too."""
+"""Seconds after which what could not be had is tried again."""
+look_again = 600.0
+"""Seconds after which the region is asked whether names mean other images by now."""
 
 log = structlog.get_logger()
 
@@ -46,15 +48,15 @@ class Stocking:
             rack = self.replica.rack()
             self._budget(rack)
             wanted = wanted_images(rack, self.replica.images())
-            files = await self._files(wanted)
+            files, all_known = await self._files(wanted)
             self.images.room.wanted = frozenset(file.sha256 for file in files)
-            await self._fetch(files)
-            await self._news(rack, wanted)
+            all_there = await self._fetch(files)
+            await self._news(rack, wanted, look_again if all_known and all_there else again)
 
-    async def _news(self, rack: ServedRack | None, wanted: Wanted) -> None:
-        """Wait until something else is wanted, or for ``again`` seconds."""
+    async def _news(self, rack: ServedRack | None, wanted: Wanted, patience: float) -> None:
+        """Wait until something else is wanted, or for so many seconds."""
         try:
-            async with asyncio.timeout(again):
+            async with asyncio.timeout(patience):
                 while self.replica.rack() == rack and wanted_images(rack, self.replica.images()) == wanted:
                     await self.replica.changed()
         except TimeoutError:
@@ -65,15 +67,17 @@ class Stocking:
         self.images.from_region.rate = _rate(said, "region")
         self.images.to_machines.rate = _rate(said, "machines")
 
-    async def _files(self, wanted: Wanted) -> list[ImageFile]:
-        """The files of what is wanted, each once, first those that are booted."""
+    async def _files(self, wanted: Wanted) -> tuple[list[ImageFile], bool]:
+        """The files of what is wanted, each once, first those that are booted; and whether all images are known."""
         files: dict[str, ImageFile] = {}
+        all_known = True
         for names, parts in ((wanted.booted, BOOTED_PARTS), (wanted.whole, None)):
             for name in sorted(names):
                 manifest = await self._manifest(name)
+                all_known = all_known and manifest is not None
                 if manifest is not None:
                     files |= {file.sha256: file for file in manifest.files if parts is None or file.part in parts}
-        return list(files.values())
+        return list(files.values()), all_known
 
     async def _manifest(self, name: str) -> Manifest | None:
         try:
@@ -82,20 +86,20 @@ class Stocking:
             log.info("an image that machines will ask for is not known", image=name, reason=str(error))
             return None
 
-    async def _fetch(self, files: Sequence[ImageFile]) -> None:
-        """Fetch one file after the other, as many as fit. What cannot be had now is tried again later."""
-        room = self.images.room.limit
+    async def _fetch(self, files: Sequence[ImageFile]) -> bool:
+        """Fetch one file after the other, as many as fit; False when some of them cannot be had now."""
+        room, all_there = self.images.room.limit, True
         for file in files:
             room -= file.bytes
             if room < 0:
                 log.warning("more images are wanted than the cache may keep", limit=self.images.room.limit)
-                return
+                break
             try:
                 await self.images.file(file.sha256)
-            except Retryable:
-                continue
             except RackwrightError as error:
-                log.warning("an image file cannot be had before it is asked for", file=file.name, reason=str(error))
+                all_there = False
+                log.info("an image file cannot be had before it is asked for", file=file.name, reason=str(error))
+        return all_there
 
 
 def wanted_images(rack: ServedRack | None, named: Sequence[tuple[str, str]]) -> Wanted:
