@@ -40,6 +40,8 @@ from rackwright.store import embedded
 
 SIZES = (100, 10_000, 100_000)
 BATCH = 2000
+STORM = 10_000
+"""Changes at once."""
 ASIDE = 1 << 20
 """So far from its first address is the one that a node is given."""
 PATIENCE = 900.0
@@ -113,6 +115,19 @@ def changed(client: Client, questions: Questions, nodes: int, changes: int) -> l
     return times
 
 
+def storm(client: Client, questions: Questions, count: int) -> float:
+    """Seconds from the first of so many changes, as fast as the api takes them, until the rack answers with the last;
+    each node gets another Ethernet address."""
+    began = time.perf_counter()
+    for first in range(0, count, BATCH):
+        part = range(first, min(first + BATCH, count))
+        facts = [{"name": f"n{n}", "facts": {"desired.macs": [mac(n + ASIDE)]}} for n in part]
+        client.patch("/nodes", {"items": facts})
+    wanted = client.get(f"/nodes/n{count - 1}")["address"]
+    until_offered(questions, count - 1 + ASIDE, wanted, PATIENCE)
+    return time.perf_counter() - began
+
+
 async def told_anew(folder: Path, nodes: int) -> float:
     """Milliseconds in which Kea takes a whole configuration with so many hosts."""
     kea = Kea(str(folder))
@@ -140,11 +155,13 @@ def measured(wire: Line, nodes: int, changes: int) -> dict[str, Any]:
             changed(client, questions, nodes, 5)
             times = sorted(changed(client, questions, nodes, changes))
             effect = client.get("/racks/r1")["serving"]["effect"]
+            stormed = storm(client, questions, min(nodes, STORM))
         # What was killed could have come back to it; nothing was.
         asyncio.run(embedded.wait_stopped(folder / "racks" / "r1" / "machines" / "dhcp" / "hosts"))
     return {
         "nodes": nodes, "p50_ms": statistics.median(times), "p99_ms": times[int(len(times) * 0.99)],
         "whole_configuration_ms": anew, "seed_s": seeded, "first_answer_s": waited, "effect_s": effect,
+        "storm": min(nodes, STORM), "storm_s": stormed,
     }  # fmt: skip
 
 
@@ -170,8 +187,10 @@ def main() -> None:
     for nodes in given.sizes:
         with line() as wire:
             shown.append(measured(wire, nodes, given.changes))
-        said = "{nodes} nodes: p50 {p50_ms:.1f} ms, p99 {p99_ms:.1f} ms; Kea told anew {whole_configuration_ms:.0f} ms"
-        print(said.format(**shown[-1]))
+        said = (
+            "{nodes} nodes: p50 {p50_ms:.1f} ms, p99 {p99_ms:.1f} ms; Kea told anew {whole_configuration_ms:.0f} ms; "
+        )
+        print((said + "{storm} changes at once: {storm_s:.1f} s").format(**shown[-1]))
     ratio = shown[-1]["p50_ms"] / shown[0]["p50_ms"]
     print(f"the largest takes {ratio:.2f} times as long as the smallest")
     if given.json:

@@ -28,17 +28,33 @@ class Record(msgspec.Struct, frozen=True, order=True):
     content: str
 
 
+class _Named:
+    """A network with a domain: its zones, found once and not for every node."""
+
+    def __init__(self, network: Network) -> None:
+        self.within = Within(network.cidr)
+        self.zone = network.domain.lower().rstrip(".")
+        self.server = str(ipaddress.ip_address(network.address))
+        self.reverse = reverse_zones(network.cidr)
+        self._reverse = set(self.reverse)
+        self._depth = self.reverse[0].count(".")
+
+    def reverse_zone(self, pointer: str) -> str:
+        """The reverse zone of a name in it; empty: it is in none."""
+        zone = pointer.split(".", pointer.count(".") - self._depth)[-1]
+        return zone if zone in self._reverse else ""
+
+
 class Naming:
-    """The names on these networks."""
+    """The names on these networks. Those without a domain have none."""
 
     def __init__(self, networks: Iterable[Network]) -> None:
-        self._networks = [(network, Within(network.cidr)) for network in networks]
+        self._networks = [_Named(network) for network in networks if network.domain]
 
     def zones(self) -> list[str]:
-        """All zones, forward and reverse. Without any domain there are none: nobody has a name."""
-        named = [network for network, _ in self._networks if network.domain]
-        forward = [network.domain.lower().rstrip(".") for network in named]
-        reverse = [zone for network in named for zone in reverse_zones(network.cidr)]
+        """All zones, forward and reverse."""
+        forward = [network.zone for network in self._networks]
+        reverse = [zone for network in self._networks for zone in network.reverse]
         return list(dict.fromkeys([*forward, *reverse]))
 
     def own(self, serial: int) -> Iterator[Record]:
@@ -61,25 +77,21 @@ class Naming:
 
     def _at(self, address: str, name: str, aliases: Sequence[str]) -> Iterator[Record]:
         """What names an address: it has one name, and may be found by others."""
-        network = next((network for network, within in self._networks if network.domain and address in within), None)
+        network = next((network for network in self._networks if address in network.within), None)
         if network is None:
             return
-        zone = network.domain.lower().rstrip(".")
-        called = [full for full in (_full(each, zone) for each in (name, *aliases)) if full]
-        yield from (Record(zone, full, _type(address), address) for full in called)
+        called = [full for full in (_full(each, network.zone) for each in (name, *aliases)) if full]
+        yield from (Record(network.zone, full, _type(address), address) for full in called)
         pointer = ipaddress.ip_address(address).reverse_pointer
-        for reverse in reverse_zones(network.cidr):
-            if called and pointer.endswith(f".{reverse}"):
-                yield Record(reverse, pointer, "PTR", called[0])
+        reverse = network.reverse_zone(pointer)
+        if called and reverse:
+            yield Record(reverse, pointer, "PTR", called[0])
 
     def _servers(self) -> dict[str, list[str]]:
         """The rack's own addresses by forward zone."""
         found: dict[str, list[str]] = {}
-        for network, _ in self._networks:
-            if network.domain:
-                found.setdefault(network.domain.lower().rstrip("."), []).append(
-                    str(ipaddress.ip_address(network.address))
-                )
+        for network in self._networks:
+            found.setdefault(network.zone, []).append(network.server)
         return found
 
 

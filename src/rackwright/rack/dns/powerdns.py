@@ -62,15 +62,14 @@ class PowerDns:
     async def _write(self, answers: Answers, changed: Collection[int] | None) -> None:
         """Have the rows of what has changed; None: of all."""
         naming = self._naming if changed is not None else Naming(answers.networks)
-        serial = int(time.time())
         try:
             if self._records is None:
                 self._records = await asyncio.to_thread(self._opened)
             records = self._records
             if changed is None:
-                await asyncio.to_thread(records.replace, naming, dict(answers.hosts), serial)
+                await asyncio.to_thread(records.replace, naming, dict(answers.hosts), int(time.time()))
             else:
-                await asyncio.to_thread(records.change, naming, answers.hosts, changed, serial)
+                await asyncio.to_thread(records.change, naming, answers.hosts, changed)
         except (sqlite3.Error, OSError) as error:
             self._frame = None
             raise Retryable(f"the rack's names cannot be written: {error}", where=self._folder) from error

@@ -40,10 +40,7 @@ CREATE TABLE IF NOT EXISTS comments (
 );
 CREATE TABLE IF NOT EXISTS supermasters (ip TEXT, nameserver TEXT, account TEXT);
 """
-_INSERT = """
-INSERT INTO records (domain_id, name, type, content, ttl, node)
-SELECT id, ?, ?, ?, ?, ? FROM domains WHERE name = ?
-"""
+_INSERT = "INSERT INTO records (domain_id, name, type, content, ttl, node) VALUES (?, ?, ?, ?, ?, ?)"
 _KNOWN = (
     "SELECT node, domains.name, records.name, records.type, content FROM records JOIN domains ON domain_id = domains.id"
 )
@@ -78,19 +75,20 @@ class Records:
             gone = [(name,) for (name,) in self._db.execute("SELECT name FROM domains") if name not in set(zones)]
             self._db.executemany("DELETE FROM domains WHERE name = ?", gone)
 
-    def change(self, naming: Naming, hosts: Mapping[int, Host], ids: Collection[int], serial: int) -> None:
-        """Have the records of these nodes as they are now; those that are gone have none."""
+    def change(self, naming: Naming, hosts: Mapping[int, Host], ids: Collection[int]) -> None:
+        """Have the records of these nodes as they are now; those that are gone have none. Serials of zones stay: nobody
+        transfers them."""
         with self._transaction():
-            self._forget({*ids, 0})
-            self._insert((0, *_row(record)) for record in naming.own(serial))
+            self._forget(ids)
             self._insert(_rows(naming, hosts, ids))
 
     def _forget(self, nodes: Iterable[int]) -> None:
         self._db.executemany("DELETE FROM records WHERE node = ?", ((node,) for node in nodes))
 
     def _insert(self, rows: Iterable[tuple[int, str, str, str, str]]) -> None:
+        zones = dict(self._db.execute("SELECT name, id FROM domains"))
         self._db.executemany(
-            _INSERT, ((name, kind, content, TTL, node, zone) for node, zone, name, kind, content in rows)
+            _INSERT, ((zones[zone], name, kind, content, TTL, node) for node, zone, name, kind, content in rows)
         )
 
     def _transaction(self) -> sqlite3.Connection:
