@@ -13,7 +13,7 @@ from rackwright.core.errors import Conflict, InvalidInput, NotFound
 from rackwright.core.facts import PEOPLE, FactWrite
 from rackwright.core.messages import Claim, Result
 from rackwright.core.waves import WaveRule
-from rackwright.engine import campaign_orders, campaigns, intake
+from rackwright.engine import annealer, campaign_orders, campaigns, intake
 from rackwright.engine.activities import Answer
 from rackwright.engine.campaigns import CampaignView, Wish
 from rackwright.engine.machines import scope_named
@@ -236,6 +236,22 @@ async def test_a_node_that_is_deleted_leaves_its_campaign(store: AnyStore, monke
     async with store.transaction() as tx:
         await tx.remove((await scope_named(tx, "node", "n1")).id)
     assert (await made.only()).waiting == 0
+
+
+async def test_a_conductor_carries_campaigns_on(store: AnyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annealer, "POLL", 0.05)
+    made, names = await fleet(store, monkeypatch, 3), all_of(3)
+    await made.wish("deploy", names, waves=WaveRule(steps=(1, 2)))
+    stop = asyncio.Event()
+    conductor = asyncio.create_task(annealer.run(store, made.library, stop))
+    async with asyncio.timeout(60):
+        while await made.words(*names) != ["deployed"] * 3:
+            await made.run(installed)
+            await asyncio.sleep(0.02)
+        while await campaign_orders.listed(store):
+            await asyncio.sleep(0.02)
+    stop.set()
+    await conductor
 
 
 async def test_conductors_and_people_at_once_never_exceed_a_budget(

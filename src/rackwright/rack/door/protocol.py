@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from rackwright.rack.door.files import SENDFILE
 
-STALLED = 120.0
+STALLED = 300.0
 """Seconds after which a reader that has not taken one piece is given up."""
 
 
