@@ -69,9 +69,7 @@ class TestLoad(JigConformance):
         assert any(isinstance(line, Passed) for line in lines(said))
 
     async def test_a_broken_sla_fails_the_task_with_the_second_in_its_reason(self, jig: Jig, tmp_path: Path) -> None:
-        with pytest.raises(
-            Permanent, match=r"failure_rate: 100 %.* broke in second \d+ and did not recover"
-        ) as caught:
+        with pytest.raises(Permanent, match=r"failure_rate: 100 %.* broke in second \d+ and did not recover") as caught:
             await jig.run(make_work(tmp_path, self.bad))
         assert PAGE in caught.value.mend
 
