@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 
@@ -10,7 +11,9 @@ import asyncpg
 import pytest
 
 from rackwright.core.errors import StoreUnavailable
-from rackwright.store.postgres import PostgresStore, migrate
+from rackwright.core.lifecycle import Machine
+from rackwright.core.wishes import Wish, criteria
+from rackwright.store.postgres import PostgresStore, migrate, migration
 from rackwright.store.postgres.migration import OLDEST, migrations, refuse_old
 from tests.postgres import FreshDatabase
 
@@ -52,6 +55,47 @@ async def test_a_store_without_its_schema_is_not_ready_and_says_so(fresh_databas
         assert await store.views.ready() == []
         await execute(dsn, "DELETE FROM schema_version WHERE version = 2")
         assert await store.views.ready() == ["migrations are missing: recorded_reads"]
+    finally:
+        await store.close()
+
+
+async def test_what_was_known_before_has_its_networks_and_traits_and_is_not_refused(
+    fresh_database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dsn, every = await fresh_database(), migrations()
+    monkeypatch.setattr(migration, "migrations", lambda: [one for one in every if one.version < 14])
+    await migrate(dsn)
+    facts = {
+        ("r1", "desired.rack.networks"): [
+            {"cidr": "10.1.0.0/16", "address": "10.1.0.1"}, {"cidr": "odd"}, {"cidr": "fd00::/64", "address": "fd00::1"}
+        ],
+        ("r2", "desired.rack.networks"): [{"cidr": "10.1.2.0/24", "address": "10.1.2.1"}],
+        ("n1", "desired.address"): "10.1.0.7",
+        ("n1", "observed.inventory.cpu"): {"threads": 16},
+        ("n1", "observed.inventory.disks"): [{"bytes": 5}, {"bytes": "odd"}, {"bytes": 7}],
+        ("n1", "observed.inventory.nics"): [{"speed": None}, {"speed": 1000}],
+        ("n1", "desired.pool"): "lab",
+    }  # fmt: skip
+    for kind, name in (("rack", "r1"), ("rack", "r2"), ("node", "n1")):
+        await execute(dsn, f"INSERT INTO scope (kind, name) VALUES ('{kind}', '{name}')")
+    for (name, path), value in facts.items():
+        said = json.dumps(value)
+        await execute(
+            dsn,
+            f"INSERT INTO fact (scope_id, path, value, writer) "
+            f"SELECT id, '{path}', '{said}', 'people' FROM scope WHERE name = '{name}'",
+        )
+    monkeypatch.undo()
+    await migrate(dsn)
+    store = await PostgresStore.open(dsn)
+    try:
+        found = {network.name: (sorted(network.racks), network.held) for network in await store.views.networks()}
+        assert found == {"10.1.0.0/16": (["r1"], 1), "10.1.2.0/24": (["r2"], 0), "fd00::/64": (["r1"], 0)}
+        async with store.transaction() as tx:
+            wish = Wish(count=1, cpu="16", disk="=7", nics="=2", speed="1G", pools=["lab"])
+            node = (await tx.named("node", ["n1"]))["n1"].id
+            await tx.save_machines([Machine(id=node, allocation="free")])
+            assert await tx.pick(criteria(wish, None, ()), 1) == [node]
     finally:
         await store.close()
 

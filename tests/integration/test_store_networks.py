@@ -60,6 +60,8 @@ async def test_an_address_of_any_interface_belongs_to_one_node(store: AnyStore) 
         await wish(made, made.nodes["n1"], "desired.nics.eth2.address", "fd00::7")
     with pytest.raises(InvalidInput, match="is not an address"):
         await wish(made, made.nodes["n1"], "desired.nics.eth1.address", "10.0.0.700")
+    with pytest.raises(InvalidInput, match=r"desired.nics.eth1 is no fact by itself"):
+        await wish(made, made.nodes["n1"], "desired.nics.eth1", {"address": "10.0.0.7"})
     async with store.transaction() as tx:
         moved = [(1, "desired.nics.eth1.address6", None), (2, "desired.address", "fd00::7")]
         await tx.put_facts([FactWrite(made.nodes[f"n{n}"], path, value, PEOPLE) for n, path, value in moved])

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from rackwright.core.bootenv import Bootenv
-from rackwright.core.served import Network, ServedNode, ServedRack
+from rackwright.core.served import Network, ServedNic, ServedNode, ServedRack
 from rackwright.core.serving import NODE_READS, concerns, document, project_node, project_rack
 
 
@@ -32,6 +32,26 @@ def test_facts_below_a_path_are_put_together() -> None:
     assert (found.address, found.hostname, found.allocation, found.epoch) == ("10.77.0.7", "web7", "allocated", 2)
     assert found.power == {"driver": "ipmi", "address": "10.1.0.7"}
     assert (found.bootenv.kind, found.bootenv.request) == ("install", "q1")
+
+
+def test_further_interfaces_and_names_are_served() -> None:
+    facts = {
+        "desired.macs": ["52:54:00:aa:00:07"],
+        "desired.address": "10.77.0.7",
+        "desired.address6": "fd00:77::7",
+        "desired.nics.ipmi.mac": "52-54-00-AA-00-17",
+        "desired.nics.ipmi.address": "10.5.0.7",
+        "desired.nics.vlan12.address6": "fd00:12::0:7",
+        "desired.nics.odd": "no interface",
+        "desired.aliases": ["db", "db", "a b", 7],
+    }
+    found = project_node(7, "n7", facts)
+    assert found.nics == (
+        ServedNic(mac="52:54:00:aa:00:07", addresses=("10.77.0.7", "fd00:77::7")),
+        ServedNic(mac="52:54:00:aa:00:17", addresses=("10.5.0.7",), name="ipmi"),
+        ServedNic(mac="", addresses=("fd00:12::7",), name="vlan12"),
+    )
+    assert found.aliases == ("db",)
 
 
 def test_what_makes_no_sense_is_left_out() -> None:

@@ -1,7 +1,7 @@
 """Addresses of nodes: which facts hold them, how they are written, and what is free of a range.
 
-A node has its own address in ``desired.address``, and per further interface NAME ``desired.nics.NAME.address`` and
-``desired.nics.NAME.address6``. No two of these facts ever hold the same address.
+A node has its own address in ``desired.address``, where it has two its own IPv6 one in ``desired.address6``, and per
+further interface NAME ``desired.nics.NAME.address`` and ``address6``. No two of these facts ever hold the same address.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from rackwright.core.errors import InvalidInput
 
 ADDRESS = "desired.address"
 """The fact with the address by which a node is known."""
+ADDRESS6 = "desired.address6"
+"""The fact with its IPv6 address beside that one."""
 NICS = "desired.nics"
 """The facts of a node's further interfaces, by name: ``mac``, ``address``, ``address6``."""
 NIC = re.compile(r"[A-Za-z0-9_-]{1,63}")
@@ -30,14 +32,21 @@ Span = tuple[int, int]
 
 def holds_address(path: str) -> bool:
     """Whether the fact at this path is an address of a node."""
-    return path == ADDRESS or _OF_NIC.fullmatch(path) is not None
+    return path in (ADDRESS, ADDRESS6) or _OF_NIC.fullmatch(path) is not None
 
 
 def path_of(nic: str, address: str) -> str:
-    """The fact that holds an address of an interface; the empty name is the node's own."""
-    if not nic:
-        return ADDRESS
-    return f"{NICS}.{nic}.address6" if ipaddress.ip_address(address).version == 6 else f"{NICS}.{nic}.address"
+    """The fact that holds an address of an interface; the empty name is that of the node itself."""
+    head = f"{NICS}.{nic}" if nic else "desired"
+    return f"{head}.address6" if ipaddress.ip_address(address).version == 6 else f"{head}.address"
+
+
+def refuse_nested(path: str) -> None:
+    """Raises InvalidInput for interfaces that are written as one value: their addresses could not be found in it."""
+    if path == NICS or (path.startswith(f"{NICS}.") and path.count(".") == NICS.count(".") + 1):
+        raise InvalidInput(
+            f"{path} is no fact by itself", where=f"fact {path}", mend=f"set {NICS}.NAME.mac and {NICS}.NAME.address"
+        )
 
 
 def written(value: Any, where: str) -> str:

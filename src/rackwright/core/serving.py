@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from rackwright.core import networks
-from rackwright.core.addresses import NIC, NICS
+from rackwright.core.addresses import ADDRESS6, NIC, NICS
 from rackwright.core.bootenv import READS as BOOTENV_READS
 from rackwright.core.bootenv import derive
 from rackwright.core.facts import lookup
@@ -23,6 +23,7 @@ NODE_READS = (
     *BOOTENV_READS,
     *MACS,
     NICS,
+    ADDRESS6,
     "desired.address",
     "desired.aliases",
     "desired.hostname",
@@ -127,16 +128,17 @@ def project_node(id: int, name: str, facts: Mapping[str, Any], allocation: str =
     seen = {path: value for path in NODE_READS if (value := lookup(facts, path)[1]) is not None}
     power = seen.get("desired.power")
     epoch = seen.get("machine.epoch")
+    macs, address = _macs([seen.get(path) for path in MACS]), _address(seen.get("desired.address"))
     return ServedNode(
         id=id,
         name=name,
-        macs=_macs([seen.get(path) for path in MACS]),
-        address=_address(seen.get("desired.address")),
+        macs=macs,
+        address=address,
         hostname=_hostname(seen.get("desired.hostname")) or _hostname(seen.get("desired.os.hostname")),
         allocation=allocation,
         bootenv=derive(seen),
         power=power if isinstance(power, dict) else None,
-        nics=_nics(seen.get(NICS)),
+        nics=(*_own(macs, address, _address(seen.get(ADDRESS6))), *_nics(seen.get(NICS))),
         aliases=_aliases(seen.get("desired.aliases")),
         epoch=epoch if isinstance(epoch, int) else 0,
     )
@@ -165,6 +167,14 @@ def _macs(lists: Iterable[Any]) -> tuple[str, ...]:
     given = [mac for macs in lists if isinstance(macs, list) for mac in macs if isinstance(mac, str)]
     spelled = dict.fromkeys(mac.lower().replace("-", ":") for mac in given)
     return tuple(mac for mac in spelled if _MAC.fullmatch(mac))
+
+
+def _own(macs: Sequence[str], address: str | None, address6: str | None) -> tuple[ServedNic, ...]:
+    """The node's main interface, where it has a second address: without a name, for it is the node itself."""
+    if address6 is None:
+        return ()
+    both = (address6,) if address is None else (address, address6)
+    return (ServedNic(mac=next(iter(macs), ""), addresses=both),)
 
 
 def _nics(said: Any) -> tuple[ServedNic, ...]:

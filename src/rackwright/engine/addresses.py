@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from rackwright.core.addresses import ADDRESS, path_of
+from rackwright.core.addresses import ADDRESS
 from rackwright.core.facts import PEOPLE, FactWrite, lookup
 from rackwright.core.networks import Supply, supplies
 from rackwright.core.ports import Scope, Transaction
@@ -40,12 +40,12 @@ async def give(tx: Transaction, nodes: Sequence[Scope]) -> Given:
             wanting.setdefault(ranges[node.rack], []).append(node)
     given = Given()
     for cidrs, group in wanting.items():
-        await fill(tx, given, [supply[cidr] for cidr in cidrs if cidr in supply], group)
+        await fill(tx, given, [supply[cidr] for cidr in cidrs if cidr in supply], group, ADDRESS)
     return given
 
 
-async def fill(tx: Transaction, given: Given, supply: Sequence[Supply], nodes: Sequence[Scope], nic: str = "") -> None:
-    """Give each node one address out of these networks, which are locked: the first that has one left."""
+async def fill(tx: Transaction, given: Given, supply: Sequence[Supply], nodes: Sequence[Scope], path: str) -> None:
+    """Give each node one address out of these networks, which are locked, as this fact: the first that has one left."""
     free: list[str] = []
     for each in supply:
         if len(free) < len(nodes):
@@ -54,9 +54,7 @@ async def fill(tx: Transaction, given: Given, supply: Sequence[Supply], nodes: S
             found = await tx.free_addresses(each.first, each.last, besides, len(nodes) - len(free))
             taken += found
             free += found
-    given.writes += [
-        FactWrite(node.id, path_of(nic, address), address, PEOPLE) for node, address in zip(nodes, free, strict=False)
-    ]
+    given.writes += [FactWrite(node.id, path, address, PEOPLE) for node, address in zip(nodes, free, strict=False)]
     ranges = ", ".join(f"{each.first} to {each.last}" for each in supply)
     given.without |= {node.id: f"no address is left in {ranges}" for node in nodes[len(free) :]}
 

@@ -107,7 +107,7 @@ async def _give(tx: Transaction, library: CatalogLibrary, name: str, names: Sequ
     has = {fact.scope: str(fact.value) for fact in facts if fact.path == path}
     given = addresses.Given()
     wanting = [node for node in here.values() if node.id not in has]
-    await addresses.fill(tx, given, list(supply.values()), wanting, nic)
+    await addresses.fill(tx, given, list(supply.values()), wanting, path)
     await tx.record(await put(tx, library, given.writes))
     has |= {write.scope: write.value for write in given.writes}
     return [_addressed(each, nodes.get(each), name, has, given.without) for each in names]

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from rackwright.core.addresses import holds_address, written
+from rackwright.core.addresses import holds_address, refuse_nested, written
 from rackwright.core.errors import Conflict
 from rackwright.core.facts import FactWrite
 from rackwright.core.networks import NETWORKS
@@ -30,6 +30,8 @@ def one_per_fact(writes: Sequence[FactWrite]) -> list[FactWrite]:
 
 
 def _kept(write: FactWrite) -> Any:
+    if write.value is not None:
+        refuse_nested(write.path)
     if write.value is not None and holds_address(write.path):
         return written(write.value, f"fact {write.path}")
     return stored(write.value, f"fact {write.path}")

@@ -3,7 +3,7 @@
 -- An address is a fact like any other; here it is one that no second fact may hold, and that is found in its order.
 ALTER TABLE fact DROP CONSTRAINT one_address;
 ALTER TABLE fact ADD COLUMN address inet GENERATED ALWAYS AS (
-    CASE WHEN path = 'desired.address' OR path LIKE 'desired.nics.%.address' OR path LIKE 'desired.nics.%.address6'
+    CASE WHEN path IN ('desired.address', 'desired.address6') OR path LIKE 'desired.nics.%.address' OR path LIKE 'desired.nics.%.address6'
         THEN (value #>> '{}')::inet END
 ) STORED;
 -- Deferred, so that two nodes may swap their addresses in one transaction.
@@ -24,6 +24,32 @@ CREATE TABLE network (
 );
 CREATE INDEX network_named ON network (name);
 CREATE INDEX network_range ON network (cidr);
+
+-- Those that there are. What cannot be read is left out, and two that meet are taken for shared: nobody is refused for
+-- what was allowed before.
+CREATE FUNCTION pg_temp.range_of(said text) RETURNS cidr LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN said::cidr;
+EXCEPTION WHEN invalid_text_representation THEN
+    RETURN NULL;
+END $$;
+WITH known AS (
+    SELECT DISTINCT ON (scope_id, range) scope_id, range, place, said
+    FROM fact
+    CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(value) WHEN 'array' THEN value ELSE '[]' END)
+        WITH ORDINALITY AS listed (said, place)
+    CROSS JOIN LATERAL pg_temp.range_of(said ->> 'cidr') AS range
+    WHERE path = 'desired.rack.networks' AND range IS NOT NULL
+    ORDER BY scope_id, range, place
+)
+INSERT INTO network (rack_id, cidr, name, place, document, claim)
+SELECT scope_id, range, coalesce(nullif(said ->> 'name', ''), range::text), place, said,
+       CASE WHEN EXISTS (SELECT FROM known AS other WHERE other.scope_id <> known.scope_id AND other.range && known.range)
+           THEN int8range(scope_id, scope_id + 1) ELSE '(,)' END
+FROM known
+WHERE NOT EXISTS (
+    SELECT FROM known AS wider
+    WHERE wider.scope_id = known.scope_id AND wider.range >> known.range);
 
 -- The tags among traits, each once and in order.
 CREATE FUNCTION tags_of(document jsonb) RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
@@ -86,5 +112,27 @@ CREATE TABLE tag_rule (
 
 -- The nodes that were there before have traits too.
 INSERT INTO traits (scope_id, document)
-SELECT scope_id, jsonb_object_agg(split_part(path, '.', 2), value)
-FROM fact WHERE path IN ('desired.pool', 'desired.zone') AND jsonb_typeof(value) = 'string' GROUP BY scope_id;
+SELECT scope_id, jsonb_object_agg(name, trait)
+FROM (
+    SELECT scope_id, 'cpu' AS name, value -> 'threads' AS trait FROM fact
+    WHERE path = 'observed.inventory.cpu' AND jsonb_typeof(value -> 'threads') = 'number'
+    UNION ALL
+    SELECT scope_id, 'memory', value -> 'bytes' FROM fact
+    WHERE path = 'observed.inventory.memory' AND jsonb_typeof(value -> 'bytes') = 'number'
+    UNION ALL
+    SELECT scope_id, 'disk', to_jsonb(max(bytes::double precision)) FROM fact
+    CROSS JOIN LATERAL jsonb_path_query(value, '$[*].bytes ? (@.type() == "number")') AS bytes
+    WHERE path = 'observed.inventory.disks' GROUP BY scope_id
+    UNION ALL
+    SELECT scope_id, 'nics', to_jsonb(count(*)) FROM fact
+    CROSS JOIN LATERAL jsonb_path_query(value, '$[*] ? (@.type() == "object")') AS nic
+    WHERE path = 'observed.inventory.nics' GROUP BY scope_id
+    UNION ALL
+    SELECT scope_id, 'speed', to_jsonb(max(speed::double precision)) FROM fact
+    CROSS JOIN LATERAL jsonb_path_query(value, '$[*].speed ? (@.type() == "number")') AS speed
+    WHERE path = 'observed.inventory.nics' GROUP BY scope_id
+    UNION ALL
+    SELECT scope_id, reverse(split_part(reverse(path), '.', 1)), value FROM fact
+    WHERE path IN ('desired.pool', 'desired.zone', 'desired.rack.zone') AND jsonb_typeof(value) = 'string'
+) AS said
+GROUP BY scope_id;

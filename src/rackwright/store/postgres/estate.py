@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from itertools import groupby
 
-import msgspec
-
 from rackwright.core.estate import GroupKind, GroupView, NetworkView, TagRuleView
-from rackwright.core.networks import called
-from rackwright.core.served import Network
+from rackwright.core.networks import called, readable
 from rackwright.store.networks import Standing, view
 from rackwright.store.postgres.history import PostgresHistory
 
@@ -19,7 +16,9 @@ class PostgresEstate(PostgresHistory):
     async def networks(self, *, names: list[str] | None = None) -> list[NetworkView]:
         """See the port."""
         rows = await self._rows("view_networks", names)
-        found = [Standing(rack, msgspec.convert(said, Network), held, given) for said, rack, held, given in rows]
+        found = [
+            Standing(rack, network, held, given) for said, rack, held, given in rows for network in readable([said])
+        ]
         return [view(name, list(group)) for name, group in groupby(found, key=lambda one: called(one.network))]
 
     async def groups(self, kind: GroupKind) -> list[GroupView]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+import asyncpg
 import msgspec
 
 from rackwright.core import addresses
-from rackwright.core.networks import Claim, called
-from rackwright.core.served import Network
+from rackwright.core.networks import Claim, called, readable
 from rackwright.store.batches import two_racks
 from rackwright.store.networks import claimed, meeting
 from rackwright.store.postgres.queries import limited
@@ -46,12 +46,11 @@ class NetworkWork(Work):
     ) -> list[Claim]:
         """See the port."""
         wanted = (None if given is None else list(given) for given in (racks, names))
-        return [Claim(rack, msgspec.convert(said, Network)) for rack, said in await self.rows("networks", *wanted)]
+        return _claims(await self.rows("networks", *wanted))
 
     async def lock_networks(self, cidrs: Collection[str]) -> list[Claim]:
         """See the port. A statement of its own: the next one sees what came before."""
-        found = await self.rows("lock_networks", list(cidrs)) if cidrs else []
-        return [Claim(rack, msgspec.convert(said, Network)) for rack, said in found]
+        return _claims(await self.rows("lock_networks", list(cidrs))) if cidrs else []
 
     async def free_addresses(self, first: str, last: str, besides: Sequence[tuple[str, str]], count: int) -> list[str]:
         """See the port."""
@@ -82,6 +81,10 @@ class NetworkWork(Work):
             (max(span[0] - low, 0), min(span[1], high) - low) for span in besides if low <= span[1] and span[0] <= high
         ]
         return [row[0] for row in await self.text_rows(statement, start, high - low, *columns(near, 2))][:count]
+
+
+def _claims(rows: Iterable[asyncpg.Record]) -> list[Claim]:
+    return [Claim(rack, network) for rack, said in rows for network in readable([said])]
 
 
 def _row(place: int, claim: Claim) -> tuple[Any, ...]:
