@@ -201,7 +201,7 @@ async def measure(agents: int, samples: int, seconds: int, folder: Path) -> dict
         "controller_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
         "lost_deltas": round((asked - counted[0]) / samples),
         "whole_after_s": {"p50": round(statistics.median(lags), 3), "max": round(max(lags), 3)},
-        "faults": load.faults + load.notes,
+        "faults": len(load.faults) + len(load.notes),
     }
 
 

@@ -179,20 +179,20 @@ async def test_an_open_load_keeps_its_rate_over_agents_and_a_second_load_follows
         assert [second.intended for second in heard.seconds[:2]] == [100, 100]
 
 
-async def test_a_killed_agent_s_share_of_an_open_load_is_carried_on_by_the_others(ground: Ground) -> None:
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+async def test_the_share_of_an_agent_that_ends_is_carried_on_by_the_others(ground: Ground, end: signal.Signals) -> None:
     killed = await ground.start("a")
     await ground.start("b")
     await ground.fleet.gather(2)
     load, heard = ground.load(steady(100, 9))
     running = asyncio.create_task(carry_out(load))
     await heard.first.wait()
-    killed.kill()
+    killed.send_signal(end)
     await running
     assert heard.count(lambda second: second.intended) == 900
     missed = heard.count(lambda second: second.missed)
-    assert 0 < missed < 300
+    assert 0 < missed < 450
     assert heard.whole.total == 900 - missed
-    assert [second.started for second in heard.seconds[-3:-1]] != []
     lost, whole = sorted(load.health, key=lambda each: each.name)
     assert lost.lost_at is not None
     assert lost.covered < 1.0 == whole.covered

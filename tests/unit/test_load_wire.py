@@ -27,7 +27,7 @@ from tests.unit.test_load_sla import CRITERIA, Ended, seconds_of, streams
 
 def through_the_wire(seconds: list[Second], agent: int, dice: random.Random) -> list[Delta]:
     """An agent's deltas: each with some of its seconds, in order."""
-    deltas = []
+    deltas: list[Delta] = []
     rest = list(seconds)
     while rest:
         amount = dice.randint(1, 3)

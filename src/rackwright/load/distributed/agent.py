@@ -25,6 +25,7 @@ from rackwright.load.distributed.messages import (
     Delta,
     Dismissed,
     FromAgent,
+    Goodbye,
     Halt,
     Hello,
     Lacks,
@@ -106,6 +107,8 @@ class Agent:
             await self._over.wait()
         finally:
             knocking.cancel()
+            if self._welcome is not None:
+                self._tell(Goodbye())
             await self._give_up("the agent ends")
             self._part()
             control.disable_monitor()

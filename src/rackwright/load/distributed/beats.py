@@ -13,7 +13,7 @@ from rackwright.load.distributed.channel import client
 from rackwright.load.distributed.keys import AgentKeys
 from rackwright.load.distributed.messages import Beat, pack
 
-EVERY = 0.5
+EVERY = 1.0
 """Seconds between beats."""
 
 

@@ -28,6 +28,7 @@ from rackwright.load.distributed.messages import (
     Beat,
     Dismissed,
     FromController,
+    Goodbye,
     Hello,
     Lacks,
     Leave,
@@ -220,6 +221,8 @@ class Fleet:
             self._read_clock(member, word)
         elif isinstance(word, Lacks):
             self.tell(member, Source(digest=word.digest, text=self._sources.get(word.digest, b"")))
+        elif isinstance(word, Goodbye):
+            self.give_up(member, "it was ended")
         elif load := self._loads.get(word.load):
             load.hear(member, word)
 

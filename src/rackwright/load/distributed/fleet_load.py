@@ -27,8 +27,8 @@ TURN = 0.5
 """Seconds from a new deal to the moment from which it holds."""
 PREPARING = READY + 10
 """Seconds that an agent has to prepare a piece."""
-LAST = 3.0
-"""Seconds that deltas have to come after the word that all are sent."""
+LAST = 30.0
+"""Seconds without a delta after which those that are still on their way are given up."""
 ENDING = 60.0
 """Seconds that an agent has to end what was cancelled: longer than its load processes have."""
 SKEW = 2.0
@@ -74,6 +74,7 @@ class FleetLoad:
         self._crew = crew
         self._on_loss = on_loss
         self._parts: list[Part] = []
+        self._by_key: dict[tuple[str, int], Part] = {}
         self._merging = Merging(())
         self._changed = asyncio.Event()
         self._begun = False
@@ -183,8 +184,8 @@ class FleetLoad:
         return [part for part in self._parts if not part.over]
 
     def _part(self, member: Member, piece: int) -> Part | None:
-        mine = (part for part in self._open_parts if part.member is member and part.piece == piece)
-        return next(mine, None)
+        part = self._by_key.get((member.session, piece))
+        return None if part is None or part.over else part
 
     def _ask(self, member: Member, share: Share, beyond: int = 0) -> None:
         piece = sum(part.member is member for part in self._parts)
@@ -193,6 +194,7 @@ class FleetLoad:
         work = msgspec.structs.replace(self._work, share=share, beyond=beyond, folder=folder)
         part = Part(member, piece, work)
         self._parts.append(part)
+        self._by_key[part.key] = part
         self._crew.tell(member, msgspec.structs.replace(self._asked, piece=piece, work=work))
 
     async def _prepare(self) -> None:

@@ -12,7 +12,7 @@
     Proven   ->                 at once
              <- Stop
     Finished ->
-             <- Leave
+             <- Leave           or Goodbye ->, when the agent ends before the run does
 
 Raw rows have a channel of their own: ListRows and GiveRows ask, Rows answers.
 """
@@ -87,6 +87,10 @@ class Finished(msgspec.Struct, kw_only=True, tag=True):
     faults: list[str] = []
     fault: str = ""
     health: list[Health] = []
+
+
+class Goodbye(msgspec.Struct, tag=True):
+    """The agent ends; what it has left is for others."""
 
 
 class Delta(msgspec.Struct, kw_only=True, tag=True):
@@ -204,7 +208,7 @@ class Rows(msgspec.Struct, kw_only=True, tag=True):
     chunk: bytes = b""
 
 
-FromAgent = Hello | Pong | Lacks | Prepared | Began | Proven | Finished
+FromAgent = Hello | Pong | Lacks | Prepared | Began | Proven | Finished | Goodbye
 FromController = Welcome | Refused | Dismissed | Ping | Source | Prepare | Start | Deal | Halt | Leave
 Word = FromAgent | FromController | Delta | Beat | ListRows | GiveRows | Rows
 
