@@ -16,7 +16,8 @@ from unittest.mock import patch
 from rackwright.core.bootenv import READS, derive
 from rackwright.core.facts import WORLD, FactWrite
 from rackwright.core.messages import Claim, Result
-from rackwright.engine import activities, intake, parking, timers
+from rackwright.engine import campaigns, intake, parking, timers
+from rackwright.engine.campaigns import Wish
 from tests.integration.hands import Hands, failed, ok
 from tests.unit.metal_scripts import DISKS, manifest
 
@@ -91,7 +92,8 @@ class Machines(Hands):
 
     async def say(self, verb: str, name: str, **parameters: Any) -> None:
         """Say a verb to a machine that can follow it."""
-        (answer,) = await activities.say(self.store, self.library, verb, [name], parameters, time.time())
+        wish = Wish(verb=verb, names=[name], parameters=parameters)
+        (answer,) = await campaigns.say(self.store, self.library, wish, time.time())
         assert answer.error == ""
 
     async def settle(self, rounds: int = 200) -> Ran:

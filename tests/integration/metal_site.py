@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from rackwright.core.lifecycle import Machine, word
-from rackwright.engine import activities, library
+from rackwright.engine import campaigns, library
 from rackwright.engine.activities import Answer
+from rackwright.engine.campaigns import Wish
 from rackwright.engine.machines import scope_named
 from tests.integration.conftest import AnyStore
 from tests.integration.hands import Hands
@@ -54,7 +55,8 @@ class MetalSite(Hands):
 
     async def say(self, verb: str, *names: str, **parameters: Any) -> list[Answer]:
         """Say a verb; gives the answers as they are."""
-        return await activities.say(self.store, self.library, verb, names, parameters, time.time())
+        wish = Wish(verb=verb, names=names, parameters=parameters)
+        return await campaigns.say(self.store, self.library, wish, time.time())
 
     async def do(self, verb: str, *names: str, **parameters: Any) -> None:
         """Say a verb that nothing speaks against."""

@@ -15,7 +15,7 @@ from rackwright.core.facts import WORLD, FactWrite
 from rackwright.core.lifecycle import Machine, Verb, word
 from rackwright.core.machines import METAL
 from rackwright.core.node_task import Neighbourhood, State
-from rackwright.core.ports import Deployment, Event, Scope, Store, Transaction
+from rackwright.core.ports import Deployment, Event, Scope, Transaction
 from rackwright.engine import addresses, machines
 from rackwright.engine.activity_rows import copies, layout
 from rackwright.engine.happenings import of_deployment
@@ -23,7 +23,6 @@ from rackwright.engine.holding import UNBIND, bound_in, holding
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.lifecycle import ACTIVITY, WRITER, drop_rows, forget, put, save
 from rackwright.engine.neighbours import lock_below
-from rackwright.engine.transact import transact
 
 ABORTED = "its activity was aborted"
 REPLACED = "another verb has taken the place of its activity"
@@ -38,20 +37,6 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     campaign: int | None = None
     """The campaign in which it waits for its turn (see ``campaigns``)."""
-
-
-async def say(
-    store: Store, library: CatalogLibrary, verb: str, names: Sequence[str], parameters: Mapping[str, Any], now: float
-) -> list[Answer]:
-    """Say a verb to the machines of these names, all in one transaction: those that cannot follow it are told why, and
-    do not keep out the others. ``parameters`` are what the activity is to know; its tasks read them as the fact
-    ``machine.activity``.
-
-    Raises NotFound for an unknown verb, and InvalidInput or NotFound when the catalog has no fitting graph for it.
-    """
-    found = lifecycle.verb_named(verb)
-    unique = list(dict.fromkeys(names))
-    return await transact(store, lambda tx: say_in(tx, library, found, unique, parameters, now))
 
 
 async def system(tx: Transaction, library: CatalogLibrary) -> Deployment:
@@ -118,7 +103,12 @@ async def say_in(
     parameters: Mapping[str, Any],
     now: float,
 ) -> list[Answer]:
-    """The same within a transaction, to machines whose names come once each."""
+    """Say a verb to the machines of these names, each of which comes once. Those that cannot follow it are told why,
+    and do not keep out the others. ``parameters`` are what the activity is to know; its tasks read them as the fact
+    ``machine.activity``.
+
+    Raises InvalidInput or NotFound when the catalog has no fitting graph for it.
+    """
     turn = await _turn(tx, verb, names, parameters, now)
     good = turn.allowed()
     if verb.alone:
