@@ -13,8 +13,8 @@ import structlog
 
 from rackwright.core.errors import Retryable
 
-STARTED = 20.0
-"""Seconds that a program may take until it answers. Kea takes 1.6 s with 100,000 hosts on a small machine."""
+STARTED = 60.0
+"""Seconds that a program may take until it answers: Kea takes 1.6 s with 100,000 hosts on an idle small machine."""
 STOPPED = 5.0
 """Seconds that it may take to end before it is killed."""
 TAIL = 20

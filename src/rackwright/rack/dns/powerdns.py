@@ -21,6 +21,8 @@ from rackwright.rack.dns.records import Records
 
 PORT = 53
 
+PACKAGES = "pdns-server and pdns-backend-sqlite3, or start the rack with --no-dns"
+
 PIDS = "pdns.pid"
 """File with the id of the process that runs."""
 
@@ -35,7 +37,7 @@ class PowerDns:
     def __init__(self, folder: str, port: int = PORT) -> None:
         self._folder = folder
         self._port = port
-        self._process = ServerProcess("pdns_server", "pdns-server and pdns-backend-sqlite3")
+        self._process = ServerProcess("pdns_server", PACKAGES)
         self._records: Records | None = None
         self._naming = Naming(())
         self._frame: tuple[object, ...] | None = None
