@@ -27,7 +27,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.load_honesty import free_port
+from rackwright.commands.demo_ground import free_port
 from rackwright.load.chunks import read
 
 RATE = 200
@@ -96,7 +96,7 @@ class Ours:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._controller = f"tcp://127.0.0.1:{free_port()}"
+        self._controller = f"tcp://127.0.0.1:{free_port(following=2)}"
         (folder / "breaks.py").write_text(SCENARIO)
         self._program = [sys.executable, "-m", "rackwright"]
         subprocess.run([*self._program, "load", "keys", "keys"], cwd=folder, check=True, capture_output=True)

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from rackwright.commands.demo_ground import free_port
 from rackwright.core.errors import NotAllowed
 from rackwright.core.load.result import WHOLE, Part, Second
 from rackwright.core.load.schedule import Closed, Open, Stage
@@ -230,13 +231,15 @@ async def test_an_agent_that_hangs_is_given_up_and_may_come_back(ground: Ground)
     hanging = await ground.start("a")
     await ground.start("b")
     await ground.fleet.gather(2)
-    load, heard = ground.load(steady(50, 8))
+    load, heard = ground.load(steady(50, 20), folder=str(ground.folder / "run" / "000"))
     running = asyncio.create_task(carry_out(load))
     await heard.first.wait()
     hanging.send_signal(signal.SIGSTOP)
     await running
-    assert heard.count(lambda second: second.intended) == 400
+    assert heard.count(lambda second: second.intended) == 1000
     assert any("a was given up" in note and "said nothing" in note for note in load.notes)
+    (chunk,) = read_chunks(ground.folder / "a" / "rows" / "run-run" / "000" / "a" / "process-0")
+    assert max(chunk.started) < 18, "its load processes end on their own"
     hanging.send_signal(signal.SIGCONT)
     await ground.fleet.gather(2, names=["a", "b"], wait=60)
 
@@ -381,6 +384,21 @@ async def test_a_scenario_that_an_agent_cannot_load_is_told_with_the_agent_s_nam
     load, _ = ground.load(steady(1, 1))
     with pytest.raises(LoadFailed, match=r"a: .*nothing_of_this_name"):
         await carry_out(load)
+
+
+async def test_an_agent_serves_one_controller_after_the_other(tmp_path: Path) -> None:
+    keys, agent_keys = pair()
+    address = f"tcp://127.0.0.1:{free_port(following=2)}"
+    said: list[str] = []
+    agent = Agent(agent_keys, address, folder=tmp_path / "a", processes=1, name="a", say=said.append)
+    serving = asyncio.create_task(agent.serve())
+    for _ in range(2):
+        async with Fleet(keys, bind=address, folder=tmp_path / "run") as fleet:
+            await fleet.gather(1, names=["a"], wait=60)
+    agent.stop()
+    async with asyncio.timeout(60):
+        await serving
+    assert said.count(f"takes part as a, at {address}") == 2
 
 
 async def test_watched_iterations_are_told_to_the_controller(ground: Ground) -> None:

@@ -16,7 +16,7 @@ from rackwright.core.load.result import Health, Sample, Second
 from rackwright.core.load.schedule import Share
 from rackwright.load.generators import Ears, Load, LoadFailed
 from rackwright.load.merging import Merging
-from rackwright.load.words import Begin, Ended, Ready, Report, Started, Stop, Turn, Work, hear_told, pack
+from rackwright.load.words import Asked, Begin, Ended, Live, Ready, Report, Started, Stop, Turn, Work, hear_told, pack
 
 READY = 60.0
 """Seconds that processes have to load their scenario."""
@@ -24,6 +24,8 @@ AHEAD = 0.05
 """Seconds from the word to the start, so that all start together."""
 SILENCE = 30.0
 """Seconds after which a process that says nothing is ended: its scenario blocks the loop."""
+SHOWN = 1.0
+"""Seconds between words to processes that end when they hear none."""
 LAST = 15.0
 """Seconds that a process has to end after its last word, or after its work was cancelled."""
 
@@ -49,7 +51,7 @@ class _Worker:
         self.ended: Ended | None = None
         self.heard = time.monotonic()
 
-    def say(self, word: Work | Begin | Turn | Stop) -> None:
+    def say(self, word: Asked) -> None:
         assert self.process.stdin is not None
         if not self.process.stdin.is_closing():
             self.process.stdin.write(pack(word))
@@ -98,8 +100,7 @@ class LocalLoad:
     def stop(self, reason: str, *, cancel: bool = False) -> None:
         """Start no more; ``cancel``: and end what runs."""
         self.stopped_for = self.stopped_for or reason
-        for worker in self._workers:
-            worker.say(Stop(cancel))
+        self._say(Stop(cancel))
 
     def turn(self, after: float, share: Share) -> None:
         """From a second on, carry out another share of an open schedule."""
@@ -159,6 +160,10 @@ class LocalLoad:
         for after, share in self._turns:
             self.turn(after, share)
 
+    def _say(self, word: Stop | Live) -> None:
+        for worker in self._workers:
+            worker.say(word)
+
     async def _listen(self, worker: _Worker) -> None:
         assert worker.process.stdout is not None
         while worker.ended is None:
@@ -194,9 +199,13 @@ class LocalLoad:
         self._give(self._merging.leave(worker.index))
 
     async def _watch(self) -> None:
-        """End processes that have said nothing for long."""
+        """Show that somebody is here, and end processes that have said nothing for long."""
+        shown = time.monotonic()
         while any(worker.ended is None and worker.health.lost_at is None for worker in self._workers):
             await asyncio.sleep(0.1)
+            if self._work.leash and time.monotonic() - shown > SHOWN:
+                shown = time.monotonic()
+                self._say(Live())
             for worker in self._workers:
                 silent = worker.ended is None and time.monotonic() - worker.heard > SILENCE
                 if silent and worker.process.returncode is None:

@@ -1,15 +1,18 @@
 """One load process: `python -m rackwright.load.process`. Its work comes on stdin, its words go to stdout.
 
-What scenarios print goes to stderr. It ends when its share is done, when it is told to stop, or when nobody listens.
+What scenarios print goes to stderr. It ends when its share is done, when it is told to stop, or when nobody is there
+any more.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import uvloop
 
@@ -51,7 +54,8 @@ async def _serve(words: int) -> None:
         voice.tell(Ready())
         word = await hear_asked(reader)
         if isinstance(word, Begin):
-            await _generate(_prepare(work, scenario, voice, word), reader, voice)
+            listening = functools.partial(_listen, reader, work.leash)
+            await _generate(_prepare(work, scenario, voice, word), listening, voice)
     await voice.close()
 
 
@@ -61,8 +65,10 @@ def _prepare(work: Work, scenario: type[Scenario], voice: _Voice, begin: Begin) 
     return Generator(work, scenario, surroundings, voice.tell, begin.zero, rows, begin.after)
 
 
-async def _generate(generator: Generator, reader: asyncio.StreamReader, voice: _Voice) -> None:
-    listening = asyncio.create_task(_listen(reader, generator))
+async def _generate(
+    generator: Generator, listen: Callable[[Generator], Coroutine[Any, Any, None]], voice: _Voice
+) -> None:
+    listening = asyncio.create_task(listen(generator))
     try:
         await generator.run()
     except Exception as error:
@@ -71,15 +77,16 @@ async def _generate(generator: Generator, reader: asyncio.StreamReader, voice: _
         listening.cancel()
 
 
-async def _listen(reader: asyncio.StreamReader, generator: Generator) -> None:
+async def _listen(reader: asyncio.StreamReader, leash: float, generator: Generator) -> None:
     try:
         while True:
-            word = await hear_asked(reader)
+            async with asyncio.timeout(leash or None):
+                word = await hear_asked(reader)
             if isinstance(word, Stop):
                 generator.stop(cancel=word.cancel)
             elif isinstance(word, Turn):
                 generator.turn(word.after, word.share)
-    except asyncio.IncompleteReadError:
+    except (asyncio.IncompleteReadError, TimeoutError):
         generator.stop(cancel=True)
 
 

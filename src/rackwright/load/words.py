@@ -29,6 +29,8 @@ class Work(msgspec.Struct, kw_only=True, tag=True):
     """Iterations of a closed schedule up to this number are done already."""
     until: float = 0.0
     """A process whose share of an open schedule is done waits up to this second for another one."""
+    leash: float = 0.0
+    """Seconds without a word after which a process ends its load; 0 for never."""
     folder: str = ""
     """Where raw rows go; nowhere if empty."""
     most_bytes: int = 1 << 30
@@ -62,6 +64,10 @@ class Stop(msgspec.Struct, tag=True):
     """Start no more; ``cancel``: and end what runs."""
 
     cancel: bool = False
+
+
+class Live(msgspec.Struct, tag=True):
+    """Somebody is still there."""
 
 
 class Ready(msgspec.Struct, tag=True):
@@ -100,7 +106,7 @@ class Ended(msgspec.Struct, kw_only=True, tag=True):
     dropped_rows: int = 0
 
 
-Asked = Work | Begin | Turn | Stop
+Asked = Work | Begin | Turn | Stop | Live
 Told = Ready | Started | Report | Ended
 
 _encoder = msgspec.msgpack.Encoder()

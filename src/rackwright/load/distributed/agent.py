@@ -44,6 +44,10 @@ from rackwright.load.words import Begin
 
 KNOCK = 0.5
 """Seconds between hellos that are not answered."""
+LEASH = 6.0
+"""Seconds after which load processes end that hear nothing of an agent that hangs: others have its share by then."""
+FAILURES = 3
+"""Handshakes that fail one after the other: one may, when a controller ends at that moment."""
 SILENCE = 15.0
 """Seconds after which a controller that says nothing is gone."""
 
@@ -85,6 +89,7 @@ class Agent:
         self._running: set[asyncio.Task[None]] = set()
         self._welcome: Welcome | None = None
         self._heard = 0.0
+        self._failures = 0
         self._beats: Beats | None = None
         self._seconds: Channel | None = None
         self._rows_channel: Channel | None = None
@@ -125,11 +130,11 @@ class Agent:
     async def _knock(self) -> None:
         """Say hello until somebody answers; give a controller up that says nothing any more."""
         while True:
-            if self._welcome is None:
+            if self._welcome is None and self._control.idle:
                 self._tell(
                     Hello(token=self._keys.token, name=self._name, host=socket.gethostname(), cores=self._processes)
                 )
-            elif time.monotonic() - self._heard > SILENCE:
+            elif self._welcome is not None and time.monotonic() - self._heard > SILENCE:
                 await self._leave(f"the controller has said nothing for {SILENCE:g} s")
             await asyncio.sleep(KNOCK)
 
@@ -216,6 +221,7 @@ class Agent:
         work = msgspec.structs.replace(
             word.work,
             scenario=self._sources.place(word.digest, word.work.scenario) if word.digest else word.work.scenario,
+            leash=LEASH,
             folder=str(self._rows.folder(word.run, word.work.folder)) if word.work.folder else "",
         )
         key = word.load, word.piece
@@ -259,6 +265,7 @@ class Agent:
     def _watch(self, frames: Sequence[bytes]) -> None:
         """A handshake that failed tells who does not know whom."""
         event = parse_monitor_message(list(frames))["event"]
+        self._failures = 0 if event == zmq.EVENT_HANDSHAKE_SUCCEEDED else self._failures + 1
         if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             self._end(
                 NotAllowed(
@@ -267,7 +274,7 @@ class Agent:
                     mend="give it the agent.key that was made with the controller.key of the run",
                 )
             )
-        elif event in (zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL):
+        elif self._failures >= FAILURES:
             self._end(
                 NotAllowed(
                     "this is not the controller whose key this agent has, or no controller at all",
@@ -282,5 +289,8 @@ class Agent:
 
 
 _HANDSHAKES = (
-    zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 )

@@ -32,6 +32,11 @@ class Channel:
         self._loop.add_reader(self._descriptor, self._turn)
         self._again: asyncio.Handle | None = self._loop.call_soon(self._turn)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be sent."""
+        return not self._waiting
+
     def send(self, *frames: bytes) -> None:
         """Send a message as soon as that can be."""
         self._waiting.append(frames)
