@@ -184,6 +184,21 @@ def test_a_stranger_boots_registers_works_and_loses_nothing_when_the_rack_is_kil
     assert site.run("logs", "-d", "tended", name, "tended").stdout == "tended\n"
 
 
+def test_a_rack_fetches_what_it_is_told_to_have_at_hand_and_says_so(site: Site, rack: ServingRack) -> None:
+    site.run("image", "prefetch", "discovery", "--rack", "m1")
+    digests = {hashlib.sha256(data).hexdigest() for data in PARTS.values()}
+    kept = rack.folder / "data" / "machines" / "images"
+    eventually(lambda: digests <= {path.name for path in kept.iterdir()}, "the files in the rack's cache")
+    eventually(lambda: "files   2" in site.run("describe", "rack", "m1").stdout, "the rack's word of its cache")
+    rates = {"facts": {"desired.rack.bandwidth": {"machines": 1 << 20}}}
+    site.client.patch("/racks/m1", rates)
+    told = "at most 1.0 MiB/s"
+    eventually(lambda: told in site.run("describe", "rack", "m1").stdout, "the budget of bytes a second")
+    for sha256 in digests:
+        answer = httpx.get(f"{rack.url}/assets/{sha256}", trust_env=False, timeout=30)
+        assert hashlib.sha256(answer.content).hexdigest() == sha256
+
+
 def test_a_rack_with_waiting_agents_ends_at_once_when_it_is_told(rack: ServingRack, agent: PlayedAgent) -> None:
     agent.register()
     with ThreadPoolExecutor(1) as pool:

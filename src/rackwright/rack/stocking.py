@@ -66,6 +66,7 @@ class Stocking:
         said = rack.settings.get("bandwidth") if rack else None
         self.images.from_region.rate = _rate(said, "region")
         self.images.to_machines.rate = _rate(said, "machines")
+        self.images.changed()
 
     async def _files(self, wanted: Wanted) -> tuple[list[ImageFile], bool]:
         """The files of what is wanted, each once, first those that are booted; and whether all images are known."""
