@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from rackwright.core.images import ImageFile, Manifest
+from rackwright.core.images import Manifest
 from rackwright.core.machine_messages import AgentTask
 from rackwright.drivers.image import debian, discovery
 from tests.acceptance.discovery_machine import MIB, Drive, booting, discovering, wait_for
-from tests.integration.agent_door import agent_door
+from tests.integration.agent_door import AgentDoor, agent_door
 
 PROGRAMS = ("qemu-system-x86_64", "apt-get", "dpkg-deb", "mke2fs", "sgdisk", "mmdebstrap")
 
@@ -57,11 +57,10 @@ def drives(folder: Path, count: int) -> list[Drive]:
     return made
 
 
-def write(images: tuple[Path, Path, Manifest], disks: list[Drive], layout: dict[str, Any]) -> dict[str, Any]:
-    """Have the discovery system write the image with this layout; gives what it says of it."""
-    system, folder, manifest = images
+def asked(manifest: Manifest, disks: list[Drive], layout: dict[str, Any]) -> dict[str, Any]:
+    """What the agent is told to write."""
     image = manifest.files[0]
-    given = {
+    return {
         "url": "/assets/image", "compression": image.compression, "sha256": image.sha256, "bytes": image.bytes,
         "raw_bytes": image.raw_bytes, "root": manifest.properties["root"], "grow": True, "request": "r1",
         "layout": layout, "disk": {"serial": disks[0].serial},
@@ -73,12 +72,23 @@ def write(images: tuple[Path, Path, Manifest], disks: list[Drive], layout: dict[
             {"path": "/etc/systemd/system/multi-user.target.wants/tell.service", "link": "../tell.service"},
         ],
     }  # fmt: skip
+
+
+def done(door: AgentDoor, id: int, action: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Have the agent do something; gives its facts."""
+    door.tasks = [AgentTask(id=id, attempt=1, action=action, parameters=parameters)]
+    ended = door.wait(lambda: [result for result in door.said["result"] if result.id == id], 900)[0]
+    assert ended.outcome == "ok", (ended.reason, door.log(id))
+    facts: dict[str, Any] = ended.facts
+    return facts
+
+
+def write(images: tuple[Path, Path, Manifest], disks: list[Drive], layout: dict[str, Any]) -> dict[str, Any]:
+    """Have the discovery system write the image with this layout; gives what it says of it."""
+    system, folder, manifest = images
     with agent_door() as door, discovering(system, disks, door, "storage"):
-        door.files["/assets/image"] = (folder / image.name).read_bytes()
-        door.tasks = [AgentTask(id=1, attempt=1, action="write-image", parameters=given)]
-        written = door.wait(lambda: door.said["result"], 600)[0]
-        assert written.outcome == "ok", (written.reason, door.log(1))
-        told: dict[str, Any] = written.facts["os.written"]
+        door.files["/assets/image"] = (folder / manifest.files[0].name).read_bytes()
+        told: dict[str, Any] = done(door, 1, "write-image", asked(manifest, disks, layout))["os.written"]
         return told
 
 
@@ -105,7 +115,25 @@ def test_an_image_on_a_volume_starts_and_has_its_swap(
         wait_for(console, "laid-out login:", 900)
 
 
-def test_the_image_says_that_it_can(images: tuple[Path, Path, Manifest]) -> None:
-    _, _, manifest = images
-    assert manifest.properties["layouts"] == ["lvm", "raid1"]
-    assert isinstance(manifest.files[0], ImageFile)
+def test_a_machine_goes_to_its_new_system_without_the_firmware(
+    images: tuple[Path, Path, Manifest], tmp_path: Path
+) -> None:
+    system, folder, manifest = images
+    disks = drives(tmp_path, 1)
+    given = asked(manifest, disks, {})
+    restart = {"way": "kexec", "disk": given["disk"], "root": given["root"], "arguments": manifest.arguments}
+    with agent_door() as door, discovering(system, disks, door) as console:
+        door.files["/assets/image"] = (folder / manifest.files[0].name).read_bytes()
+        done(door, 1, "write-image", given)
+        done(door, 2, "reboot", restart)
+        assert "without the firmware" in door.log(2)
+        wait_for(console, "laid-out login:", 900)
+
+
+def test_the_same_packages_give_the_same_disk(images: tuple[Path, Path, Manifest], tmp_path: Path) -> None:
+    _, folder, manifest = images
+    known = Path(os.environ.get("RACKWRIGHT_IMAGE_CACHE") or folder.parent / "cache") / "packages"
+    shutil.copytree(known, tmp_path / "cache/packages")
+    again = debian.build(tmp_path / "again", tmp_path / "cache", layouts=True)
+    assert again.files[0].raw_sha256 == manifest.files[0].raw_sha256
+    assert again.properties["layouts"] == ["lvm", "raid1"]
