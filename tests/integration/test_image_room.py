@@ -120,6 +120,20 @@ async def test_a_disk_that_is_full_of_other_things_is_told_of_left_alone_and_use
     assert "trouble" not in cache.state()
 
 
+async def test_a_file_that_is_removed_before_it_is_opened_may_be_asked_for_again(
+    tmp_path: Path, region: FakeRegion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def removed(sha256: str) -> str:
+        return str(tmp_path / sha256)
+
+    async with world(tmp_path, region) as here:
+        with monkeypatch.context() as patch:
+            patch.setattr(here.images, "file", removed)
+            answer = await here.http.get(f"/assets/{digest(DATA)}")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert (await here.http.get(f"/assets/{digest(DATA)}")).content == DATA
+
+
 async def test_the_state_tells_what_is_fetched(tmp_path: Path, region: FakeRegion) -> None:
     region.slow = 0.05
     cache = ImageCache(str(tmp_path), region, limit=10**9)

@@ -37,7 +37,7 @@ log = structlog.get_logger()
 def build(behind: Inside) -> Starlette:
     """The application that answers from what stands behind it."""
     routes = [*boot.routes, *assets.routes, *agents.routes, *answers.routes]
-    app = Starlette(routes=routes, exception_handlers={RackwrightError: _refusal})
+    app = Starlette(routes=routes, exception_handlers={RackwrightError: _refusal, FileNotFoundError: _gone})
     app.state.inside = behind
     return app
 
@@ -52,6 +52,12 @@ async def _refusal(request: Request, error: Exception) -> Response:
     if isinstance(error, Retryable):
         response.headers["Retry-After"] = str(round(error.after or 5))
     return response
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    """A file was removed to make room in the moment before it was to be read."""
+    what = "the file was removed a moment ago to make room"
+    return await _refusal(request, Retryable(what, where=request.url.path, mend="ask again", after=1.0))
 
 
 def _without_token(request: Request) -> str:
