@@ -19,6 +19,7 @@ from rackwright.core.served import Applied, Delta
 from rackwright.core.serving import Serving as Progress
 from rackwright.engine import intake, machines, serving
 from rackwright.engine.library import CatalogLibrary
+from rackwright.rack import serving as rack_serving
 from rackwright.rack.client import RackClient
 from rackwright.rack.dhcp.kea import Kea
 from rackwright.rack.replica import Replica
@@ -274,6 +275,32 @@ async def test_a_rack_restored_from_an_old_backup_is_brought_to_now(region: Regi
         await until(lambda: (host := server.host()) is not None and host.address == "10.77.0.70")
         await has_applied_all(region)
     assert server.told[0].hosts[next(iter(server.told[0].hosts))].address == "10.77.0.7"
+
+
+async def test_a_foreign_dhcp_server_is_told_and_forgotten_when_it_is_gone(
+    region: Region, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rogue = {"127.0.0.99"}
+
+    async def servers_on(interface: str) -> set[str]:
+        return rogue | {"127.0.0.1"}
+
+    monkeypatch.setattr(rack_serving, "servers_on", servers_on)
+    monkeypatch.setattr(rack_serving, "LOOK", 0.05)
+    monkeypatch.setattr(rack_serving, "LOOK_AGAIN", 0.05)
+    server = Written()
+
+    async def told() -> list[str]:
+        return list((await region.progress()).report.get("foreign", []))
+
+    async with serves(region, tmp_path, server), asyncio.timeout(30):
+        while await told() != ["127.0.0.99"]:
+            await asyncio.sleep(0.02)
+        await region.put("node", "n7", "desired.address", "10.77.0.70")
+        await has_applied_all(region)
+        rogue.clear()
+        while await told():
+            await asyncio.sleep(0.02)
 
 
 async def test_a_clock_that_is_an_hour_off_is_told_and_changes_nothing_else(

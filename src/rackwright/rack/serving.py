@@ -31,6 +31,8 @@ LOOK = 5.0
 """Seconds between two looks whether the servers run and the interfaces are there."""
 PROBE = 600.0
 """Seconds between two looks for foreign DHCP servers."""
+LOOK_AGAIN = 30.0
+"""The same once one was found: it is to be known when it is gone."""
 NOT_YET = -1e9
 """A time before any."""
 FAR_OFF = 60.0
@@ -234,4 +236,4 @@ class Serving:
             if probed:
                 self._foreign = found
                 self._report.set()
-            await asyncio.sleep(PROBE if probed else LOOK)
+            await asyncio.sleep((LOOK_AGAIN if found else PROBE) if probed else LOOK)
