@@ -27,6 +27,7 @@ from rackwright.load.distributed.fleet import Fleet
 from rackwright.load.distributed.keys import AgentKeys, ControllerKeys, pair
 from rackwright.load.generators import Ears, Load, LoadFailed
 from rackwright.load.merging import add_whole
+from rackwright.load.run_folder import RunFolder
 from rackwright.load.words import Work
 
 CODE = '''
@@ -408,3 +409,39 @@ async def test_watched_iterations_are_told_to_the_controller(ground: Ground) -> 
     load, heard = ground.load(Closed(times=20, concurrency=2), watch=Watch(frozenset({1, 12})))
     await carry_out(load)
     assert sorted(heard.started) == [1, 12]
+
+
+async def test_the_command_runs_a_task_on_two_agents_with_hooks_and_contexts_here_alone(tmp_path: Path) -> None:
+    async def rackwright(*words: str) -> Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "rackwright", *words, cwd=tmp_path, stdout=PIPE, stderr=PIPE
+        )
+
+    (tmp_path / "own.py").write_text(CODE)
+    subtask = {
+        "title": "Own",
+        "scenario": {"own.py:Own": {}},
+        "runner": {"constant": {"times": 50, "concurrency": 4}},
+        "contexts": {"dummy_context": {}},
+        "hooks": [{"action": {"sys_call": "echo once"}, "trigger": {"event": {"unit": "iteration", "at": [20]}}}],
+    }
+    (tmp_path / "task.json").write_bytes(msgspec.json.encode({"version": 2, "title": "T", "subtasks": [subtask]}))
+    await (await rackwright("load", "keys", "keys")).wait()
+    address = f"tcp://127.0.0.1:{free_port(following=2)}"
+    started = [
+        await rackwright(
+            "load-agent", "--controller", address, "--keys", "keys/agent.key", "--name", name, "--data", name, "--once"
+        )
+        for name in ("a", "b")
+    ]
+    run = await rackwright(
+        "load", "run", "task.json", "--hosts", "a,b", "--bind", address, "--keys", "keys/controller.key", "--to", "run"
+    )
+    async with asyncio.timeout(120):
+        _, said = await run.communicate()
+        ends = [await agent.wait() for agent in started]
+    assert (run.returncode, ends) == (0, [0, 0]), said.decode()
+    (workload,) = RunFolder(tmp_path / "run").read().workloads
+    assert workload.whole[WHOLE].total == 50
+    assert sorted(each.name for each in workload.health) == ["a", "b"]
+    assert [(firing.value, firing.output) for firing in workload.firings] == [(20.0, "once\n")]
