@@ -135,7 +135,7 @@ async def _owner(tx: Transaction, rack: int, one: _Newcomer) -> Known | None:
         raise Conflict(
             f"{owner.name} has registered at a rack in which it does not stand",
             where=owner.name,
-            mend="add it in the rack in which it stands",
+            mend=f"if it was moved there: `rackwright node move {owner.name} --rack RACK`",
         )
     return owner
 
