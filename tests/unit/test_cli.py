@@ -196,9 +196,9 @@ def test_an_answer_that_is_no_problem_document_is_still_told() -> None:
 
 
 NODES = """\
-NAME   RACK   ADDRESS     STATE   DONE   ROLES
-n1     r1     127.1.0.1   idle    0/0    -
-n2     r1     127.1.0.2   idle    0/0    -
+NAME   RACK   ADDRESS     STATE   DONE   ROLES   TAGS
+n1     r1     127.1.0.1   idle    0/0    -       -
+n2     r1     127.1.0.2   idle    0/0    -       -
 """
 
 
