@@ -14,6 +14,7 @@ import pytest_asyncio
 from msgspec import structs
 
 from rackwright.core.dhcp import Answers, DhcpServer, Host
+from rackwright.core.errors import Retryable, StoreUnavailable
 from rackwright.core.served import Network, ServedNic
 from rackwright.rack.dhcp import interfaces
 from rackwright.rack.dhcp.dnsmasq import Dnsmasq
@@ -181,6 +182,28 @@ async def test_hosts_go_into_rows_when_there_are_many_and_nobody_is_without_an_a
     await kea.answer(structs.replace(ANSWERS, hosts={7: N7, 8: N8, **many, 10: in_range}), {10})
     assert (await line.ipxe("52:54:00:00:01:0a"))["address"] == "10.77.0.100"
     assert (await line.ipxe(STRANGER))["address"] == "10.77.0.101"
+    await kea.close()
+
+
+async def test_without_the_database_machines_are_answered_and_it_is_said(
+    database: str, line: Wire, tmp_path: Path
+) -> None:
+    there: list[str] = []
+
+    @contextlib.asynccontextmanager
+    async def sometimes() -> AsyncIterator[str]:
+        if not there:
+            raise StoreUnavailable("the disk is full")
+        yield there[0]
+
+    kea = Kea(str(tmp_path), HostRows(sometimes), 0)
+    for _ in range(2):
+        with pytest.raises(Retryable, match="the disk is full"):
+            await kea.answer(ANSWERS)
+        assert (await line.ipxe(N7.macs[0]))["address"] == "10.77.0.7"
+    there.append(database)
+    await kea.answer(structs.replace(ANSWERS, hosts={7: structs.replace(N7, address="10.77.0.70")}))
+    assert (await line.ipxe(N7.macs[0]))["address"] == "10.77.0.70"
     await kea.close()
 
 

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Collection, Mapping
 
 from rackwright.core.dhcp import Answers, Host
+from rackwright.core.errors import Retryable
 from rackwright.rack.dhcp import leases
 from rackwright.rack.dhcp.kea_configuration import configuration
 from rackwright.rack.dhcp.kea_rows import HostRows
@@ -64,7 +65,13 @@ class Kea:
 
     async def _answer_by_rows(self, rows: HostRows, answers: Answers, moved: Collection[int], lives: bool) -> None:
         same = self._by_rows and self._frame == answers.frame()
-        place = await rows.place()
+        try:
+            place = await rows.place()
+        except Retryable:
+            # Without the database machines are answered as things are now; what changes then waits for it.
+            if not lives:
+                await self._kea.tell(configuration(answers, self._kea.folder), lives)
+            raise
         await rows.keep(answers, moved if same else None)
         taken = Taken.among(answers) if self._taken is None or not same else self._taken
         again = taken.note(answers, moved) if same else True
