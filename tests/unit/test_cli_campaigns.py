@@ -67,6 +67,17 @@ def test_a_verb_tells_how_it_would_go_and_does_nothing(world: World) -> None:
     assert json.loads(world.rackwright("campaign", "list", "-o", "json").stdout)["items"] == []
 
 
+def test_where_machines_stand_is_said_of_their_rack(world: World) -> None:
+    assert world.rackwright("rack", "set", "r1", "--fact", 'desired.rack.feed=["A","B"]').exit_code == 0
+    world.rackwright("budget", "set", "feed=B", "1")
+    told = json.loads(world.rackwright("node", "test", "n1", "n2", "--plan", "-o", "json").stdout)
+    assert told["places"] == {"feed=B": 2}
+    assert world.rackwright("rack", "set", "r1", "--fact", "desired.rack.feed=null").exit_code == 0
+    told = json.loads(world.rackwright("node", "test", "n1", "n2", "--plan", "-o", "json").stdout)
+    assert told["places"] == {}
+    assert world.rackwright("rack", "set", "r9", "--fact", "desired.rack.feed=A").exit_code == 3
+
+
 def test_budgets_are_set_listed_and_lifted(world: World) -> None:
     assert world.rackwright("budget", "set", "feed", "20").exit_code == 0
     assert world.rackwright("budget", "set", "feed=A", "5").exit_code == 0

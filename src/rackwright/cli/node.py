@@ -88,7 +88,7 @@ def set_(
     """Change what is known or wished of nodes. Tasks that read a changed fact run again."""
     if address and len(names) > 1:
         raise click.UsageError("--address is for one node")
-    change = {"available": available, "alive": alive, "address": address, "facts": _facts(facts)}
+    change = {"available": available, "alive": alive, "address": address, "facts": facts_of(facts)}
     body = {key: value for key, value in change.items() if value not in (None, {})}
     if not body:
         raise click.UsageError("nothing to set: give an option")
@@ -120,5 +120,6 @@ def json_or_text(text: str) -> Any:
         return text
 
 
-def _facts(facts: tuple[str, ...]) -> dict[str, Any]:
+def facts_of(facts: tuple[str, ...]) -> dict[str, Any]:
+    """Facts as ``PATH=VALUE``, by path; ``null`` deletes one."""
     return {path: json_or_text(value) for path, value in (split_pair(fact, "--fact") for fact in facts)}

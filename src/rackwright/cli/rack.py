@@ -10,6 +10,8 @@ from rackwright.cli.client import Client
 from rackwright.cli.deployment_roll import Amount
 from rackwright.cli.examples import examples
 from rackwright.cli.lazy import Lazy, LazyGroup
+from rackwright.cli.many import each
+from rackwright.cli.node import facts_of
 from rackwright.cli.options import operator
 from rackwright.cli.output import say
 from rackwright.core.errors import InvalidInput
@@ -33,6 +35,22 @@ def limit(client: Client, *, name: str, amount: int | None) -> None:
     the limit."""
     client.put("/limits", {"rack": None if name == "@site" else name, "amount": amount})
     say(f"{name}: {'no limit' if amount is None else f'at most {amount} at the same time'}")
+
+
+@examples(
+    "rackwright rack set r1 r2 --fact desired.rack.feed=A --fact desired.rack.uplink=sw1",
+    """rackwright rack set r1 --fact 'desired.rack.bandwidth={"region": 50000000}'""",
+)
+@rack.command(name="set")
+@click.argument("names", nargs=-1, required=True)
+@click.option(
+    "--fact", "facts", multiple=True, required=True, metavar="PATH=VALUE", help="A fact desired.rack.*; JSON or text."
+)
+@operator
+def set_(client: Client, *, names: tuple[str, ...], facts: tuple[str, ...]) -> None:
+    """Change what is wished of racks; null deletes a fact. Their processes follow at once."""
+    body = {"facts": facts_of(facts)}
+    each(names, lambda name: client.patch(f"/racks/{name}", body), "set")
 
 
 @examples(
