@@ -31,7 +31,7 @@ from typing import Any
 import msgspec
 
 from benchmarks.dhcp import answers
-from benchmarks.metal.line import NETWORK, Line, Questions, address, line, mac
+from benchmarks.metal.line import NETWORK, Line, Questions, address, line, mac, quiet
 from rackwright.cli.client import Client
 from rackwright.cli.settings import read_settings
 from rackwright.commands.demo_machine import patiently
@@ -183,6 +183,7 @@ def main() -> None:
     given = arguments()
     if os.geteuid() != 0:
         sys.exit("change_dhcp: it makes network namespaces, and needs root for that")
+    quiet()
     shown = []
     for nodes in given.sizes:
         with line() as wire:

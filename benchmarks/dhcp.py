@@ -25,7 +25,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.metal.line import NETWORK, Line, address, line, mac
+from benchmarks.metal.line import NETWORK, Line, address, line, mac, quiet
 from rackwright.core.dhcp import Answers, Host
 from rackwright.rack.dhcp.kea import ROWS_FROM, Kea
 from rackwright.rack.dhcp.kea_configuration import subnet_id
@@ -163,6 +163,7 @@ def main() -> None:
     given = arguments()
     if os.geteuid() != 0:
         sys.exit("dhcp: it makes network namespaces, and needs root for that")
+    quiet()
     shown: list[dict[str, Any]] = []
     began = time.monotonic()
     for nodes in given.sizes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -12,6 +13,8 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+import structlog
 
 from rackwright.core.served import Network
 from rackwright.rack.dhcp.packet import DISCOVER, Message, decode
@@ -22,6 +25,11 @@ RELAY = "10.128.0.2"
 FIRST_NODE = int(ipaddress.IPv4Address("10.129.0.1"))
 FIRST_MAC = 0x525400000000
 _NEWNET = 0x40000000
+
+
+def quiet() -> None:
+    """Let the product's log say only what is wrong."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 
 
 def address(number: int) -> str:
