@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import itertools
+import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -256,14 +258,18 @@ class Fleet:
                 "install the same release on both",
             )
             return
-        taken = {member.name for member in self._members.values() if not member.lost}
-        numbered = (hello.name if number == 1 else f"{hello.name}-{number}" for number in range(1, len(taken) + 2))
-        name = next(each for each in numbered if each not in taken)
-        member = Member(identity, secrets.token_hex(8), name, hello.host)
+        member = Member(identity, secrets.token_hex(8), self._free_name(hello.name), hello.host)
         self._members.pop(identity, None)
         self._members[identity] = self._sessions[member.session] = member
         self._welcome(member)
         self.tell(member, Ping(time.monotonic()))
+
+    def _free_name(self, wanted: str) -> str:
+        """A name that no other agent has, and that is one for a folder too."""
+        plain = re.sub(r"[^\w.-]", "-", wanted).lstrip(".") or "agent"
+        taken = {member.name for member in self._members.values() if not member.lost}
+        numbered = (f"{plain}-{number}" for number in itertools.count(2))
+        return next(name for name in itertools.chain((plain,), numbered) if name not in taken)
 
     def _welcome(self, member: Member) -> None:
         seconds, rows = self._ports

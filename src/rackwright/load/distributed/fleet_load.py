@@ -16,7 +16,7 @@ from rackwright.core.load.schedule import Closed, Open, Share
 from rackwright.load.distributed import messages
 from rackwright.load.distributed.member import Member
 from rackwright.load.distributed.messages import Began, Delta, Finished, FromController, Halt, Prepare, Prepared, Proven
-from rackwright.load.distributed.part import Part
+from rackwright.load.distributed.part import Part, health
 from rackwright.load.generators import Ears, LoadFailed
 from rackwright.load.local import READY
 from rackwright.load.merging import Merging
@@ -120,8 +120,10 @@ class FleetLoad:
     def health(self) -> list[Health]:
         """How each agent did."""
         planned = self._work.schedule.planned
-        share = (planned or 0) / max(1, len(self._parts))
-        return [part.health(share) for part in self._parts]
+        agents: dict[Member, list[Part]] = {}
+        for part in self._parts:
+            agents.setdefault(part.member, []).append(part)
+        return [health(parts, (planned or 0) / len(agents)) for parts in agents.values()]
 
     def hear(self, member: Member, word: Prepared | Began | Proven | Finished) -> None:
         """An agent says something of this load."""
@@ -189,7 +191,8 @@ class FleetLoad:
 
     def _ask(self, member: Member, share: Share, beyond: int = 0) -> None:
         piece = sum(part.member is member for part in self._parts)
-        within = f"{self._work.folder}/{member.name}" + (f"-{piece}" if piece else "")
+        former = sum(part.member.name == member.name for part in self._parts)
+        within = f"{self._work.folder}/{member.name}" + (f".{former + 1}" if former else "")
         folder = within if self._work.folder else ""
         work = msgspec.structs.replace(self._work, share=share, beyond=beyond, folder=folder)
         part = Part(member, piece, work)

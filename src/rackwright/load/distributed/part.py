@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from rackwright.core.load.course import Deal, between
 from rackwright.core.load.result import WHOLE, Health, Second
@@ -77,15 +78,18 @@ class Part:
             self.uncovered += 1
         return Report(upto=end, seconds=list(seconds.values()))
 
-    def health(self, share: float) -> Health:
-        """How it did; ``share`` is how many iterations it should have done, as far as that is known."""
-        missing = self.uncovered / share if share else 0.0
-        return Health(
-            name=self.member.name,
-            host=self.member.host,
-            iterations=self.iterations,
-            covered=min(1.0, max(0.0, 1.0 - missing)),
-            lost_at=self.lost_at,
-            clock_offset=self.member.clock.wall_ahead,
-            peak_rss=self.peak_rss,
-        )
+
+def health(parts: Sequence[Part], share: float) -> Health:
+    """How one agent did, from all its parts of a load; ``share`` is how many iterations it should have done, as far as
+    that is known."""
+    member = parts[0].member
+    missing = sum(part.uncovered for part in parts) / share if share else 0.0
+    return Health(
+        name=member.name,
+        host=member.host,
+        iterations=sum(part.iterations for part in parts),
+        covered=max(0.0, 1.0 - missing),
+        lost_at=next((part.lost_at for part in parts if part.lost_at is not None), None),
+        clock_offset=member.clock.wall_ahead if member.clock.known else 0.0,
+        peak_rss=max(part.peak_rss for part in parts),
+    )
