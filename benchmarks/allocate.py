@@ -28,7 +28,7 @@ from typing import Any
 import asyncpg
 
 from rackwright.core.facts import WORLD, FactWrite
-from rackwright.core.networks import NetworkPlace, Site
+from rackwright.core.networks import NamedNetwork, NetworkPlace
 from rackwright.core.wishes import Wish
 from rackwright.engine import campaigns, intake, machines, networks, picking
 from rackwright.engine.library import CatalogLibrary
@@ -87,8 +87,8 @@ class Fleet:
             base = cidr.partition("/")[0]
             dot = "." if "." in base else ":"
             places = {rack: NetworkPlace(address=_own(base, dot, at)) for at, rack in enumerate(self.racks, start=1)}
-            site = Site(name=name, cidr=cidr, racks=places, static=(first, last), shared=True)
-            await networks.add(self.store, self.library, site)
+            wanted = NamedNetwork(name=name, cidr=cidr, racks=places, static=(first, last), shared=True)
+            await networks.add(self.store, self.library, wanted)
         await self.bare.execute(PEER)
         await self.bare.execute("VACUUM (ANALYZE)")
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from rackwright.core.errors import Conflict, InvalidInput, NotFound
-from rackwright.core.networks import NetworkPlace, Site
+from rackwright.core.networks import NamedNetwork, NetworkPlace
 from rackwright.engine import networks
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.machines import NewNode, add_nodes
@@ -18,7 +18,7 @@ from rackwright.store.postgres import PostgresStore
 from tests.integration.conftest import AnyStore
 from tests.integration.store_world import World, world
 
-BMC = Site(
+BMC = NamedNetwork(
     name="bmc",
     cidr="10.5.0.0/24",
     racks={"r1": NetworkPlace(address="10.5.0.1")},
@@ -30,10 +30,10 @@ BMC = Site(
 LIBRARY = CatalogLibrary()
 
 
-async def opened(store: AnyStore, *sites: Site, nodes: int = 4) -> World:
+async def opened(store: AnyStore, *given: NamedNetwork, nodes: int = 4) -> World:
     made = await world(store, nodes)
-    for site in sites or (BMC,):
-        await networks.add(store, LIBRARY, site)
+    for network in given or (BMC,):
+        await networks.add(store, LIBRARY, network)
     return made
 
 
@@ -122,6 +122,16 @@ async def test_what_one_rack_keeps_of_a_shared_network_no_node_of_another_is_giv
     await opened(store, msgspec.structs.replace(BMC, racks=places, shared=True))
     given = await networks.give(store, LIBRARY, "bmc", ["n1", "n2", "n3"])
     assert [each.address for each in given] == ["10.5.0.4", "10.5.0.7", "10.5.0.8"]
+
+
+async def test_networks_that_are_made_at_the_same_time_on_one_rack_are_all_there(
+    postgres_store: PostgresStore,
+) -> None:
+    await world(postgres_store)
+    places = {"r1": NetworkPlace(address="10.0.0.1")}
+    given = [NamedNetwork(name=f"n{number}", cidr=f"10.{number}.0.0/16", racks=places) for number in range(6)]
+    await asyncio.gather(*(networks.add(postgres_store, LIBRARY, network) for network in given))
+    assert [network.name for network in await postgres_store.views.networks()] == [f"n{number}" for number in range(6)]
 
 
 async def test_many_that_ask_at_the_same_time_never_get_one_address_twice(postgres_store: PostgresStore) -> None:

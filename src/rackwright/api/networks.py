@@ -11,7 +11,7 @@ from rackwright.api.bodies import nothing, reply
 from rackwright.api.call import PREFIX, Call, route
 from rackwright.api.names import split, unknown
 from rackwright.api.pages import whole
-from rackwright.core.networks import Site
+from rackwright.core.networks import NamedNetwork
 from rackwright.engine import networks
 
 
@@ -40,9 +40,9 @@ async def get_network(call: Call) -> Response:
 
 async def add_network(call: Call) -> Response:
     """Make a network."""
-    site = await call.body(Site)
-    await networks.add(call.store, call.services.catalogs, site)
-    return await _one(call, site.name, 201)
+    wanted = await call.body(NamedNetwork)
+    await networks.add(call.store, call.services.catalogs, wanted)
+    return await _one(call, wanted.name, 201)
 
 
 async def change_network(call: Call) -> Response:

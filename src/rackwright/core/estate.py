@@ -6,12 +6,12 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from rackwright.core.networks import Site
+from rackwright.core.networks import NamedNetwork
 
 GroupKind = Literal["pool", "zone", "tag"]
 
 
-class NetworkView(Site, frozen=True, kw_only=True):
+class NetworkView(NamedNetwork, frozen=True, kw_only=True):
     """A network, and how full it is."""
 
     held: int

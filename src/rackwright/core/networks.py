@@ -36,7 +36,7 @@ class NetworkPlace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Empty: the one that has the address."""
 
 
-class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NamedNetwork(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A network as people see it: everything of ``served.Network``, and its place at each rack by name."""
 
     name: str
@@ -84,6 +84,9 @@ class NetworkErrands(Protocol):
     ) -> list[Claim]:
         """The networks of these racks, or of these names, in the order in which each rack has them; None: of any."""
 
+    async def hold_racks(self, racks: Collection[int]) -> None:
+        """Let nobody else change the networks of these racks by name until this transaction ends."""
+
     async def lock_networks(self, cidrs: Collection[str]) -> list[Claim]:
         """Let nobody else be told what is free in these networks until this transaction ends; gives what each of their
         racks says of them."""
@@ -96,12 +99,12 @@ class NetworkErrands(Protocol):
         """How many addresses of a network nodes have."""
 
 
-def whole(name: str, claims: Mapping[str, Network]) -> Site:
+def whole(name: str, claims: Mapping[str, Network]) -> NamedNetwork:
     """A network out of what its racks, by name, say of it."""
     first = next(iter(claims.values()))
     common = {field: getattr(first, field) for field in _COMMON if field != "name"}
     places = {rack: NetworkPlace(address=each.address, interface=each.interface) for rack, each in claims.items()}
-    return Site(name=name, racks=places, **common)
+    return NamedNetwork(name=name, racks=places, **common)
 
 
 def called(network: Network) -> str:
@@ -125,18 +128,18 @@ def readable(value: Any) -> tuple[Network, ...]:
         return ()
 
 
-def sound(site: Site) -> Site:
+def sound(named: NamedNetwork) -> NamedNetwork:
     """A network without faults, its range and addresses in their shortest form. Raises InvalidInput."""
-    if not site.name or not _WORD.fullmatch(site.name):
-        raise InvalidInput(f"{site.name!r} is no name of a network", mend="use letters, digits, dots, - and _")
-    if not site.racks:
-        raise InvalidInput("the network is on no rack", where=site.name, mend="name at least one, with its address")
+    if not named.name or not _WORD.fullmatch(named.name):
+        raise InvalidInput(f"{named.name!r} is no name of a network", mend="use letters, digits, dots, - and _")
+    if not named.racks:
+        raise InvalidInput("the network is on no rack", where=named.name, mend="name at least one, with its address")
     try:
-        cidr = str(ipaddress.ip_network(site.cidr))
-        read([msgspec.to_builtins(site.at(rack)) for rack in site.racks])
+        cidr = str(ipaddress.ip_network(named.cidr))
+        read([msgspec.to_builtins(named.at(rack)) for rack in named.racks])
     except ValueError as error:
-        raise InvalidInput(str(error), where=site.name, mend="give ranges and addresses of the network") from None
-    return msgspec.structs.replace(site, cidr=cidr)
+        raise InvalidInput(str(error), where=named.name, mend="give ranges and addresses of the network") from None
+    return msgspec.structs.replace(named, cidr=cidr)
 
 
 def never_given(network: Network) -> list[tuple[str, str]]:

@@ -26,8 +26,6 @@ Judgement = tuple[bool, ...]
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 _SPEED = {"": 1.0, "M": 1.0, "G": 1e3, "T": 1e6}
 _AMOUNT = re.compile(r"(>=|<=|=|>|<)?\s*(\d+(?:\.\d+)?)\s*([KMGTP]?)")
-_JUST = 1e-9
-"""A part that is more than nothing, and changes no amount that can be told."""
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -142,6 +140,6 @@ def _limits(said: str, name: str) -> tuple[float | None, float | None]:
     if found is None or found[3] not in units:
         raise InvalidInput(f"{said!r} is no amount", where=name, mend="write it as >=16, <=64G or 2T")
     amount = float(found[2]) * units[found[3]]
-    lowest = {"=": amount, ">": amount * (1 + _JUST), ">=": amount}.get(found[1] or ">=", -math.inf)
-    highest = {"=": amount, "<": amount * (1 - _JUST), "<=": amount}.get(found[1] or ">=", math.inf)
+    lowest = {"=": amount, ">": math.nextafter(amount, math.inf), ">=": amount}.get(found[1] or ">=", -math.inf)
+    highest = {"=": amount, "<": math.nextafter(amount, -math.inf), "<=": amount}.get(found[1] or ">=", math.inf)
     return lowest, highest

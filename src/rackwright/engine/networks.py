@@ -12,7 +12,7 @@ from rackwright.core.addresses import NIC, NICS, path_of
 from rackwright.core.audit import Change
 from rackwright.core.errors import Conflict, InvalidInput, NotFound
 from rackwright.core.facts import PEOPLE, FactWrite, lookup
-from rackwright.core.networks import NETWORKS, Site, called, supplies, whole
+from rackwright.core.networks import NETWORKS, NamedNetwork, called, supplies, whole
 from rackwright.core.ports import Scope, Store, Transaction
 from rackwright.core.served import Network
 from rackwright.engine import addresses
@@ -31,28 +31,28 @@ class Addressed(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
-async def add(store: Store, library: CatalogLibrary, site: Site) -> Site:
+async def add(store: Store, library: CatalogLibrary, wanted: NamedNetwork) -> NamedNetwork:
     """Make a network. Raises Conflict where there is one of this name, or another rack has a range that it meets."""
 
-    async def work(tx: Transaction) -> Site:
-        if await tx.networks(names=[site.name]):
-            raise Conflict(f"there is already a network called {site.name}", mend="take another name, or change it")
-        return await _write(tx, library, site, {}, "added")
+    async def work(tx: Transaction) -> NamedNetwork:
+        if await tx.networks(names=[wanted.name]):
+            raise Conflict(f"there is already a network called {wanted.name}", mend="take another name, or change it")
+        return await _write(tx, library, wanted, {}, "added")
 
     return await transact(store, work)
 
 
-async def change(store: Store, library: CatalogLibrary, name: str, changes: Mapping[str, Any]) -> Site:
+async def change(store: Store, library: CatalogLibrary, name: str, changes: Mapping[str, Any]) -> NamedNetwork:
     """Change fields of a network; racks that are left out lose it. Raises NotFound, InvalidInput or Conflict."""
 
-    async def work(tx: Transaction) -> Site:
+    async def work(tx: Transaction) -> NamedNetwork:
         before = await _at(tx, name)
         fields = {**msgspec.to_builtins(whole(name, before)), **changes, "name": name}
         try:
-            site = msgspec.convert(fields, Site)
+            wanted = msgspec.convert(fields, NamedNetwork)
         except msgspec.ValidationError as error:
             raise InvalidInput(str(error), where=name, mend="see the reference of networks") from None
-        return await _write(tx, library, site, before, "changed")
+        return await _write(tx, library, wanted, before, "changed")
 
     return await transact(store, work)
 
@@ -150,25 +150,29 @@ async def _at(tx: Transaction, name: str) -> dict[str, Network]:
 
 
 async def _write(
-    tx: Transaction, library: CatalogLibrary, given: Site, before: Mapping[str, Network], did: str
-) -> Site:
-    site = networks.sound(given)
-    await tx.record(await put(tx, library, await _lists(tx, site, before)))
-    was = whole(site.name, before) if before else None
-    await tx.note([Change(kind=f"network.{did}", text=f"the network {site.name} was {did}", before=was, after=site)])
-    return site
+    tx: Transaction, library: CatalogLibrary, given: NamedNetwork, before: Mapping[str, Network], did: str
+) -> NamedNetwork:
+    wanted = networks.sound(given)
+    await tx.record(await put(tx, library, await _lists(tx, wanted, before)))
+    was = whole(wanted.name, before) if before else None
+    await tx.note(
+        [Change(kind=f"network.{did}", text=f"the network {wanted.name} was {did}", before=was, after=wanted)]
+    )
+    return wanted
 
 
-async def _lists(tx: Transaction, site: Site | None, before: Mapping[str, Network]) -> list[FactWrite]:
+async def _lists(tx: Transaction, wanted: NamedNetwork | None, before: Mapping[str, Network]) -> list[FactWrite]:
     """The lists of all racks concerned, with the network as it is to be, and where it was."""
-    names = {*before, *(site.racks if site else ())}
+    names = {*before, *(wanted.racks if wanted else ())}
     racks = {name: await scope_named(tx, "rack", name) for name in sorted(names)}
-    facts = by_scope(await tx.facts([rack.id for rack in racks.values()], [NETWORKS]))
+    ids = [rack.id for rack in racks.values()]
+    await tx.hold_racks(ids)
+    facts = by_scope(await tx.facts(ids, [NETWORKS]))
     writes = []
     for name, rack in racks.items():
         said = lookup(facts.get(rack.id, {}), NETWORKS)[1] or []
         others = [each for each in networks.read(said) if name not in before or called(each) != called(before[name])]
-        mine = [site.at(name)] if site and name in site.racks else []
+        mine = [wanted.at(name)] if wanted and name in wanted.racks else []
         value = [_plain(network) for network in (*others, *mine)]
         writes.append(FactWrite(rack.id, NETWORKS, value, PEOPLE))
     return writes

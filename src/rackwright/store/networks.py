@@ -54,9 +54,9 @@ class Standing(NamedTuple):
 def view(name: str, standing: Sequence[Standing]) -> NetworkView:
     """A network as people read it."""
     first = standing[0]
-    site = whole(name, {each.rack: each.network for each in standing})
+    wanted = whole(name, {each.rack: each.network for each in standing})
     return NetworkView(
-        **msgspec.structs.asdict(site),
+        **msgspec.structs.asdict(wanted),
         held=first.held,
         free=max(capacity(first.network) - first.given, 0),
     )

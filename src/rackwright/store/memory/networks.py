@@ -42,6 +42,9 @@ class NetworkWork(Work):
             if (racks is None or claim.rack in racks) and (names is None or called(claim.network) in names)
         ]
 
+    async def hold_racks(self, racks: Collection[int]) -> None:
+        """See the port."""
+
     async def lock_networks(self, cidrs: Collection[str]) -> list[Claim]:
         """See the port."""
         return [claim for claim in self.tables.networks if claim.network.cidr in cidrs]

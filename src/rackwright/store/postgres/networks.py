@@ -48,6 +48,10 @@ class NetworkWork(Work):
         wanted = (None if given is None else list(given) for given in (racks, names))
         return _claims(await self.rows("networks", *wanted))
 
+    async def hold_racks(self, racks: Collection[int]) -> None:
+        """See the port. A statement of its own: the next one sees what came before."""
+        await self.run("hold_racks", list(racks))
+
     async def lock_networks(self, cidrs: Collection[str]) -> list[Claim]:
         """See the port. A statement of its own: the next one sees what came before."""
         return _claims(await self.rows("lock_networks", list(cidrs))) if cidrs else []

@@ -35,6 +35,9 @@ SELECT rack_id, document FROM network
 WHERE ($1::bigint[] IS NULL OR rack_id = ANY ($1::bigint[])) AND ($2::text[] IS NULL OR name = ANY ($2::text[]))
 ORDER BY rack_id, place;
 
+-- name: hold_racks
+SELECT FROM scope WHERE id = ANY ($1::bigint[]) AND kind = 'rack' ORDER BY id FOR NO KEY UPDATE;
+
 -- name: lock_networks
 SELECT rack_id, document FROM network WHERE cidr = ANY ($1::cidr[]) ORDER BY cidr, rack_id FOR NO KEY UPDATE;
 
