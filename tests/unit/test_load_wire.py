@@ -15,6 +15,7 @@ from rackwright.core.load.counts import Counts
 from rackwright.core.load.result import WHOLE, Part, Second
 from rackwright.core.load.sla.judging import judge
 from rackwright.load.distributed import messages
+from rackwright.load.distributed.address import parts_of
 from rackwright.load.distributed.clock import Clock
 from rackwright.load.distributed.kept_rows import KeptRows
 from rackwright.load.distributed.keys import AGENT, CONTROLLER, AgentKeys, ControllerKeys, make, read
@@ -131,3 +132,16 @@ def test_rows_of_the_last_run_alone_are_kept_and_nothing_outside_is_given(tmp_pa
     assert rows.answer(GiveRows("two", "000/a/000000.msgpack.zst")).chunk == b"two"
     assert rows.answer(GiveRows("two", "../../secret.msgpack.zst")).chunk == b""
     assert rows.answer(GiveRows("..", "secret.msgpack.zst")).chunk == b""
+
+
+@pytest.mark.parametrize(
+    "address", ["", "10.0.0.5:8430", "tcp://10.0.0.5", "tcp://10.0.0.5:x", "tcp://h:65535", "ipc://h:1"]
+)
+def test_what_is_no_address_of_a_controller_is_refused(address: str) -> None:
+    with pytest.raises(InvalidInput, match="tcp://HOST:PORT"):
+        parts_of(address)
+
+
+def test_an_address_is_a_host_and_a_port() -> None:
+    assert parts_of("tcp://10.0.0.5:8430") == ("tcp://10.0.0.5", 8430)
+    assert parts_of("tcp://[::1]:*") == ("tcp://[::1]", 0)

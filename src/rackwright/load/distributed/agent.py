@@ -12,12 +12,13 @@ from typing import Any
 
 import msgspec
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from rackwright.core.errors import NotAllowed, RackwrightError
 from rackwright.load.distributed import messages
+from rackwright.load.distributed.address import parts_of
 from rackwright.load.distributed.beats import Beats
 from rackwright.load.distributed.channel import Channel, client
+from rackwright.load.distributed.handshakes import Handshakes
 from rackwright.load.distributed.kept_rows import KeptRows
 from rackwright.load.distributed.keys import AgentKeys
 from rackwright.load.distributed.messages import (
@@ -46,8 +47,6 @@ KNOCK = 0.5
 """Seconds between hellos that are not answered."""
 LEASH = 6.0
 """Seconds after which load processes end that hear nothing of an agent that hangs: others have its share by then."""
-FAILURES = 3
-"""Handshakes that fail one after the other: one may, when a controller ends at that moment."""
 SILENCE = 15.0
 """Seconds after which a controller that says nothing is gone."""
 
@@ -56,7 +55,7 @@ class Agent:
     """Serves the controller at ``address`` (``tcp://HOST:PORT``) with at most ``processes`` load processes.
 
     ``folder`` keeps scenarios and raw rows; ``once``: end after the first run; ``say`` gets words for people;
-    ``monotonic`` and ``wall`` are this host's clocks.
+    ``monotonic`` and ``wall`` are this host's clocks. Raises InvalidInput when the address is none.
     """
 
     def __init__(
@@ -74,6 +73,7 @@ class Agent:
     ) -> None:
         self._keys = keys
         self._address = address
+        self._host, _ = parts_of(address)
         self._processes = processes
         self._name = name or socket.gethostname()
         self._once = once
@@ -89,7 +89,6 @@ class Agent:
         self._running: set[asyncio.Task[None]] = set()
         self._welcome: Welcome | None = None
         self._heard = 0.0
-        self._failures = 0
         self._beats: Beats | None = None
         self._seconds: Channel | None = None
         self._rows_channel: Channel | None = None
@@ -104,7 +103,7 @@ class Agent:
         """
         control = client(self._context, zmq.DEALER, self._keys)
         control.setsockopt(zmq.IDENTITY, self._identity)
-        handshakes = Channel(control.get_monitor_socket(_HANDSHAKES), self._watch)
+        handshakes = Handshakes(control, self._address, self._end)
         self._control = Channel(control, self._hear)
         control.connect(self._address)
         knocking = asyncio.create_task(self._knock())
@@ -116,7 +115,6 @@ class Agent:
                 self._tell(Goodbye())
             await self._give_up("the agent ends")
             self._part()
-            control.disable_monitor()
             handshakes.close()
             self._control.close(linger=1)
             self._context.term()
@@ -192,15 +190,14 @@ class Agent:
             return
         self._part()
         self._welcome = welcome
-        host = self._address.rpartition(":")[0]
         seconds = client(self._context, zmq.PUSH, self._keys)
         self._seconds = Channel(seconds)
-        seconds.connect(f"{host}:{welcome.seconds}")
+        seconds.connect(f"{self._host}:{welcome.seconds}")
         rows = client(self._context, zmq.DEALER, self._keys)
         rows.setsockopt(zmq.IDENTITY, self._identity)
         self._rows_channel = Channel(rows, self._give_rows)
-        rows.connect(f"{host}:{welcome.rows}")
-        self._beats = Beats(self._context, self._keys, f"{host}:{welcome.seconds}", welcome.session)
+        rows.connect(f"{self._host}:{welcome.rows}")
+        self._beats = Beats(self._context, self._keys, f"{self._host}:{welcome.seconds}", welcome.session)
         self._beats.start()
         self._say(f"takes part as {welcome.name}, at {self._address}")
 
@@ -262,35 +259,6 @@ class Agent:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    def _watch(self, frames: Sequence[bytes]) -> None:
-        """A handshake that failed tells who does not know whom."""
-        event = parse_monitor_message(list(frames))["event"]
-        self._failures = 0 if event == zmq.EVENT_HANDSHAKE_SUCCEEDED else self._failures + 1
-        if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-            self._end(
-                NotAllowed(
-                    "the controller does not know this agent's key",
-                    where=self._address,
-                    mend="give it the agent.key that was made with the controller.key of the run",
-                )
-            )
-        elif self._failures >= FAILURES:
-            self._end(
-                NotAllowed(
-                    "this is not the controller whose key this agent has, or no controller at all",
-                    where=self._address,
-                    mend="look at the address; give the agent the agent.key of that controller",
-                )
-            )
-
     def _end(self, error: RackwrightError) -> None:
         self._refused = error
         self._over.set()
-
-
-_HANDSHAKES = (
-    zmq.EVENT_HANDSHAKE_SUCCEEDED
-    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-)

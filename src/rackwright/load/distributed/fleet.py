@@ -21,6 +21,7 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from rackwright.load.distributed import messages
+from rackwright.load.distributed.address import parts_of
 from rackwright.load.distributed.channel import Channel, server
 from rackwright.load.distributed.door import Door
 from rackwright.load.distributed.fleet_load import SKEW, FleetLoad, OnLoss
@@ -61,7 +62,7 @@ class Fleet:
     and at the two ports after it for seconds and rows; with ``*`` for a port at any three.
 
     ``on_loss``: whether the share of a lost agent is divided among the others, or the load fails. ``say`` gets words
-    for people.
+    for people. Raises InvalidInput when the address is none.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Fleet:
     ) -> None:
         self._keys = keys
         self._bind = bind
+        self._host, self._port = parts_of(bind)
         self._folder = folder
         self.on_loss: OnLoss = on_loss
         self._silence = silence
@@ -102,18 +104,17 @@ class Fleet:
         self._seconds = Channel(seconds, self._hear_seconds)
         rows = server(self._context, zmq.ROUTER, self._keys)
         self._rows = RowsChannel(rows)
-        host, _, port = self._bind.rpartition(":")
-        ports = ["*"] * 3 if port == "*" else [str(int(port) + step) for step in range(3)]
+        ports = [str(self._port + step) if self._port else "*" for step in range(3)]
         try:
             for socket, its_port in zip((control, seconds, rows), ports, strict=True):
-                socket.bind(f"{host}:{its_port}")
+                socket.bind(f"{self._host}:{its_port}")
         except zmq.ZMQError as error:
             self._close()
             raise LoadFailed(
                 f"agents cannot be awaited there: {error.strerror}", where=self._bind, mend="choose another address"
             ) from None
         self.address = _endpoint(control)
-        self._ports = int(_endpoint(seconds).rpartition(":")[2]), int(_endpoint(rows).rpartition(":")[2])
+        self._ports = parts_of(_endpoint(seconds))[1], parts_of(_endpoint(rows))[1]
         self._tasks = [asyncio.create_task(self._ping()), asyncio.create_task(self._look())]
         return self
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 import zmq
@@ -21,21 +21,25 @@ AGENT = "agent.key"
 _OTHERS = 0o077
 
 
-class ControllerKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a controller has: its own pair, the public keys of agents, the token. Keys are in Z85."""
+Key = Annotated[str, msgspec.Meta(min_length=40, max_length=40)]
+"""A CURVE key in Z85 (RFC 32 of ZeroMQ)."""
 
-    public: str
-    secret: str
-    agents: tuple[str, ...]
+
+class ControllerKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a controller has: its own pair, the public keys of agents, the token."""
+
+    public: Key
+    secret: Key
+    agents: tuple[Key, ...]
     token: str
 
 
 class AgentKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an agent has: its own pair, the public key of the controller, the token. Many agents may share it."""
 
-    public: str
-    secret: str
-    controller: str
+    public: Key
+    secret: Key
+    controller: Key
     token: str
 
 
