@@ -147,7 +147,9 @@ class Region:
         """Wait until so many are done; gives the moment."""
         connection, since, before = await asyncpg.connect(self.dsn), time.monotonic(), 0
         while True:
-            done, failed = await connection.fetchrow(query, *words)
+            row = await connection.fetchrow(query, *words)
+            assert row is not None
+            done, failed = row
             self.progress.append((time.monotonic(), done))
             if done >= wanted:
                 await connection.close()
@@ -320,8 +322,8 @@ async def run(given: argparse.Namespace) -> dict[str, Any]:
 @contextlib.contextmanager
 def _racks_disks(folder: Path) -> Iterator[None]:
     """The folder ``sim``, for what racks keep: in memory where that goes, for in truth each has a disk of its own."""
-    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
-    with tempfile.TemporaryDirectory(prefix="rackwright-fleet-", dir=memory) as disks:
+    memory = Path("/", "dev", "shm")
+    with tempfile.TemporaryDirectory(prefix="rackwright-fleet-", dir=memory if memory.is_dir() else None) as disks:
         (folder / "sim").symlink_to(disks)
         yield
 

@@ -1,4 +1,4 @@
-"""`rackwright sim` with a region of its own: fifty machines on three racks, and what becomes of them by seed."""
+"""`rackwright sim` with a region of its own: machines on three racks, and what becomes of them by seed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rackwright.cli.settings import read_settings
 from rackwright.sim.fleet import makeup
 from rackwright.sim.fleet.chances import Chances, read
 
-NODES, RACKS, SEED = 50, 3, 11
+RACKS, SEED = 3, 11
 FAILS = ("reboot=failed=0.5",)
 TRIES = 2
 """Of the task os-restart."""
@@ -35,6 +35,7 @@ class Sim:
 
     process: asyncio.subprocess.Process
     client: httpx.AsyncClient
+    nodes: int
 
     async def machines(self) -> dict[str, str]:
         """The words of all machines, by name."""
@@ -44,7 +45,7 @@ class Sim:
     async def told(self) -> list[str]:
         """Wait until all are known, and what their owner says of them is too; gives their names."""
         async with asyncio.timeout(PATIENCE):
-            while len(names := sorted(await self.machines())) < NODES:
+            while len(names := sorted(await self.machines())) < self.nodes:
                 await asyncio.sleep(0.2)
             for name in names:
                 while "desired.os" not in (await self.client.get(f"/nodes/{name}")).json()["facts"]:
@@ -74,9 +75,9 @@ class Sim:
 
 
 @asynccontextmanager
-async def simulated(data: Path, *more: str) -> AsyncIterator[Sim]:
+async def simulated(data: Path, nodes: int, *more: str) -> AsyncIterator[Sim]:
     """A simulator whose region is ready to be asked."""
-    size = ("--nodes", str(NODES), "--racks", str(RACKS), "--seed", str(SEED), "--instant", "--patience", "0")
+    size = ("--nodes", str(nodes), "--racks", str(RACKS), "--seed", str(SEED), "--instant", "--patience", "0")
     steps = [word for step in FAILS for word in ("--step", step)]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "rackwright", "sim", "--up", "--data", str(data), *size, *steps, *more, "-o", "json"),
@@ -93,7 +94,7 @@ async def simulated(data: Path, *more: str) -> AsyncIterator[Sim]:
         headers = {"Authorization": f"Bearer {settings.token}"}
         url = f"{settings.server}/api/v1"
         async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=PATIENCE) as client:
-            yield Sim(process, client)
+            yield Sim(process, client, nodes)
     finally:
         if process.returncode is None:
             process.terminate()
@@ -107,20 +108,25 @@ def named(number: int) -> str:
 
 def reboots(number: int) -> list[str]:
     """How a machine's restarts will end, until one is well or no more are tried."""
-    chances, endings = Chances(SEED, read(FAILS, {})), []
+    chances = Chances(SEED, read(FAILS, {}))
+    endings: list[str] = []
     while len(endings) < TRIES and "ok" not in endings:
         endings.append(chances.fate(number, "reboot", len(endings)).ending)
     return endings
 
 
-@pytest.mark.parametrize("way", [(), ("--http", "--door-port", "18480")], ids=["inside", "http"])
+INSIDE = ()
+WIRED = ("--http", "--door-port", "18480", "--bmc", "redfish", "--bmc-port", "18443")
+
+
+@pytest.mark.parametrize(("nodes", "way"), [(50, INSIDE), (10, WIRED)], ids=["inside", "http and redfish"])
 async def test_machines_become_known_and_deployed_and_those_fail_that_the_seed_says(
-    tmp_path: Path, way: tuple[str, ...]
+    tmp_path: Path, nodes: int, way: tuple[str, ...]
 ) -> None:
-    tries = {named(number): reboots(number) for number in range(1, NODES + 1)}
+    tries = {named(number): reboots(number) for number in range(1, nodes + 1)}
     bad = {name for name, endings in tries.items() if endings[-1] == "failed"}
-    assert 0 < len(bad) < NODES
-    async with simulated(tmp_path, *way) as sim:
+    assert 0 < len(bad) < nodes
+    async with simulated(tmp_path, nodes, *way) as sim:
         known = await sim.told()
         await sim.say("commission", known)
         words = await sim.until(lambda words: "commissioning" not in words.values())
@@ -130,6 +136,5 @@ async def test_machines_become_known_and_deployed_and_those_fail_that_the_seed_s
         assert {name for name, word in words.items() if word == "failed-deployment"} == bad
         assert {name for name, word in words.items() if word == "deployed"} == tries.keys() - bad
         told = await sim.ended()
-    assert told["machines"] == NODES
-    assert told["installed"] == NODES
+    assert told["machines"] == told["installed"] == nodes
     assert told["happened"]["reboot failed"] == sum(endings.count("failed") for endings in tries.values())

@@ -99,6 +99,23 @@ async def test_tasks_of_racks_and_deployments_are_claimable_too(store: AnyStore)
     assert await claimable(made, rack="r2") == []
 
 
+async def test_racks_are_woken_for_what_is_in_the_queue_and_past_its_back_off(store: AnyStore) -> None:
+    made = await world(store, nodes=6)
+    await made.graph(
+        [
+            made.row(1, "n1", state=State.BLOCKED),
+            made.row(2, "n3", not_before=NOW + 5),
+            made.row(3, "n2", rack=made.racks["r2"]),
+        ]
+    )
+    first, second = made.racks["r1"], made.racks["r2"]
+    async with undone(made.store) as tx:
+        assert await tx.racks_to_wake([first, second], NOW) == {second}
+        assert await tx.racks_to_wake([first, second], NOW + 5) == {first, second}
+        assert await tx.racks_to_wake([first], NOW) == set()
+        assert await tx.racks_to_wake([], NOW) == set()
+
+
 async def test_an_unknown_rack_gets_nothing(store: AnyStore) -> None:
     async with undone(store) as tx:
         assert await tx.claimable(987654, 5, NOW) == []

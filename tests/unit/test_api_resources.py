@@ -76,6 +76,20 @@ def test_an_address_has_one_way_in(world: World) -> None:
     assert world.ask("PATCH", "/api/v1/nodes/n1", {"address": "127.1.0.2"}).status_code == 409
 
 
+def test_facts_of_many_nodes_are_changed_in_one_request(world: World) -> None:
+    items = [{"name": name, "facts": {"desired.os": {"image": name}}} for name in ("n1", "nobody", "n2")]
+    results = world.ask("PATCH", "/api/v1/nodes", {"items": items}).json()["items"]
+    assert [(one["name"], bool(one["error"])) for one in results] == [("n1", False), ("nobody", True), ("n2", False)]
+    facts = [world.ask("GET", f"/api/v1/nodes/{name}").json()["facts"] for name in ("n1", "n2")]
+    assert [each["desired.os"]["image"] for each in facts] == ["n1", "n2"]
+
+
+def test_one_fact_that_may_not_be_set_keeps_all_of_a_request_out(world: World) -> None:
+    items = [{"name": "n1", "facts": {"desired.x": 1}}, {"name": "n2", "facts": {"desired.address": "127.1.0.3"}}]
+    assert world.ask("PATCH", "/api/v1/nodes", {"items": items}).status_code == 400
+    assert "desired.x" not in world.ask("GET", "/api/v1/nodes/n1").json()["facts"]
+
+
 def test_a_rack_gets_its_token_once(world: World) -> None:
     response = world.ask("POST", "/api/v1/racks", {"name": "r9"})
     assert response.status_code == 201

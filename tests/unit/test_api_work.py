@@ -55,6 +55,29 @@ def test_a_waiting_claim_gets_work_as_soon_as_there_is_some(rack: Rack, monkeypa
     assert sorted((item["scope"], item["task"]) for item in items) == [("n1", "install"), ("n2", "install")]
 
 
+def test_work_of_which_there_is_no_news_wakes_the_racks_that_wait(rack: Rack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "LOOK_AGAIN", 0.01)
+    world = rack.world
+    world.apply(bind={"web": ["n1"]})
+
+    async def rings(number: int) -> bool:
+        looking = asyncio.create_task(work.look_for_work(world.services))
+        with world.news.watch("work", str(number)) as bell:
+            began = asyncio.get_running_loop().time()
+            await bell.wait(0.5)
+            took = asyncio.get_running_loop().time() - began
+        looking.cancel()
+        return took < 0.5
+
+    async def number() -> int:
+        async with world.store.transaction() as tx:
+            return (await tx.named("rack", ["r1"]))["r1"].id
+
+    known = world.run(number())
+    assert world.run(rings(known))
+    assert not world.run(rings(known + 10_000))
+
+
 def test_a_waiting_claim_ends_at_once_when_the_process_stops(rack: Rack) -> None:
     waiting = rack.world.start(rack.world._answer(rack.request(wait=50.0)))
     while not rack.world.news._bells:

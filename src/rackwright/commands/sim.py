@@ -60,6 +60,11 @@ log = structlog.get_logger()
 @click.option("--instant", is_flag=True, help="All takes no time, but for what --step says.")
 @click.option("--http", is_flag=True, help="Machines reach their racks over HTTP, on 127.80.0.0/16.")
 @click.option("--door-port", default=8480, show_default=True, type=click.IntRange(1, 65535), help="The port there.")
+@click.option(
+    "--bmc", default="inside", show_default=True, type=click.Choice(["inside", "redfish", "ipmi"]),
+    help="What machines' BMCs speak, on 127.81.0.0 and up; inside: they are switched without a protocol.",
+)  # fmt: skip
+@click.option("--bmc-port", default=8443, show_default=True, type=click.IntRange(1, 65535), help="The port there.")
 @click.option("--beat", default=10.0, show_default=True, type=click.FloatRange(min=0),
               help="Seconds between two words of installed machines; 0: they are silent.")  # fmt: skip
 @click.option("--patience", default=30.0, show_default=True, type=click.FloatRange(min=0),
@@ -97,7 +102,7 @@ def _setting(folder: Path, given: dict[str, Any]) -> FleetSetting:
     if not (part.isdigit() and parts.isdigit() and 1 <= int(part) <= int(parts)):
         raise InvalidInput(f"{given['part']!r} is no part", where="--part", mend="write 1/2 and 2/2")
     chances = Chances(given["seed"], read(given["steps"], {} if given["instant"] else USUAL))
-    own = ("nodes", "racks", "http", "door_port", "beat", "patience", "pace", "capacity")
+    own = ("nodes", "racks", "http", "door_port", "bmc", "bmc_port", "beat", "patience", "pace", "capacity")
     setting = FleetSetting(
         data=folder, chances=chances, part=int(part), parts=int(parts), **{name: given[name] for name in own}
     )

@@ -10,13 +10,14 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rackwright.cli.client import Client
 from rackwright.commands import sim_site
+from rackwright.commands.machines import power_drivers
 from rackwright.commands.sim_owner import Owner
 from rackwright.commands.sim_rack import SimulatedRack
 from rackwright.core.power import PowerFactory
@@ -24,12 +25,15 @@ from rackwright.drivers.jig.script import ScriptJig
 from rackwright.drivers.jig.script_inside import InsideScripts
 from rackwright.rack.door.server import opened
 from rackwright.rack.rack import RackSetting
+from rackwright.sim.bmc import Account, Bmc
+from rackwright.sim.bmc_house import BmcHouse
 from rackwright.sim.fleet import makeup
 from rackwright.sim.fleet import power as fleet_power
 from rackwright.sim.fleet.chances import Chances
 from rackwright.sim.fleet.door import Door, HttpDoor, OpenDoor
 from rackwright.sim.fleet.life import FleetLife
 from rackwright.sim.fleet.machine import Machine, Rack
+from rackwright.sim.shape import BmcKind
 
 OPENED_AT_ONCE = 20
 """Racks that are made known or started at the same time."""
@@ -40,8 +44,9 @@ log = structlog.get_logger()
 @dataclass(frozen=True, kw_only=True)
 class FleetSetting:
     """A fleet: so many machines on so many racks, and of those racks the part ``part`` of ``parts``; what happens to
-    them (``chances``); whether they reach their racks over ``http`` (the port is the doors'); seconds between two
-    words of installed systems' agents; machines switched on for the first time in a second."""
+    them (``chances``); whether they reach their racks over ``http`` (the port is the doors'), and which protocol their
+    BMCs speak; seconds between two words of installed systems' agents; machines switched on for the first time in a
+    second."""
 
     nodes: int
     racks: int
@@ -51,6 +56,8 @@ class FleetSetting:
     parts: int = 1
     http: bool = False
     door_port: int = 8480
+    bmc: BmcKind | Literal["inside"] = "inside"
+    bmc_port: int = 8443
     beat: float = 10.0
     patience: float = 30.0
     pace: float = 200.0
@@ -95,6 +102,8 @@ class Fleet:
             if setting.http:
                 sockets = [listening(address, setting.door_port) for address in apps]
                 await stack.enter_async_context(opened(ByAddress(apps), *sockets))
+            if setting.bmc != "inside":
+                await self._open_bmcs(stack)
             telling = asyncio.create_task(owner.run())
             stack.callback(telling.cancel)
             stack.push_async_callback(self._all_off)
@@ -110,10 +119,16 @@ class Fleet:
 
     def power_of(self, mac: str) -> dict[str, Any] | None:
         """How the machine with this Ethernet address is switched; None: it is not here."""
-        number = int.from_bytes(bytes.fromhex(mac.replace(":", ""))[2:], "big")
-        if number not in self.machines or makeup.mac(self.setting.chances.seed, number) != mac:
+        setting, number = self.setting, int.from_bytes(bytes.fromhex(mac.replace(":", ""))[2:], "big")
+        if number not in self.machines or makeup.mac(setting.chances.seed, number) != mac:
             return None
-        return {"driver": fleet_power.NAME, "address": str(number), "user": "", "options": {}}
+        if setting.bmc == "inside":
+            return {"driver": fleet_power.NAME, "address": str(number)}
+        where, account = f"{bmc_address(number)}:{setting.bmc_port}", self._account(number)
+        who = {"user": account.user, "password": account.password}
+        if setting.bmc == "redfish":
+            return {"driver": "redfish", "address": f"https://{where}", "options": {"verify": False}, **who}
+        return {"driver": "ipmi", "address": where, **who}
 
     def standing(self) -> dict[str, int]:
         """How many machines there are, are on, and have a system."""
@@ -148,7 +163,18 @@ class Fleet:
         )
 
     def _drivers(self) -> dict[str, PowerFactory]:
-        return {fleet_power.NAME: fleet_power.driver(self.machines)}
+        return {**power_drivers(), fleet_power.NAME: fleet_power.driver(self.machines)}
+
+    async def _open_bmcs(self, stack: AsyncExitStack) -> None:
+        """Let every machine have a BMC that speaks its protocol, at an address of its own."""
+        bmcs = {bmc_address(number): Bmc(machine, self._account(number)) for number, machine in self.machines.items()}
+        port = self.setting.bmc_port
+        house = BmcHouse(bmcs, self.setting.data, ipmi_port=port, redfish_port=port)
+        stack.push_async_callback(house.close)
+        await house.open()
+
+    def _account(self, number: int) -> Account:
+        return Account(user="operator", password=makeup.password(self.setting.chances.seed, number))
 
     async def _door(self, stack: AsyncExitStack, number: int, app: ASGIApp) -> Door:
         if not self.setting.http:
@@ -164,13 +190,17 @@ class Fleet:
             beat=setting.beat, patience=setting.patience,
         )  # fmt: skip
         for machine in setting.machines_of(number):
-            self.machines[machine] = Machine(machine, rack, FleetLife)
+            self.machines[machine] = Machine(machine, rack, FleetLife, "ipmi" if setting.bmc == "ipmi" else "redfish")
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> Callable[[], None]:
         task = asyncio.create_task(work)
         self._going.add(task)
         task.add_done_callback(self._ended)
-        return task.cancel
+
+        def end() -> None:
+            task.cancel()
+
+        return end
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._going.discard(task)
@@ -198,6 +228,11 @@ class ByAddress:
 def door_address(rack: int) -> str:
     """The loopback address of a rack's door."""
     return f"127.80.{rack >> 8}.{rack & 255}"
+
+
+def bmc_address(machine: int) -> str:
+    """The loopback address of a machine's BMC."""
+    return f"127.{81 + (machine >> 16)}.{machine >> 8 & 255}.{machine & 255}"
 
 
 def listening(address: str, port: int) -> socket.socket:

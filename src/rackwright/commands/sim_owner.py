@@ -12,6 +12,7 @@ from rackwright.cli.client import Client
 from rackwright.core.errors import RackwrightError
 from rackwright.core.served import ServedNode
 
+POWER = "desired.power"
 GATHER = 0.5
 """Seconds for which nodes are gathered."""
 AT_ONCE = 1000
@@ -38,7 +39,7 @@ class Owner:
             power = self._power(node.macs[0]) if node.macs and node.power is None else None
             if power is not None and node.name not in self._told:
                 self._told.add(node.name)
-                self._waiting[node.name] = {"desired.power": power, "desired.os": {"image": self._image}}
+                self._waiting[node.name] = {POWER: power, "desired.os": {"image": self._image}}
                 self._some.set()
 
     async def run(self) -> None:
@@ -52,11 +53,22 @@ class Owner:
                 await self._tell(batch)
 
     async def _tell(self, batch: list[tuple[str, dict[str, Any]]]) -> None:
-        items = [{"name": name, "facts": facts} for name, facts in batch]
         try:
-            await asyncio.to_thread(self._client.patch, "/nodes", {"items": items})
+            await asyncio.to_thread(self._say, batch)
         except RackwrightError as error:
             log.warning("the region was not told of machines; it is repeated", count=len(batch), reason=str(error))
             self._waiting |= dict(batch)
             self._some.set()
             await asyncio.sleep(1.0)
+
+    def _say(self, batch: list[tuple[str, dict[str, Any]]]) -> None:
+        """All in one request, but for what has a password: that is no fact, and is told one by one."""
+        for name, facts in batch:
+            if facts[POWER].get("password"):
+                self._client.put(f"/nodes/{name}/power", facts[POWER])
+        items = [{"name": name, "facts": _without_secrets(facts)} for name, facts in batch]
+        self._client.patch("/nodes", {"items": items})
+
+
+def _without_secrets(facts: dict[str, Any]) -> dict[str, Any]:
+    return {path: value for path, value in facts.items() if path != POWER or not value.get("password")}

@@ -133,7 +133,7 @@ class FleetLife:
             inventory=makeup.inventory(seed, machine.number),
         )  # fmt: skip
         machine.token = booted.token
-        registered = await self._until_heard("/agent/register", said, Registered)
+        registered: Registered = await self._until_heard("/agent/register", said, Registered)
         machine.token = registered.token
         self._tell("registered")
         return registered

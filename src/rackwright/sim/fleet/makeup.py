@@ -41,6 +41,11 @@ def mac(seed: int, number: int, nic: int = 0) -> str:
     return ":".join(f"{byte:02x}" for byte in (0x0E, (seed & 15) << 4 | nic, *number.to_bytes(4, "big")))
 
 
+def password(seed: int, number: int) -> str:
+    """That of a machine's BMC; IPMI takes at most 20 characters."""
+    return hashlib.blake2b(f"{seed}/{number}/bmc".encode(), digest_size=8).hexdigest()
+
+
 def macs(seed: int, number: int) -> tuple[str, ...]:
     """All of a machine's Ethernet addresses."""
     return tuple(mac(seed, number, nic) for nic in range(model(seed, number)["nics"]))
