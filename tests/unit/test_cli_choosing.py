@@ -54,7 +54,8 @@ def test_a_network_is_made_changed_read_and_deleted(world: World) -> None:
         4,
     )
     assert "10.5.0.0/24" in world.rackwright("network", "get", "-o", "wide").stdout
-    assert "eth1" in world.rackwright("network", "describe", "bmc").stdout
+    for command in (("network", "describe", "bmc"), ("describe", "network", "bmc"), ("get", "net", "-o", "yaml")):
+        assert "eth1" in world.rackwright(*command).stdout
     told(world, "network", "set", "bmc", code=2)
     told(world, "network", "set", "bmc", "--static", "10.6.0.1-10.6.0.2", code=1)
     told(world, "network", "delete", "bmc")

@@ -11,14 +11,27 @@ import msgspec
 from rackwright.cli.client import Client
 from rackwright.cli.examples import examples
 from rackwright.cli.get import fetch
-from rackwright.cli.kinds import CATALOG, DEPLOYMENT, MACHINE, NODE, RACK, ROLE, TASK, Kind, KindName, counts, labels
+from rackwright.cli.kinds import (
+    CATALOG,
+    DEPLOYMENT,
+    MACHINE,
+    NETWORK,
+    NODE,
+    RACK,
+    ROLE,
+    TASK,
+    Kind,
+    KindName,
+    counts,
+    labels,
+)
 from rackwright.cli.options import operator, output
 from rackwright.cli.output import Item, Output, ago, compact, fields, paint, table
 from rackwright.core.errors import NotFound
 from rackwright.core.lifecycle import Machine, possible
 
 _MIB, _GIB = 1 << 20, 1 << 30
-_DESCRIBED = (NODE, MACHINE, RACK, ROLE, CATALOG, DEPLOYMENT, TASK)
+_DESCRIBED = (NODE, MACHINE, RACK, NETWORK, ROLE, CATALOG, DEPLOYMENT, TASK)
 
 
 @examples(

@@ -36,7 +36,7 @@ _PAUSE = 2.0
 @output
 @operator
 def get(client: Client, *, kind: Kind, names: tuple[str, ...], output: Output, watch: bool, **which: Any) -> None:
-    """List things of a KIND: nodes, machines, racks, roles, catalogs, deployments, tasks, plans."""
+    """List things of a KIND: nodes, machines, racks, networks, roles, catalogs, deployments, tasks, plans."""
     shown: list[Item] | None = None
     while True:
         items = [item for item in fetch(client, kind, names, which) if _fits(kind, item, which)]

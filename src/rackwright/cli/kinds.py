@@ -198,7 +198,7 @@ MACHINE = Kind(
 )  # fmt: skip
 
 NETWORK = Kind(
-    "network", (),
+    "network", ("networks", "net"),
     (
         _plain("NAME", "name"), _plain("CIDR", "cidr"), _joined("RACKS", "racks"), _plain("VLAN", "vlan"),
         _plain("HELD", "held"), _plain("FREE", "free"), _plain("GATEWAY", "gateway", wide=True),
@@ -216,7 +216,7 @@ ANSWER = Kind(
     "answer", (), (_plain("NAME", "name"), _plain("WORD", "word"), Column("ERROR", lambda item: item["error"] or "-"))
 )
 
-KINDS = (NODE, MACHINE, RACK, ROLE, CATALOG, DEPLOYMENT, TASK, PLAN)
+KINDS = (NODE, MACHINE, RACK, NETWORK, ROLE, CATALOG, DEPLOYMENT, TASK, PLAN)
 
 
 class KindName(click.ParamType[Kind]):
