@@ -167,7 +167,7 @@ def main() -> None:
     shown: list[dict[str, Any]] = []
     began = time.monotonic()
     for nodes in given.sizes:
-        with line() as wire:
+        with line() as wire, wire.inside():
             rates = asyncio.run(measured(wire, nodes, given.rates, given.rounds))
         same, memory = rates[OURS] / rates[SAME], rates[OURS] / rates[MEMORY]
         backend = "rows" if nodes >= ROWS_FROM else "memory"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import ipaddress
+import itertools
 import logging
 import os
 import signal
@@ -25,6 +26,7 @@ RELAY = "10.128.0.2"
 FIRST_NODE = int(ipaddress.IPv4Address("10.129.0.1"))
 FIRST_MAC = 0x525400000000
 _NEWNET = 0x40000000
+_numbers = itertools.count()
 
 
 def quiet() -> None:
@@ -44,10 +46,16 @@ def mac(number: int) -> str:
 
 @dataclass(frozen=True)
 class Line:
-    """Both ends by name. This process, and all that it starts, is at the rack's."""
+    """Both ends by name."""
 
     rack: str
     machine: str
+
+    @contextlib.contextmanager
+    def inside(self) -> Iterator[None]:
+        """Let this thread, and what it starts, be at the rack's end."""
+        with _within(self.rack):
+            yield
 
     def perfdhcp(self, *options: str, patience: float) -> str:
         """Run perfdhcp at the machines' end; gives what it says."""
@@ -57,16 +65,11 @@ class Line:
     @contextlib.contextmanager
     def questions(self) -> Iterator[Questions]:
         """A socket of a relay at the machines' end."""
-        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-        try:
-            _enter(f"/run/netns/{self.machine}")
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
-                opened.bind((RELAY, 67))
-                _enter(f"/proc/self/fd/{home}")
-                yield Questions(opened)
-        finally:
-            _enter(f"/proc/self/fd/{home}")
-            os.close(home)
+        with _within(self.machine):
+            opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            opened.bind((RELAY, 67))
+        with opened:
+            yield Questions(opened)
 
 
 class Questions:
@@ -93,9 +96,9 @@ class Questions:
 
 @contextlib.contextmanager
 def line() -> Iterator[Line]:
-    """Make the wire and enter its rack's end; all is gone afterwards. Needs root."""
-    made = Line(f"rwbench{os.getpid()}r", f"rwbench{os.getpid()}m")
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    """Make a wire; all is gone afterwards, with what was left running at its ends. Needs root."""
+    name = f"rwbench{os.getpid()}n{next(_numbers)}"
+    made = Line(f"{name}r", f"{name}m")
     for name in (made.rack, made.machine):
         _run("ip", "netns", "add", name)
     try:
@@ -106,11 +109,8 @@ def line() -> Iterator[Line]:
             _run("ip", "-n", namespace, "address", "add", f"{own}/{bits}", "dev", device)
             _run("ip", "-n", namespace, "link", "set", device, "up")
             _run("ip", "-n", namespace, "link", "set", "lo", "up")
-        _enter(f"/run/netns/{made.rack}")
         yield made
     finally:
-        _enter(f"/proc/self/fd/{home}")
-        os.close(home)
         for name in (made.rack, made.machine):
             _clear(name)
             _run("ip", "netns", "delete", name)
@@ -121,6 +121,17 @@ def _clear(name: str) -> None:
         if pid != os.getpid():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def _within(namespace: str) -> Iterator[None]:
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        _enter(f"/run/netns/{namespace}")
+        yield
+    finally:
+        _enter(f"/proc/self/fd/{home}")
+        os.close(home)
 
 
 def _enter(path: str) -> None:

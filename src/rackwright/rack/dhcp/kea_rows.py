@@ -28,6 +28,9 @@ SCRIPT = Path("/usr/share/kea/scripts/pgsql/dhcpdb_create.pgsql")
 PATIENCE = 60.0
 """Seconds for one statement."""
 
+MANY = 1000
+"""After so many new rows the database looks at how many there are."""
+
 Row = tuple[int, bytes, int, int, str, str]
 """Node, Ethernet address, number of the subnet, address (0: one of the dynamic range), host name, boot URL."""
 
@@ -100,6 +103,9 @@ class HostRows:
                 await connection.execute(_FORGET, list(stale))
             if fresh:
                 await connection.execute(_KNOW, *map(list, zip(*fresh, strict=True)))
+            if len(fresh) > MANY:
+                # Plans that were made when there was little are made anew, here and in Kea.
+                await connection.execute("ANALYZE hosts, dhcp4_options")
 
     async def close(self) -> None:
         """Let go of the database."""
