@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rackwright.core import addresses
 from rackwright.core.catalog import Catalog, Read, Role, Task
 from rackwright.core.errors import InvalidInput
 from rackwright.core.facts import PEOPLE, WORLD, check_writer, flatten, lookup, nest, touches
@@ -221,3 +222,30 @@ def test_a_change_that_expressions_see_is_one_that_concerns_the_task(
     )
     if before != after:
         assert concerned([task], "node", f"desired.{path}") == [(task, "own")]
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("255.255.255.255", "255.255.255.255"),
+        ("fd00:0:0::0:1", "fd00::1"),
+    ],
+)
+def test_an_address_is_kept_in_its_shortest_form(said: str, kept: str) -> None:
+    assert addresses.written(said, "n1") == kept
+
+
+@pytest.mark.parametrize(
+    "said", ["10.0.0.01", "10.0.0.256", "10.0.0", "10.0.0.1/24", "fe80::1%eth0", "", 7, None, "१.0.0.1"]
+)
+def test_what_is_no_address_is_refused(said: object) -> None:
+    with pytest.raises(InvalidInput, match="is not an address"):
+        addresses.written(said, "n1")
+
+
+def test_each_kind_of_address_has_its_fact() -> None:
+    paths = [addresses.path_of(nic, address) for nic in ("", "e1") for address in ("10.0.0.1", "fd00::1")]
+    assert paths == ["desired.address", "desired.address6", "desired.nics.e1.address", "desired.nics.e1.address6"]
+    assert all(map(addresses.holds_address, paths))
+    assert not any(map(addresses.holds_address, ("desired.nics.e1.mac", "desired.nics.a.b.address", "x.address")))

@@ -24,6 +24,9 @@ NIC = re.compile(r"[A-Za-z0-9_-]{1,63}")
 FURTHEST = 1 << 62
 """Addresses of a range that are looked at, at most: an IPv6 network has more than numbers reach."""
 
+_BYTE = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+_PLAIN = re.compile(rf"{_BYTE}(?:\.{_BYTE}){{3}}", re.ASCII)
+"""An IPv4 address in its one form: so most are known without being taken apart."""
 _OF_NIC = re.compile(rf"desired\.nics\.{NIC.pattern}\.address6?")
 
 Span = tuple[int, int]
@@ -51,6 +54,8 @@ def refuse_nested(path: str) -> None:
 
 def written(value: Any, where: str) -> str:
     """An address as it is kept: in its shortest form. Raises InvalidInput for what is none."""
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return value
     try:
         address = ipaddress.ip_address(value) if isinstance(value, str) else None
     except ValueError:

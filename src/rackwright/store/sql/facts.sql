@@ -33,7 +33,7 @@ LIMIT 1;
 -- name: address_owners
 -- Who has one of these addresses already, besides the facts that are being written.
 WITH held AS MATERIALIZED (
-    SELECT address, scope_id, path FROM fact WHERE address IS NOT NULL AND address = ANY ($1::inet[])
+    SELECT address, scope_id, path FROM fact WHERE address IS NOT NULL AND address = ANY ($1::text[]::inet[])
 ), owner AS (
     SELECT address, scope_id FROM held
     WHERE NOT EXISTS (
