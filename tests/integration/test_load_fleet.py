@@ -194,7 +194,7 @@ async def test_the_share_of_an_agent_that_ends_is_carried_on_by_the_others(groun
     assert heard.count(lambda second: second.intended) == 900
     missed = heard.count(lambda second: second.missed)
     assert 0 < missed < 450
-    assert heard.whole.total == 900 - missed
+    assert 0 <= 900 - missed - heard.whole.total <= 10, "but for those that were under way"
     lost, whole = sorted(load.health, key=lambda each: each.name)
     assert lost.lost_at is not None
     assert lost.covered < 1.0 == whole.covered

@@ -160,6 +160,7 @@ class Agent:
             case Dismissed():
                 self._spawn(self._leave(f"the controller gave this agent up: {word.reason}"))
             case Leave():
+                self._tell(Goodbye())
                 self._spawn(self._leave("the run is over"))
             case _:
                 self._obey(word)

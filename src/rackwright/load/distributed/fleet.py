@@ -53,8 +53,8 @@ LOOK = 0.25
 """Seconds between looks at who is silent."""
 PING = 1.0
 """Seconds between pings to an agent whose clock is known."""
-FAREWELL = 1.0
-"""Seconds that the last words have to go."""
+FAREWELL = 2.0
+"""Seconds that agents have to answer the last word."""
 
 
 class Fleet:
@@ -89,6 +89,7 @@ class Fleet:
         self._sources: dict[str, bytes] = {}
         self._changed = asyncio.Event()
         self._refusals: list[str] = []
+        self._leaving = False
         self.address = ""
         """Where agents connect to."""
 
@@ -121,9 +122,13 @@ class Fleet:
     async def __aexit__(self, *_: object) -> None:
         for task in self._tasks:
             task.cancel()
-        for member in self._members.values():
-            if not member.lost:
-                self.tell(member, Leave())
+        self._leaving = True
+        for member in self._present:
+            self.tell(member, Leave())
+        # What an agent has not read when its connection ends, it never reads.
+        end = time.monotonic() + FAREWELL
+        while self._present and time.monotonic() < end:
+            await asyncio.sleep(0.01)
         self._close()
 
     def _close(self) -> None:
@@ -183,6 +188,10 @@ class Fleet:
         return brought
 
     @property
+    def _present(self) -> list[Member]:
+        return [member for member in self._members.values() if not member.lost]
+
+    @property
     def here(self) -> list[Member]:
         """The agents that can carry out load, in the order in which they came."""
         return [member for member in self._members.values() if member.here]
@@ -225,9 +234,15 @@ class Fleet:
         elif isinstance(word, Lacks):
             self.tell(member, Source(digest=word.digest, text=self._sources.get(word.digest, b"")))
         elif isinstance(word, Goodbye):
-            self.give_up(member, "it was ended")
+            self._part_from(member)
         elif load := self._loads.get(word.load):
             load.hear(member, word)
+
+    def _part_from(self, member: Member) -> None:
+        if self._leaving:
+            member.lost = "the run is over"
+        else:
+            self.give_up(member, "it was ended")
 
     def _hear_seconds(self, frames: Sequence[bytes]) -> None:
         try:
@@ -268,7 +283,7 @@ class Fleet:
     def _free_name(self, wanted: str) -> str:
         """A name that no other agent has, and that is one for a folder too."""
         plain = re.sub(r"[^\w.-]", "-", wanted).lstrip(".") or "agent"
-        taken = {member.name for member in self._members.values() if not member.lost}
+        taken = {member.name for member in self._present}
         numbered = (f"{plain}-{number}" for number in itertools.count(2))
         return next(name for name in itertools.chain((plain,), numbered) if name not in taken)
 
@@ -313,9 +328,8 @@ class Fleet:
     async def _ping(self) -> None:
         while True:
             await asyncio.sleep(PING)
-            for member in list(self._members.values()):
-                if not member.lost:
-                    self.tell(member, Ping(time.monotonic()))
+            for member in self._present:
+                self.tell(member, Ping(time.monotonic()))
 
     async def _look(self) -> None:
         """Give up who is silent. Who was not listening cannot tell: after a stall of our own all have time again."""
@@ -324,10 +338,10 @@ class Fleet:
             await asyncio.sleep(LOOK)
             now = time.monotonic()
             stalled, looked = now - looked > self._silence / 2, now
-            for member in list(self._members.values()):
+            for member in self._present:
                 if stalled:
                     member.heard = now
-                elif not member.lost and now - member.heard > self._silence:
+                elif now - member.heard > self._silence:
                     self.give_up(member, f"it has said nothing for {self._silence:g} s")
 
 

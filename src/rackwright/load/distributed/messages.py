@@ -12,7 +12,8 @@
     Proven   ->                 at once
              <- Stop
     Finished ->
-             <- Leave           or Goodbye ->, when the agent ends before the run does
+             <- Leave
+    Goodbye  ->                 also when the agent ends before the run does
 
 Raw rows have a channel of their own: ListRows and GiveRows ask, Rows answers.
 """
@@ -90,7 +91,7 @@ class Finished(msgspec.Struct, kw_only=True, tag=True):
 
 
 class Goodbye(msgspec.Struct, tag=True):
-    """The agent ends; what it has left is for others."""
+    """The agent leaves; what it has not done is for others."""
 
 
 class Delta(msgspec.Struct, kw_only=True, tag=True):
