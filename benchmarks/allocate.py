@@ -5,8 +5,8 @@ free ones, puts the facts and all that follows from them, and answers for each n
 address into a table of the same columns and indexes, in one statement of the same run. Both are done in turn, several
 times. Then half of the addresses are given back, and given again: so the gaps are walked. IPv6 goes the same way.
 
-Machines: of NODES ready machines with hardware, 40 at a time are wished for, spread over racks. Verbs: one call says
-``accept`` to all nodes, a second one ``commission``.
+Then one call says ``accept`` to all nodes, which have hardware. Of these ready machines 40 at a time are wished for,
+spread over racks.
 
     python benchmarks/allocate.py --json
 """

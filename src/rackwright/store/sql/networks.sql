@@ -39,7 +39,16 @@ ORDER BY rack_id, place;
 SELECT FROM scope WHERE id = ANY ($1::bigint[]) AND kind = 'rack' ORDER BY id FOR NO KEY UPDATE;
 
 -- name: lock_networks
-SELECT rack_id, document FROM network WHERE cidr = ANY ($1::cidr[]) ORDER BY cidr, rack_id FOR NO KEY UPDATE;
+-- Of the racks that share a range the one with the lowest id stands for all.
+WITH held AS MATERIALIZED (
+    SELECT first.rack_id
+    FROM (SELECT DISTINCT unnest($1::cidr[]) AS cidr ORDER BY 1) AS asked
+    CROSS JOIN LATERAL (
+        SELECT rack_id FROM network WHERE network.cidr = asked.cidr ORDER BY rack_id LIMIT 1 FOR NO KEY UPDATE
+    ) AS first
+)
+SELECT rack_id, document FROM network
+WHERE cidr = ANY ($1::cidr[]) AND EXISTS (SELECT count(*) FROM held) ORDER BY cidr, rack_id;
 
 -- name: highest_address
 -- How far the highest address that is taken is from the first of a range.
