@@ -137,18 +137,22 @@ class Switchboard:
             raise Permanent(
                 f"nobody knows how {node} is switched", where=node, mend=f"say it with `rackwright node bmc {node}`"
             )
-        line = self._lines.get(node)
-        if line is None or line.made_from != served.power:
-            setting = await self._settings.one(node)
-            if setting is None:
-                raise Permanent(f"the region knows no power setting of {node}", where=node)
-            factory = self._drivers.get(setting.driver)
-            if factory is None:
-                names = ", ".join(sorted(self._drivers)) or "none"
-                raise Permanent(f"there is no power driver {setting.driver!r} here (there are: {names})", where=node)
-            if line is not None:
-                await line.driver.close()
-            line = self._lines[node] = _Line(factory(setting), setting, served.power)
+        if (line := self._lines.get(node)) is not None and line.made_from == served.power:
+            return line
+        setting = await self._settings.one(node)
+        if setting is None:
+            raise Permanent(f"the region knows no power setting of {node}", where=node)
+        factory = self._drivers.get(setting.driver)
+        if factory is None:
+            names = ", ".join(sorted(self._drivers)) or "none"
+            raise Permanent(f"there is no power driver {setting.driver!r} here (there are: {names})", where=node)
+        # Who asked at the same time may have made it meanwhile.
+        before = self._lines.get(node)
+        if before is not None and before.made_from == served.power:
+            return before
+        line = self._lines[node] = _Line(factory(setting), setting, served.power)
+        if before is not None:
+            await before.driver.close()
         return line
 
     async def _told(self, nodes: Sequence[str]) -> list[PowerSetting | None]:
