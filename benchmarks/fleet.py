@@ -217,20 +217,33 @@ async def measure(given: argparse.Namespace, folder: Path, dsn: str) -> dict[str
         for part in range(1, given.simulators + 1):
             running.append(Process(f"sim{part}", folder, *fleet, *how, "--part", f"{part}/{given.simulators}"))
         first = await region.until("SELECT count(*), 0 FROM machine", [], 1, *running)
+        pids = [*(process.pid for process in running), await region.server()]
+        before = usage(pids)["cpu_seconds"]
         enlisting = await region.until(READY, [], given.nodes, *running) - first
         names = await region.names()
         commissioning = await region.live("commission", names, given.window, *running)
         deploying = await region.live("deploy", names, given.window, *running)
         probing.cancel()
         found = await region.facts()
-        used = usage([*(process.pid for process in running), await region.server()])
+        used = usage(pids)
+        used["cpu_seconds"] = {what: round(spent - before[what], 1) for what, spent in used["cpu_seconds"].items()}
         await region.close()
     finally:
         for process in reversed(running):
             process.end()
     seconds = {"enlist": enlisting, "commission": commissioning, "deploy": deploying}
     limit = await _limit(dsn, given, found["attempts"] // given.nodes)
-    return _result(given, seconds, limit, region.latencies) | found | used
+    return _result(given, seconds, limit, region.latencies) | found | used | costs(used["cpu_seconds"], given.nodes)
+
+
+def costs(spent: dict[str, float], nodes: int) -> dict[str, Any]:
+    """Processor time for each machine through all three parts: this does not depend on what else the host does."""
+    simulator = spent.get("sim", 0.0)
+    region = sum(spent.values()) - simulator
+    return {
+        "cpu_ms_per_node": {"region": round(region / nodes * 1000, 1), "racks": round(simulator / nodes * 1000, 1)},
+        "nodes_per_second_of_two_processors": round(2 * nodes / region, 1),
+    }
 
 
 def _result(
@@ -339,7 +352,8 @@ def main() -> None:
     print(f"limit       {found['limit_seconds']} s for as many node tasks in a bare table; ratio {found['ratio']}")
     print(f"database    {found['database_mb']} MB, {found['attempts']:,} attempts, {found['facts']:,} facts")
     print(f"memory      {found['memory_mb']} MB")
-    print(f"processor   {found['cpu_seconds']} s")
+    print(f"processor   {found['cpu_seconds']} s; {found['cpu_ms_per_node']} ms for each machine")
+    print(f"            two processors, all the region's: {found['nodes_per_second_of_two_processors']} machines/s")
     if given.json:
         print(json.dumps(found))
 
