@@ -124,7 +124,7 @@ async def test_a_wish_that_makes_no_sense_is_refused(
 
 async def test_many_that_wish_at_the_same_time_never_get_one_machine_twice(postgres_store: PostgresStore) -> None:
     made = await fleet(postgres_store, nodes=40)
-    wished = [{"count": 3}, {"count": 4, "spread": "rack"}, {"count": 3, "cpu": "8"}] * 4
+    wished: list[dict[str, Any]] = [{"count": 3}, {"count": 4, "spread": "rack"}, {"count": 3, "cpu": "8"}] * 4
 
     async def ask(wish: dict[str, Any]) -> list[str]:
         return await given(made, **wish)
