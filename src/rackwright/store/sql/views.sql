@@ -21,14 +21,18 @@ SELECT scope.id, scope.name, rack.name AS rack, address.value AS address, scope.
        END AS machine,
        coalesce(traits.pool, '') AS pool, coalesce(nullif(traits.zone, ''), around.zone, '') AS zone,
        coalesce(traits.tags, '{}') AS tags
-FROM scope
+FROM (
+    -- Two branches, of which one is never begun: who asks for one node must not read all of them.
+    SELECT * FROM scope WHERE $2::text[] IS NOT NULL AND kind = 'node' AND name > $1 AND name = ANY ($2::text[])
+    UNION ALL
+    SELECT * FROM scope WHERE $2::text[] IS NULL AND kind = 'node' AND name > $1
+) AS scope
 LEFT JOIN scope AS rack ON rack.id = scope.rack
 LEFT JOIN traits ON traits.scope_id = scope.id
 LEFT JOIN traits AS around ON around.scope_id = scope.rack
 LEFT JOIN fact AS address ON address.scope_id = scope.id AND address.path = 'desired.address'
 LEFT JOIN machine ON machine.scope_id = scope.id
-WHERE scope.kind = 'node' AND scope.name > $1
-  AND ($2::text[] IS NULL OR scope.name = ANY ($2::text[])) AND ($3::text IS NULL OR rack.name = $3)
+WHERE ($3::text IS NULL OR rack.name = $3)
   AND (NOT $5::boolean OR machine.scope_id IS NOT NULL)
   AND ($6::text IS NULL OR machine.word = $6) AND ($7::text IS NULL OR machine.allocation = $7)
   AND ($8::text IS NULL OR machine.phase = $8) AND ($9::text IS NULL OR machine.health = $9)
