@@ -115,8 +115,9 @@ def _done(
 def _waits(rows: Mapping[int, NodeTask], barriers: Mapping[int, Barrier]) -> dict[tuple[bool, int], int]:
     """For how many others each row and barrier (True) waits."""
     waits = {**{(False, id): 0 for id in rows}, **{(True, id): 0 for id in barriers}}
-    for above in (*rows.values(), *barriers.values()):
-        for child in _below(above):
+    above: list[NodeTask | Barrier] = [*rows.values(), *barriers.values()]
+    for each in above:
+        for child in _below(each):
             if child in waits:
                 waits[child] += 1
     return waits

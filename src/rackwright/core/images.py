@@ -9,8 +9,8 @@ import msgspec
 
 ImageKind = Literal["discovery", "disk", "installer", "memory"]
 Part = Literal["kernel", "ramdisk", "rescue", "storage", "disk", "other"]
-"""``rescue`` and ``storage`` are second ramdisks, unpacked over the first: in the rescue system only, and where an image
-is to be written to a volume or a mirror."""
+"""``rescue`` and ``storage`` are second ramdisks, unpacked over the first: in the rescue system only, and where
+an image is to be written to a volume or a mirror."""
 Compression = Literal["none", "gzip", "zstd"]
 
 
@@ -42,7 +42,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     arguments: str = ""
     """Kernel arguments that it needs."""
     properties: dict[str, Any] = {}
-    """``cloud_init``: true or false; ``root``: number of the root partition; ``layouts``: where else than flat on a disk
+    """``cloud_init``: true or false; ``root``: number of the root partition; ``layouts``: where besides flat
     its root can stand; ``os``: id and version; ``user``; ..."""
     made_at: float = 0.0
     key: str = ""

@@ -73,7 +73,8 @@ async def miss(store: Store, before: float, now: float) -> int:
 
     async def work(tx: Transaction) -> int:
         machines = await tx.machines(await tx.silent(before, MISSED), lock=True)
-        gone = {id: each for id, each in machines.items() if max(each.last_seen or now, each.last_ended_at or 0) < before}
+        heard = {id: max(each.last_seen or now, each.last_ended_at or 0) for id, each in machines.items()}
+        gone = {id: each for id, each in machines.items() if heard[id] < before}
         await tx.record(await set_health(tx, gone, "missing", "its agent was not heard of", now))
         return len(gone)
 
