@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -50,11 +51,11 @@ async def remove_image(call: Call) -> Response:
     return nothing()
 
 
-async def tell_racks(call: Call) -> None:
-    """Let every rack know the images that there are. An api that keeps none tells nothing."""
+async def tell_racks(call: Call, racks: Sequence[str] | None = None) -> None:
+    """Let racks (None: all) know the images that there are. An api that keeps none tells nothing."""
     if call.services.images is not None:
         found = await asyncio.to_thread(call.services.images.all)
-        await images.tell_racks(call.store, call.services.catalogs, found)
+        await images.tell_racks(call.store, call.services.catalogs, found, racks)
 
 
 async def verify_image(call: Call) -> Response:

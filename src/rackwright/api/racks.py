@@ -61,7 +61,7 @@ async def add_rack(call: Call) -> Response:
     rack = await call.body(NewRack)
     token = tokens.new_token(tokens.RACK_PREFIX)
     await machines.add_rack(call.store, rack.name, tokens.digest(token))
-    await tell_racks(call)
+    await tell_racks(call, [rack.name])
     location = {"Location": f"{PREFIX}/racks/{rack.name}", "Cache-Control": "no-store"}
     return reply({"name": rack.name, "token": token}, 201, location)
 

@@ -86,11 +86,10 @@ class SimulatedRack:
         """End in order: first what works, then what it needs."""
         self._stop.set()
         *loops, working = running
-        ended = await asyncio.gather(working, return_exceptions=True)
+        ended: list[BaseException | None] = [*await asyncio.gather(working, return_exceptions=True)]
         for loop in loops:
             loop.cancel()
-        ended += await asyncio.gather(*loops, return_exceptions=True)
-        for error in ended:
+        for error in ended + await asyncio.gather(*loops, return_exceptions=True):
             if isinstance(error, Exception):
                 log.error("a simulated rack broke", rack=self.setting.name, exc_info=error)
 

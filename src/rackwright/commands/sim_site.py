@@ -67,10 +67,11 @@ def admit(client: Client, folder: Path, number: int, machines: int) -> str:
                 raise
             mend = "give the --data of the simulator that made it, or delete the rack"
             raise Conflict(f"there is a rack {name}, and its token is not here", where=str(folder), mend=mend) from None
-        facts = {"desired.rack.networks": [network(number, machines)], "desired.rack.auto_accept": True}
-        client.patch(f"/racks/{name}", {"facts": facts})
         with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as opened:
             opened.write(token)
+    # Also of a rack that is known: the last start may have ended in between.
+    facts = {"desired.rack.networks": [network(number, machines)], "desired.rack.auto_accept": True}
+    client.patch(f"/racks/{name}", {"facts": facts})
     return file.read_text(encoding="ascii").strip()
 
 
@@ -78,7 +79,7 @@ def _file(client: Client, image: str, part: Part) -> ImageFile:
     content = f"the {part} of {image}: nothing in it\n".encode()
     digest = hashlib.sha256(content).hexdigest()
     client.upload(f"/images/files/{digest}", _pieces(content), len(content))
-    raw = {"raw_bytes": GIB, "raw_sha256": digest} if part == "disk" else {}
+    raw: dict[str, Any] = {"raw_bytes": GIB, "raw_sha256": digest} if part == "disk" else {}
     return ImageFile(name=part, part=part, bytes=len(content), sha256=digest, **raw)
 
 

@@ -21,15 +21,18 @@ PREFETCH = "desired.rack.prefetch"
 """Facts of a rack: names of images by the digests of those that it is to have at hand."""
 
 
-async def tell_racks(store: Store, library: CatalogLibrary, images: Sequence[Manifest]) -> None:
-    """Let every rack know these images; of each name the first counts. Tasks that read another choice run again."""
+async def tell_racks(
+    store: Store, library: CatalogLibrary, images: Sequence[Manifest], racks: Sequence[str] | None = None
+) -> None:
+    """Let racks (None: all) know these images; of each name the first counts. Tasks that read another choice run
+    again."""
     newest: dict[str, dict[str, Any]] = {}
     for image in images:
         newest.setdefault(image.name, {**msgspec.to_builtins(image), "digest": image.digest})
     async with store.transaction() as tx:
-        racks = await tx.named("rack", None)
+        told = await tx.named("rack", racks)
     known = dict(sorted(newest.items()))
-    await intake.put_facts(store, library, [FactWrite(rack.id, FACT, known, WRITER) for rack in racks.values()])
+    await intake.put_facts(store, library, [FactWrite(rack.id, FACT, known, WRITER) for rack in told.values()])
 
 
 async def prefetch(
