@@ -95,9 +95,13 @@ class Process:
             sys.exit(f"fleet: {self.name} ended:\n{self._log.read_text(errors='replace')[-2000:]}")
 
     def end(self) -> None:
-        """End it in order."""
+        """End it in order; by force when it takes too long."""
         self._process.send_signal(signal.SIGTERM)
-        self._process.wait(PATIENCE)
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     @property
     def pid(self) -> int:

@@ -93,9 +93,11 @@ class Fleet:
         await scripts.open()
         tokens = await self._admitted()
         async with AsyncExitStack() as stack:
+            racks: list[SimulatedRack] = []
             apps: dict[str, ASGIApp] = {}
             for number, token in tokens.items():
                 rack = SimulatedRack(self._rack_setting(number, token), self._drivers(), scripts, owner.heard)
+                racks.append(rack)
                 apps[door_address(number)] = app = await stack.enter_async_context(rack.running())
                 door = await self._door(stack, number, app)
                 self._furnish(number, door)
@@ -107,7 +109,11 @@ class Fleet:
             telling = asyncio.create_task(owner.run())
             stack.callback(telling.cancel)
             stack.push_async_callback(self._all_off)
-            yield
+            try:
+                yield
+            finally:
+                for rack in racks:
+                    rack.stop()
 
     async def switch_on(self) -> None:
         """Give every machine power that has none, some each second, as they are put into their racks."""

@@ -51,6 +51,10 @@ class SimulatedRack:
         self._heard = heard
         self._stop, self._at_once = asyncio.Event(), asyncio.Event()
 
+    def stop(self) -> None:
+        """Begin to end: many racks can do so at the same time, before their contexts end one by one."""
+        self._stop.set()
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[ASGIApp]:
         """Work while the context lasts; gives the application behind its door."""
