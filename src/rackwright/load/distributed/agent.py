@@ -47,6 +47,8 @@ KNOCK = 0.5
 """Seconds between hellos that are not answered."""
 LEASH = 6.0
 """Seconds after which load processes end that hear nothing of an agent that hangs: others have its share by then."""
+DOUBT = 2.5
+"""Seconds without a word after which it says hello again: the controller may be another one by now."""
 SILENCE = 15.0
 """Seconds after which a controller that says nothing is gone."""
 
@@ -128,11 +130,12 @@ class Agent:
     async def _knock(self) -> None:
         """Say hello until somebody answers; give a controller up that says nothing any more."""
         while True:
-            if self._welcome is None and self._control.idle:
+            silent = time.monotonic() - self._heard
+            if (self._welcome is None or silent > DOUBT) and self._control.idle:
                 self._tell(
                     Hello(token=self._keys.token, name=self._name, host=socket.gethostname(), cores=self._processes)
                 )
-            elif self._welcome is not None and time.monotonic() - self._heard > SILENCE:
+            if self._welcome is not None and silent > SILENCE:
                 await self._leave(f"the controller has said nothing for {SILENCE:g} s")
             await asyncio.sleep(KNOCK)
 
