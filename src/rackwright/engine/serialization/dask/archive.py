@@ -48,13 +48,9 @@ class Unpacked:
 
 def pack(setup: bytes, work: Work) -> Archive:
     """Make the archive of a run. Equal code and setup give equal bytes."""
-    sources = {**_sources_of_package(), **{file.name: file.read_bytes() for file in work.files}}
-    manifest = {"code": _fingerprint_of(sources), "function": work.function}
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        archive.writestr(zipfile.ZipInfo(_MANIFEST, _EPOCH), json.dumps(manifest))
-        for name, source in sources.items():
-            archive.writestr(zipfile.ZipInfo(_CODE + name, _EPOCH), source, zipfile.ZIP_DEFLATED, 1)
+    buffer.write(_code(work.function, tuple((file.name, file.read_bytes()) for file in work.files)))
+    with zipfile.ZipFile(buffer, "a") as archive:
         archive.writestr(zipfile.ZipInfo(_SETUP, _EPOCH), zstandard.compress(setup, 1))
     return Archive(fingerprint(buffer.getvalue()), buffer.getvalue())
 
@@ -80,6 +76,19 @@ def fingerprint(data: bytes) -> str:
 def libraries() -> dict[str, str]:
     """Give the versions of the libraries here that shape the bytes of an answer."""
     return {name: version(name) for name in LIBRARIES}
+
+
+@functools.lru_cache(maxsize=2)
+def _code(function: str, added: tuple[tuple[str, bytes], ...]) -> bytes:
+    """Give an archive that has no setup yet; ``added`` are files beside the package."""
+    sources = {**_sources_of_package(), **dict(added)}
+    manifest = {"code": _fingerprint_of(sources), "function": function}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr(zipfile.ZipInfo(_MANIFEST, _EPOCH), json.dumps(manifest))
+        for name, source in sources.items():
+            archive.writestr(zipfile.ZipInfo(_CODE + name, _EPOCH), source, zipfile.ZIP_DEFLATED, 1)
+    return buffer.getvalue()
 
 
 @functools.cache
