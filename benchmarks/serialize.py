@@ -48,7 +48,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--nodes", type=int, default=1000)
-    parser.add_argument("--scenario", choices=fleet.scenarios, default="redeploy")
+    parser.add_argument("--scenario", choices=fleet.scenarios, default="initial")
     parser.add_argument("--policy", choices=policies.names, default="serial")
     parser.add_argument("--workers", type=int, default=2, help="processes of the policy")
     parser.add_argument("--rounds", type=int, default=5, help="in which a policy is compared with serial")
