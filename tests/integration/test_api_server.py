@@ -160,7 +160,7 @@ async def test_a_rack_that_the_store_knows_is_let_in_by_any_api(
     await machines.add_rack(postgres_store, "r7", tokens.digest(token))
     headers = {"Authorization": f"Bearer {token}"}
     response = await api.client.post("/racks/r7/heartbeat", json={"incarnation": "me"}, headers=headers)
-    assert (response.status_code, response.json()) == (200, {"cancel": [], "drop": []})
+    assert (response.status_code, response.json()) == (200, {"cancel": [], "drop": [], "lost": False})
 
 
 async def test_an_address_that_is_taken_is_told_and_nothing_is_started(

@@ -102,7 +102,7 @@ async def test_work_is_claimed_carried_out_and_reported_with_its_log(api: FakeAp
     assert next(result for result in api.results if result.id == 1).facts == {"a.b": "1"}
     assert {result.revision for result in api.results} == {7}
     assert "does not declare: c (declared: a.b)" in reasons[3]
-    assert "no jig 'plasma' (it has: ansible, noop, script, service, ssh)" in reasons[4]
+    assert "no jig 'plasma' (it has: ansible, load, noop, script, service, ssh)" in reasons[4]
     assert bytes(api.logs[1]) == b"hello\n"
     await api.until(lambda: api.heartbeats)
     rack.send(signal.SIGTERM)
