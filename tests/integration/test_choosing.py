@@ -15,8 +15,9 @@ from rackwright.core.lifecycle import Machine
 from rackwright.core.ports import Membership
 from rackwright.core.whom import Whom
 from rackwright.core.wishes import Wish, criteria
-from rackwright.engine import intake, picking, tag_orders
+from rackwright.engine import campaigns, intake, picking, tag_orders
 from rackwright.engine.library import CatalogLibrary
+from rackwright.engine.observing import Observation, observe
 from rackwright.store.memory import MemoryStore
 from rackwright.store.postgres import PostgresStore
 from tests.integration.conftest import AnyStore
@@ -92,6 +93,18 @@ async def test_machines_are_chosen_by_pool_zone_tag_rack_and_by_whom_they_are_no
     groups = [(pool.name, pool.nodes, pool.ready) for pool in await store.views.groups("pool")]
     assert groups == [("lab", 3, 1)]
     assert [(zone.name, zone.nodes) for zone in await store.views.groups("zone")] == [("east", 3), ("west", 1)]
+
+
+async def test_what_a_deployment_holds_or_has_installed_is_given_to_nobody(store: AnyStore) -> None:
+    made = await fleet(store, nodes=4)
+    held = [Membership(deployment=made.deployment, scope=made.nodes["n1"], name="n1", rack=None, roles=(), tags=())]
+    async with store.transaction() as tx:
+        await tx.set_members(made.deployment, held)
+    home = [Observation(node="n2", facts={"observed.os": {"request": "r", "hostname": "n2"}}, alive=True)]
+    await observe(store, LIBRARY, made.racks["r2"], home, NOW)
+    assert await given(made, count=2) == ["n3", "n4"]
+    refused = await campaigns.say(store, LIBRARY, campaigns.Wish(verb="allocate", names=["n1", "n2"]), NOW)
+    assert ["web" in refused[0].error, "it has a system" in refused[1].error] == [True, True]
 
 
 async def test_machines_are_spread_over_racks_and_zones(store: AnyStore) -> None:

@@ -114,6 +114,30 @@ def test_what_fails_has_a_word_of_its_own_and_can_be_retried_aborted_or_begun_an
     assert word(lifecycle.abort(machine, 4.0)) == "ready"
 
 
+@pytest.mark.parametrize("verbs", [["allocate"], ["deploy"], ["reserve", "erase"]])
+def test_what_was_given_to_somebody_or_is_half_erased_is_released_by_erasing_it(verbs: list[str]) -> None:
+    machine = Machine(id=1, allocation="free")
+    for name in verbs:
+        machine = after(machine, name, "abort" if name in ("deploy", "erase") else "ok")
+    release = VERBS["release"]
+    given = msgspec.structs.replace(machine, allocation="allocated" if "deploy" in verbs else machine.allocation)
+    assert lifecycle.needs_graph(release, given)
+    given_up = lifecycle.abort(lifecycle.begin(release, given, activity="a", deployment=9, now=3.0), 4.0)
+    assert lifecycle.needs_graph(release, given_up)
+
+
+def test_a_machine_that_was_only_reserved_is_released_at_once() -> None:
+    assert not lifecycle.needs_graph(VERBS["release"], Machine(id=1, allocation="reserved"))
+
+
+def test_a_machine_has_a_system_once_one_says_that_it_runs_whoever_installed_it() -> None:
+    free = Machine(id=1, allocation="free")
+    assert lifecycle.at_home(free, 2.0).installed
+    assert "commission" not in possible(lifecycle.at_home(free, 2.0))
+    erased = lifecycle.begin(VERBS["erase"], free, activity="a", deployment=9, now=1.0)
+    assert not lifecycle.at_home(erased, 2.0).installed, "old news"
+
+
 def test_a_failed_test_makes_a_machine_broken_and_a_good_one_makes_it_well() -> None:
     machine = lifecycle.abort(after(Machine(id=1, allocation="free"), "test", "failed"), 4.0)
     assert word(machine) == "broken"

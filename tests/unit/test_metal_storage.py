@@ -46,6 +46,8 @@ def test_a_disk_without_a_serial_is_told_by_its_path() -> None:
     ("disks", "wished", "needed", "count", "reason"),
     [
         ([], {}, GIB, 1, "the inventory has no disk"),
+        (DISKS, {"serials": ["SSD1", "SSD2"]}, GIB, 1, "the layout takes 1, and os.disk names 2"),
+        (DISKS, {"serials": ["SSD1", "SSD1"]}, GIB, 2, "the layout takes 2, and os.disk names 2"),
         (DISKS, {"serial": "GONE"}, GIB, 1, r"no disk has the serial GONE; there are /dev/sda \(serial BIG1\)"),
         (DISKS, {"path": "/dev/sdz"}, GIB, 1, "there is no disk /dev/sdz"),
         (DISKS, {"serial": "SSD1", "path": "/dev/sda"}, GIB, 1, "serial SSD1 is not /dev/sda"),

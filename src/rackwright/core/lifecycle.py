@@ -120,8 +120,10 @@ VERBS: dict[str, Verb] = {
             failed="failed-testing", allocations=("free", "reserved"), installed=False, reboots=True, proves=True,
         ),
         Verb(name="reserve", does="Keep it for somebody.", graph=False, allocations=("free",), to="reserved"),
-        Verb(name="allocate", does="Give it to somebody.", graph=False, allocations=("free", "reserved"),
-             to="allocated"),
+        Verb(
+            name="allocate", does="Give it to somebody.", graph=False, allocations=("free", "reserved"),
+            installed=False, to="allocated", alone=True,
+        ),
         Verb(
             name="deploy", does="Install the wanted system and boot it; what is on its disk is lost.",
             doing="deploying", failed="failed-deployment", to="allocated", leaves=True, destroys=True, reboots=True,
@@ -259,6 +261,14 @@ def abort(machine: Machine, now: float) -> Machine:
     return _idle(machine, "aborted", now)
 
 
+def at_home(machine: Machine, now: float) -> Machine:
+    """The machine once a system has said that it runs from its disk, whoever has put it there. While its disks are
+    erased this is old news."""
+    verb = VERBS.get(machine.verb)
+    erased = verb is not None and verb.destroys and verb.leaves is False and machine.phase != "idle"
+    return machine if erased else _changed(machine, now, installed=True)
+
+
 def set_phase(machine: Machine, phase: Phase, now: float) -> Machine:
     """The machine in another phase of its activity. Nothing is wrong with one that goes on."""
     return _changed(machine, now, phase=phase, reason=machine.reason if phase == "failed" else "")
@@ -281,10 +291,10 @@ def set_health(machine: Machine, health: Health, reason: str, now: float) -> Mac
 
 
 def needs_graph(verb: Verb, machine: Machine) -> bool:
-    """Whether a verb is an activity for this machine: one without a system is released at once, unless something that
-    failed may have left a part of one."""
-    if verb.name == "release" and not machine.installed and machine.phase == "idle":
-        return False
+    """Whether a verb is an activity for this machine: one that was only reserved is released at once, unless something
+    that failed or was given up may have left a part of a system. What was given to somebody is always erased."""
+    if verb.name == "release" and machine.allocation == "reserved":
+        return machine.installed or machine.phase != "idle" or machine.last_outcome == "aborted"
     return verb.graph
 
 

@@ -7,14 +7,17 @@ from typing import Any
 
 import msgspec
 
+from rackwright.core import lifecycle
 from rackwright.core.errors import InvalidInput, NotFound
 from rackwright.core.facts import WORLD, FactWrite, check_writer
-from rackwright.core.ports import Scope, Store, Transaction
+from rackwright.core.ports import Event, Scope, Store, Transaction
 from rackwright.engine.library import CatalogLibrary
-from rackwright.engine.lifecycle import put, set_health
+from rackwright.engine.lifecycle import put, save, set_health
 from rackwright.engine.machines import deactivate
 from rackwright.engine.transact import transact
 
+SYSTEM = "observed.os"
+"""The fact that a system tells of itself when it runs from its disk for the first time."""
 LARGEST = 4 << 20
 """Bytes of JSON that one machine may tell at a time."""
 
@@ -41,7 +44,7 @@ async def observe(store: Store, library: CatalogLibrary, rack: int, items: Seque
             check_writer(path, WORLD)
     said = [item for item in items if item.facts or item.alive is not None]
     if said:
-        await transact(store, lambda tx: _facts(tx, library, rack, said))
+        await transact(store, lambda tx: _facts(tx, library, rack, said, now))
     beats = [item for item in items if item.seen is not None]
     if beats:
         await transact(store, lambda tx: _beats(tx, rack, beats, now))
@@ -58,7 +61,7 @@ def refuse_large(node: str, facts: Mapping[str, Any]) -> None:
         )
 
 
-async def _facts(tx: Transaction, library: CatalogLibrary, rack: int, items: Sequence[Observation]) -> None:
+async def _facts(tx: Transaction, library: CatalogLibrary, rack: int, items: Sequence[Observation], now: float) -> None:
     nodes = await _nodes(tx, rack, items)
     writes = [
         FactWrite(nodes[item.node].id, path, value, WORLD) for item in items for path, value in item.facts.items()
@@ -69,7 +72,14 @@ async def _facts(tx: Transaction, library: CatalogLibrary, rack: int, items: Seq
     down = await tx.set_living([id for id, alive in latest.items() if not alive], False)
     by_id = {scope.id: scope for scope in nodes.values()}
     await deactivate(tx, [by_id[id] for id in down])
+    events += await _at_home(tx, [nodes[item.node].id for item in items if item.facts.get(SYSTEM)], now)
     await tx.record(events)
+
+
+async def _at_home(tx: Transaction, nodes: Sequence[int], now: float) -> list[Event]:
+    """Note that these have a system: a deployment may have installed it, and no verb."""
+    machines = await tx.machines(nodes, lock=True) if nodes else {}
+    return await save(tx, machines, {id: lifecycle.at_home(machine, now) for id, machine in machines.items()})
 
 
 async def _beats(tx: Transaction, rack: int, items: Sequence[Observation], now: float) -> None:

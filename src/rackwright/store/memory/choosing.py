@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from rackwright.core.facts import Fact
 from rackwright.core.lifecycle import word
+from rackwright.core.machines import METAL
 from rackwright.core.ports import Scope
 from rackwright.core.tag_rules import TagRule
 from rackwright.core.traits import has_tag
@@ -85,8 +86,11 @@ class ChoosingWork(Work):
 
     def _ready(self) -> Iterator[Ready]:
         tables = self.tables
+        held = {
+            id for deployment, members in tables.members.items() if tables.name(deployment) != METAL for id in members
+        }
         for id, machine in tables.machines.items():
-            if word(machine) == READY:
+            if word(machine) == READY and not machine.installed and id not in held:
                 node = tables.scopes[id]
                 yield Ready(node, zone_of(tables, node), tables.traits.get(id, {}))
 

@@ -71,7 +71,7 @@ CREATE TABLE traits (
     tags text[] GENERATED ALWAYS AS (tags_of(document)) STORED
 ) WITH (fillfactor = 80);
 
--- The machines that can be given to somebody.
+-- The machines that can be given to somebody: nothing is installed on them, and no deployment of people holds them.
 CREATE VIEW ready_machine AS
 SELECT machine.scope_id AS id, scope.name, scope.rack, coalesce(nullif(traits.zone, ''), around.zone, '') AS zone,
        coalesce(traits.pool, '') AS pool, traits.cpu, traits.memory, traits.disk, traits.nics, traits.speed,
@@ -80,7 +80,9 @@ FROM machine
 JOIN scope ON scope.id = machine.scope_id
 LEFT JOIN traits ON traits.scope_id = machine.scope_id
 LEFT JOIN traits AS around ON around.scope_id = scope.rack
-WHERE machine.word = 'ready';
+WHERE machine.word = 'ready' AND NOT machine.installed AND NOT EXISTS (
+    SELECT FROM member JOIN scope AS holder ON holder.id = member.deployment_id
+    WHERE member.scope_id = machine.scope_id AND holder.name <> 'metal');
 
 -- How a machine passes, constraint by constraint, in the order of core.wishes.CONSTRAINTS. Null: it is not asked for.
 -- One expression without a query in it: so it is made a part of the statement that asks, and not called row by row.

@@ -39,6 +39,7 @@ def choose(found: list[Disk], wished: dict[str, Any], needed: int, count: int = 
     serials = wished.get("serials") or ([wished["serial"]] if wished.get("serial") else [])
     if serials or wished.get("path"):
         chosen = [_by_serial(found, str(serial)) for serial in serials] or [_by_path(found, str(wished["path"]))]
+        _few_enough(chosen, count)
         _agree(chosen[0], wished, found)
         _fill(chosen, found, least, count)
     else:
@@ -94,6 +95,14 @@ def _by_path(found: list[Disk], path: str) -> Disk:
     if not hits:
         raise Refused(f"there is no disk {path}; there {_all(found)}", "correct the attribute os.disk")
     return hits[0]
+
+
+def _few_enough(chosen: list[Disk], count: int) -> None:
+    """What is named and not needed must not be lost by mistake."""
+    named = len({id(disk) for disk in chosen})
+    if named < len(chosen) or named > count:
+        mend = "name that many different disks in os.disk, or choose the layout raid1 in os.storage.layout"
+        raise Refused(f"the layout takes {count}, and os.disk names {len(chosen)}", mend)
 
 
 def _agree(disk: Disk, wished: dict[str, Any], found: list[Disk]) -> None:
