@@ -213,6 +213,25 @@ class TestSwitchboard:
         watching.cancel()
         assert sorted(room.seen) == [("n1", "off"), ("n2", "unknown"), ("n3", "off")]
 
+    async def test_a_machine_that_has_left_is_forgotten_and_told_anew_when_it_comes_back(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("rackwright.rack.switchboard.ROUND", 0.02)
+        monkeypatch.setattr("rackwright.rack.switchboard.TURN", 0.01)
+        room = Room("a")
+        watching = asyncio.create_task(room.board.watch())
+        async with asyncio.timeout(10):
+            while not room.seen:
+                await asyncio.sleep(0.01)
+            left = room.served.pop("n1")
+            while room.lamps["a"][0].told != ["close"]:
+                await asyncio.sleep(0.01)
+            room.served["n1"] = left
+            while len(room.seen) < 2:
+                await asyncio.sleep(0.01)
+        watching.cancel()
+        assert room.seen == [("n1", "off"), ("n1", "off")]
+
     async def test_a_machine_without_a_bmc_is_a_clear_error(self) -> None:
         room = Room()
         with pytest.raises(Permanent, match="node bmc"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
@@ -100,6 +100,7 @@ class Switchboard:
         makes its machine's state ``unknown``."""
         while True:
             names = [node.name for node in self._known.nodes() if node.power is not None]
+            await self._forget_others(set(names))
             slices = max(1, int(ROUND / TURN))
             size = -(-len(names) // slices)
             for first in range(0, max(len(names), 1), max(size, 1)):
@@ -113,6 +114,15 @@ class Switchboard:
             with suppress(Exception):
                 await line.driver.close()
         self._lines.clear()
+
+    async def _forget_others(self, names: Set[str]) -> None:
+        """Let go of machines that have left, with their passwords: what was last seen of them may be old when they come
+        back."""
+        self._seen = {name: state for name, state in self._seen.items() if name in names}
+        for name in self._lines.keys() - names:
+            line = self._lines.pop(name)
+            with suppress(Exception):
+                await line.driver.close()
 
     async def _look(self, node: str) -> None:
         try:
