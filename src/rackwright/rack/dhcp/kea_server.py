@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ import structlog
 
 from rackwright.core.errors import Retryable
 from rackwright.rack.dhcp.kea_control import KeaControl
-from rackwright.rack.dhcp.process import STARTED, ServerProcess
+from rackwright.rack.dhcp.process import STARTED, ServerProcess, end_former
 
 log = structlog.get_logger()
 
@@ -31,12 +32,19 @@ class KeaServer:
 
     async def tell(self, wanted: Mapping[str, object], lives: bool) -> None:
         """Have it work by this configuration; start it unless it ``lives``. Raises ``Retryable`` when it does not take
-        it: then it goes on as before."""
-        text = await asyncio.to_thread(self._written, wanted)
+        it: then it goes on as before.
+
+        One that was left behind and works by it already is left alone: to be told opens its sockets anew, and a
+        question that comes at that moment is lost."""
+        text = json.dumps(wanted, indent=1)
+        if lives and await asyncio.to_thread(self._works_by, text):
+            return
+        await asyncio.to_thread(self._write, text)
         if lives:
             await self.control.command("config-set", text)
         else:
             await self._start()
+        await asyncio.to_thread(os.symlink, _digest(text), self._told)
 
     async def close(self) -> None:
         """End it, also one that was left behind."""
@@ -45,6 +53,7 @@ class KeaServer:
         await self._process.stop()
 
     async def _start(self) -> None:
+        await end_former(os.path.join(self.folder, f"{self._program}.{self._program}.pid"), self._path)
         with contextlib.suppress(FileNotFoundError):
             os.remove(self.control.socket)
         places = {"KEA_PIDFILE_DIR": self.folder, "KEA_LOCKFILE_DIR": self.folder}
@@ -62,11 +71,25 @@ class KeaServer:
     def _path(self) -> str:
         return os.path.join(self.folder, f"{self._program}.conf")
 
-    def _written(self, wanted: Mapping[str, object]) -> str:
-        """Write the configuration for Kea's next start; gives it."""
+    @property
+    def _told(self) -> str:
+        """A link whose text is the digest of the configuration by which it works; while that changes it is away."""
+        return os.path.join(self.folder, f"{self._program}.told")
+
+    def _works_by(self, text: str) -> bool:
+        with contextlib.suppress(OSError):
+            return os.readlink(self._told) == _digest(text)
+        return False
+
+    def _write(self, text: str) -> None:
+        """Write the configuration for its next start."""
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
-        text = json.dumps(wanted, indent=1)
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(self._told)
         with open(os.open(f"{self._path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(text)
         os.replace(f"{self._path}.new", self._path)
-        return text
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
