@@ -10,21 +10,33 @@ from pathlib import Path
 import pytest
 import zmq
 
+from rackwright.commands.demo_ground import free_port
+from rackwright.core.load.schedule import Closed
 from rackwright.load.distributed import messages
-from rackwright.load.distributed.channel import Channel, client
+from rackwright.load.distributed.agent import Agent
+from rackwright.load.distributed.channel import Channel, client, server
+from rackwright.load.distributed.door import Door
 from rackwright.load.distributed.fleet import Fleet
-from rackwright.load.distributed.keys import AgentKeys, pair
+from rackwright.load.distributed.keys import AgentKeys, ControllerKeys, pair
 from rackwright.load.distributed.messages import (
     Beat,
     Dismissed,
+    Finished,
+    FromAgent,
     FromController,
     Hello,
     Leave,
     Ping,
     Pong,
+    Prepare,
+    Prepared,
     Refused,
+    Start,
     Welcome,
 )
+from rackwright.load.words import Work
+
+DUMMY = "rackwright.load.scenarios.dummy:Dummy"
 
 
 class Stranger:
@@ -65,6 +77,52 @@ class Stranger:
         if isinstance(word, Ping):
             now = time.monotonic() + self.ahead
             self.say(messages.pack(Pong(sent=word.sent, monotonic=now, wall=time.time())))
+        else:
+            self._heard.put_nowait(word)
+
+
+class Controller:
+    """Lets its one agent into a session that a test may change, and says what the test wants. Nobody listens where
+    seconds and rows go."""
+
+    def __init__(self, keys: ControllerKeys) -> None:
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._door = Door(self._context, keys.agents, lambda address, key: None)
+        self._heard: asyncio.Queue[FromAgent] = asyncio.Queue()
+        self._agent = b""
+        self._session = 1
+        self._ports = free_port(), free_port()
+        control = server(self._context, zmq.ROUTER, keys)
+        self._control = Channel(control, self._hear)
+        control.bind("tcp://127.0.0.1:*")
+        self.address = bytes(control.getsockopt(zmq.LAST_ENDPOINT)).decode().rstrip("\0")
+
+    def say(self, word: FromController) -> None:
+        self._control.send(self._agent, messages.pack(word))
+
+    def change(self, session: int) -> None:
+        self._session = session
+        self._let_in()
+
+    async def hear(self) -> FromAgent:
+        async with asyncio.timeout(30):
+            return await self._heard.get()
+
+    def close(self) -> None:
+        self._control.close()
+        self._door.close()
+        self._context.term()
+
+    def _let_in(self) -> None:
+        seconds, rows = self._ports
+        self.say(Welcome(session=str(self._session), name="a", seconds=seconds, rows=rows))
+        self.say(Ping(float(self._session)))
+
+    def _hear(self, frames: Sequence[bytes]) -> None:
+        self._agent = frames[0]
+        word = messages.from_agent.decode(frames[-1])
+        if isinstance(word, Hello):
+            self._let_in()
         else:
             self._heard.put_nowait(word)
 
@@ -155,3 +213,33 @@ async def test_all_that_are_here_are_told_when_the_run_is_over(tmp_path: Path) -
         await fleet.gather(1, wait=30)
     assert isinstance(await stranger.hear(), Leave)
     stranger.close()
+
+
+async def test_an_agent_ends_what_it_does_for_one_controller_before_it_comes_to_the_next(tmp_path: Path) -> None:
+    keys, agent_keys = pair()
+    controller = Controller(keys)
+    said: list[str] = []
+    agent = Agent(agent_keys, controller.address, folder=tmp_path, processes=1, name="a", say=said.append)
+    serving = asyncio.create_task(agent.serve())
+    heard: list[FromAgent] = []
+    try:
+        async with asyncio.timeout(60):
+            for session, seconds in ((1, 600.0), (2, 0.01)):
+                if session > 1:
+                    controller.change(session)
+                while not (heard and isinstance(heard[-1], Pong) and heard[-1].sent == session):
+                    heard.append(await controller.hear())
+                work = Work(scenario=DUMMY, args={"sleep": seconds}, schedule=Closed(times=1))
+                controller.say(Prepare(load=1, piece=0, work=work))
+                while not isinstance(heard[-1], Prepared):
+                    heard.append(await controller.hear())
+                controller.say(Start(load=1, piece=0, zero=time.monotonic()))
+            while not isinstance(last := heard[-1], Finished):
+                heard.append(await controller.hear())
+    finally:
+        agent.stop()
+        await serving
+        controller.close()
+    assert [word for word in heard if not isinstance(word, Pong)] == [Prepared(1, 0), Prepared(1, 0), last]
+    assert (last.fault, [each.iterations for each in last.health]) == ("", [1])
+    assert said.count("the controller is another one, or has given this agent up") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import secrets
 import socket
 import time
@@ -26,6 +27,7 @@ from rackwright.load.distributed.messages import (
     Delta,
     Dismissed,
     FromAgent,
+    FromController,
     Goodbye,
     Halt,
     Hello,
@@ -131,16 +133,22 @@ class Agent:
         """Say hello until somebody answers; give a controller up that says nothing any more."""
         while True:
             silent = time.monotonic() - self._heard
-            if (self._welcome is None or silent > DOUBT) and self._control.idle:
+            alone = silent > DOUBT if self._welcome is not None else not self._pieces
+            if alone and self._control.idle:
                 self._tell(
                     Hello(token=self._keys.token, name=self._name, host=socket.gethostname(), cores=self._processes)
                 )
             if self._welcome is not None and silent > SILENCE:
-                await self._leave(f"the controller has said nothing for {SILENCE:g} s")
+                self._leave(f"the controller has said nothing for {SILENCE:g} s")
             await asyncio.sleep(KNOCK)
 
     def _tell(self, word: FromAgent) -> None:
         self._control.send(messages.pack(word))
+
+    def _tell_in(self, session: str, word: FromAgent) -> None:
+        """Say a word of one session; when that is over, nobody is there who should hear it."""
+        if self._welcome is not None and self._welcome.session == session:
+            self._tell(word)
 
     def _send(self, delta: Delta) -> None:
         if self._seconds is not None:
@@ -154,21 +162,21 @@ class Agent:
             return
         self._heard = time.monotonic()
         match word:
-            case Ping():
+            case Ping() if self._welcome is not None:
                 self._tell(Pong(sent=word.sent, monotonic=self._monotonic(), wall=self._wall()))
             case Welcome():
                 self._come_in(word)
             case Refused():
                 self._end(NotAllowed(word.reason, where=self._address, mend=word.mend))
             case Dismissed():
-                self._spawn(self._leave(f"the controller gave this agent up: {word.reason}"))
+                self._leave(f"the controller gave this agent up: {word.reason}")
             case Leave():
                 self._tell(Goodbye())
-                self._spawn(self._leave("the run is over"))
-            case _:
+                self._leave("the run is over")
+            case _ if self._welcome is not None:
                 self._obey(word)
 
-    def _obey(self, word: Source | Prepare | Start | Deal | Halt) -> None:
+    def _obey(self, word: FromController) -> None:
         match word:
             case Prepare():
                 self._prepare(word)
@@ -192,6 +200,10 @@ class Agent:
     def _come_in(self, welcome: Welcome) -> None:
         if self._welcome is not None and self._welcome.session == welcome.session:
             return
+        if self._pieces:
+            # They are of an earlier session. When they have ended, the next hello brings this welcome again.
+            self._leave("the controller is another one, or has given this agent up")
+            return
         self._part()
         self._welcome = welcome
         seconds = client(self._context, zmq.PUSH, self._keys)
@@ -212,6 +224,7 @@ class Agent:
             if channel is not None:
                 channel.close(linger=1)
         self._beats = self._seconds = self._rows_channel = self._welcome = None
+        self._awaited.clear()
 
     def _prepare(self, word: Prepare) -> None:
         if word.digest and not self._sources.has(word.digest):
@@ -226,7 +239,8 @@ class Agent:
             folder=str(self._rows.folder(word.run, word.work.folder)) if word.work.folder else "",
         )
         key = word.load, word.piece
-        piece = Piece(*key, work, self._processes, self._welcome.session, self._tell, self._send)
+        session = self._welcome.session
+        piece = Piece(*key, work, self._processes, session, functools.partial(self._tell_in, session), self._send)
         self._pieces[key] = piece
         self._spawn(self._carry(key, piece))
 
@@ -234,20 +248,24 @@ class Agent:
         try:
             await piece.run()
         finally:
-            self._pieces.pop(key, None)
+            if self._pieces.get(key) is piece:
+                del self._pieces[key]
 
     def _give_rows(self, frames: Sequence[bytes]) -> None:
         if self._rows_channel is not None:
             answer = self._rows.answer(messages.rows_asked.decode(frames[-1]))
             self._rows_channel.send(messages.pack(answer))
 
-    async def _leave(self, why: str) -> None:
-        """The run is over for this agent."""
+    def _leave(self, why: str) -> None:
+        """The run is over for this agent: it is nobody's at once, and what it still does is ended."""
         if self._welcome is None:
             return
         self._say(why)
-        await self._give_up(why)
         self._part()
+        self._spawn(self._end_run(why))
+
+    async def _end_run(self, why: str) -> None:
+        await self._give_up(why)
         if self._once:
             self._over.set()
 
