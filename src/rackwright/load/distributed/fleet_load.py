@@ -169,7 +169,8 @@ class FleetLoad:
                 part.over = True
                 part.lost_at = max(0.0, time.monotonic() - self.zero) if self._begun else 0.0
                 self.notes.append(f"{member.name} was given up at second {part.lost_at:.1f}: {member.lost}")
-                if self._begun:
+                # One that came late to an open schedule, and has not begun, has no share that it could leave.
+                if self._begun and (part.begun or isinstance(self._work.schedule, Closed)):
                     self._inherit(part)
         self._changed.set()
 
