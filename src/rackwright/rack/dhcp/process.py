@@ -55,6 +55,8 @@ class ServerProcess:
             program, *arguments,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
             env=os.environ | dict(environment or {}),
+            # It goes on when the rack's process is killed: what it then says to nobody must not end it (SIGPIPE).
+            restore_signals=False,
         )  # fmt: skip
         self._reading = asyncio.create_task(self._read(self._process))
 
