@@ -85,3 +85,31 @@ async def test_an_agent_that_came_late_and_is_lost_before_it_began_leaves_nothin
     assert agents.missed == 0
     assert agents.load.faults == []
     assert [note for note in agents.load.notes if "fell to agents" in note] == []
+
+
+async def test_what_is_not_known_counts_as_missed_also_when_a_loss_fails_the_load() -> None:
+    async with under_way("ab", on_loss="fail") as agents:
+        await pass_second(agents, 0.3)
+        agents.give_up(agents.here[0], "it hangs")
+    assert "a was lost" in agents.load.faults[0]
+    assert agents.missed >= 15
+    assert agents.load.health[0].covered < 1.0
+
+
+async def test_a_loss_after_the_last_start_counts_as_missed_and_does_not_fail_the_load() -> None:
+    async with under_way("a", length=0.3) as agents:
+        await pass_second(agents, 0.2)
+        agents.give_up(agents.here[0], "it was ended")
+    assert agents.load.faults == []
+    assert agents.missed == 30
+    assert agents.load.health[0].covered == 0.0
+
+
+async def test_starts_after_a_stop_are_not_missed_when_an_agent_is_lost_later() -> None:
+    async with under_way("a", rate=10.0) as agents:
+        await pass_second(agents, 0.25)
+        agents.load.stop("enough")
+        until = time.monotonic() - agents.load.zero
+        await asyncio.sleep(0.3)
+        agents.give_up(agents.here[0], "it was ended")
+    assert 3 <= agents.missed <= int(until * 10) + 1

@@ -78,7 +78,7 @@ class FleetLoad:
         self._merging = Merging(())
         self._changed = asyncio.Event()
         self._begun = False
-        self._cancelled = math.inf
+        self._stopped = self._cancelled = math.inf
         self._fault: LoadFailed | None = None
         self.zero = 0.0
         self.length = 0.0
@@ -107,6 +107,7 @@ class FleetLoad:
     def stop(self, reason: str, *, cancel: bool = False) -> None:
         """Start no more; ``cancel``: and end what runs."""
         self.stopped_for = self.stopped_for or reason
+        self._stopped = min(self._stopped, time.monotonic())
         if cancel:
             self._cancelled = min(self._cancelled, time.monotonic())
         self._halt(self._open_parts, cancel=cancel)
@@ -255,19 +256,26 @@ class FleetLoad:
 
     def _inherit(self, lost: Part) -> None:
         """The others do what a lost part has left."""
-        heirs = self._crew.here
-        if not self.stopped_for:
-            if self._on_loss == "fail":
-                self._fail(f"{lost.member.name} was lost at second {lost.lost_at:.1f}: {lost.member.lost}")
-            elif not heirs or (isinstance(self._work.schedule, Open) and not any(part.works for part in self._parts)):
-                self._fail("no agent was left to take the share of the one that was lost")
-            elif isinstance(self._work.schedule, Closed):
-                self._bequeath(lost, heirs)
-            else:
-                after = max(0.0, time.monotonic() - self.zero + TURN)
-                self._deal(after)
-                self._give(self._merging.take(lost.key, lost.unknown(after)))
+        after = max(0.0, time.monotonic() - self.zero + TURN)
+        if not self.stopped_for and self._on_loss == "fail":
+            self._fail(f"{lost.member.name} was lost at second {lost.lost_at:.1f}: {lost.member.lost}")
+        elif not self.stopped_for:
+            self._replace(lost, after)
+        if isinstance(self._work.schedule, Open):
+            # Also of a load that ended: what nobody knows of must not count as done.
+            end = min(after, self._stopped - self.zero)
+            self._give(self._merging.take(lost.key, lost.unknown(end)))
         self._give(self._merging.leave(lost.key))
+
+    def _replace(self, lost: Part, after: float) -> None:
+        """Let others have a lost part's share, of an open schedule from a second on."""
+        heirs, closed = self._crew.here, isinstance(self._work.schedule, Closed)
+        if closed and heirs:
+            self._bequeath(lost, heirs)
+        elif not closed and any(part.works for part in self._parts):
+            self._deal(after)
+        elif closed or after <= self._work.until:
+            self._fail("no agent was left to take the share of the one that was lost")
 
     def _bequeath(self, lost: Part, heirs: Sequence[Member]) -> None:
         """Divide the iterations of a closed schedule that a lost part has not told of."""
