@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from rackwright.load.alarm import Alarm
 from rackwright.load.generator import Generator
 from rackwright.load.http import Http
 from rackwright.load.scenario import BlockingScenario, Scenario, Surroundings, clock
-from rackwright.load.words import Ended, Report, Started, Told, Work
+from rackwright.load.words import Ended, Report, Started, Told, Work, pack
 
 
 class Quick(Scenario):
@@ -59,6 +60,16 @@ class Stubborn(Scenario):
                 await asyncio.sleep(60)
             except asyncio.CancelledError:
                 continue
+
+
+class Strange(Scenario):
+    async def run(self) -> None:
+        raise OSError(f"no such file: {os.fsdecode(bytes([0xFF]))}")
+
+
+class Adding(Scenario):
+    async def run(self) -> None:
+        self.add_output(additive=object())
 
 
 class Waiting(BlockingScenario):
@@ -122,6 +133,10 @@ async def load(
     async with asyncio.timeout(30):
         await running.run()
     return Done(told)
+
+
+def can_be_told(running: Generator, word: Told) -> None:
+    pack(word)
 
 
 async def test_every_iteration_of_a_closed_schedule_runs_once() -> None:
@@ -260,6 +275,37 @@ async def test_raw_rows_are_kept_in_order_and_within_their_room(
     done = await load(Quick, Closed(times=120), rows=chunks.Writer(tmp_path / "few", most_bytes=100))
     assert done.ended.dropped_rows == 120
     assert done.part.total == 120
+
+
+async def test_rows_that_cannot_be_written_are_dropped_and_the_load_is_counted_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks, "ROWS", 50)
+    done = await load(Adding, Closed(times=120), rows=chunks.Writer(tmp_path / "foreign"))
+    assert (done.part.total, done.ended.dropped_rows, done.ended.fault) == (120, 120, "")
+    (tmp_path / "file").touch()
+    done = await load(Quick, Closed(times=120), rows=chunks.Writer(tmp_path / "file" / "rows"))
+    assert (done.part.total, done.ended.dropped_rows, done.ended.fault) == (120, 120, "")
+
+
+async def test_words_of_errors_that_are_no_utf8_are_told_all_the_same(tmp_path: Path) -> None:
+    done = await load(Strange, Closed(times=3), rows=chunks.Writer(tmp_path), hear=can_be_told)
+    assert done.kinds == {"OSError": 3}
+    (columns,) = chunks.read(tmp_path)
+    assert columns.messages == ["no such file: ?"] * 3
+
+
+async def test_a_load_that_cannot_be_counted_ends_with_the_reason() -> None:
+    broken: list[Told] = []
+
+    def hear(running: Generator, word: Told) -> None:
+        if not broken:
+            broken.append(word)
+            raise ValueError("this cannot be told")
+
+    done = await load(Slow, Closed(times=1), hear=hear, seconds=600)
+    assert "what was done could not be counted" in done.ended.fault
+    assert "this cannot be told" in done.ended.fault
 
 
 async def test_an_alarm_rings_at_its_moment_and_not_before() -> None:

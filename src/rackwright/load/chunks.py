@@ -39,7 +39,10 @@ class Columns(msgspec.Struct, omit_defaults=True):
 
 
 class Writer:
-    """Writes the rows of one load process into a folder of its own, up to a number of bytes."""
+    """Writes the rows of one load process into a folder of its own, up to a number of bytes.
+
+    It raises nothing: rows that cannot be written, and all after them, are dropped.
+    """
 
     def __init__(self, folder: Path, most_bytes: int = MOST_BYTES) -> None:
         self._folder = folder
@@ -48,7 +51,7 @@ class Writer:
         self._next = 0
         self._compressor = zstandard.ZstdCompressor(level=1)
         self.dropped = 0
-        """Rows for which there was no room."""
+        """Rows for which there was no room, or that could not be written."""
 
     def add(self, rows: list[Row]) -> None:
         """Take rows; those of a full chunk are written."""
@@ -67,16 +70,26 @@ class Writer:
         self._rows = []
 
     def _write(self, rows: list[Row]) -> None:
-        packed = self._compressor.compress(msgspec.msgpack.encode(_columns(rows)))
-        self._room -= len(packed)
-        if self._room < 0:
-            self.dropped += len(rows)
-            return
+        try:
+            packed = self._compressor.compress(msgspec.msgpack.encode(_columns(rows)))
+            self._room -= len(packed)
+            if self._room >= 0:
+                self._keep(packed)
+                return
+        except _UNWRITABLE:
+            self._room = -1
+        self.dropped += len(rows)
+
+    def _keep(self, packed: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         draft = self._folder / f".{self._next:06d}"
         draft.write_bytes(packed)
         draft.replace(self._folder / f"{self._next:06d}{ENDING}")
         self._next += 1
+
+
+_UNWRITABLE = (OSError, TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+"""A disk that is full or gone; outputs of scenarios that msgpack has no form for."""
 
 
 def read(folder: Path) -> Iterator[Columns]:

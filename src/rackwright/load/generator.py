@@ -90,6 +90,7 @@ class Generator:
     async def run(self) -> None:
         """Carry the share out; returns when its last iteration has ended, or would not end."""
         looking = asyncio.create_task(self._look())
+        looking.add_done_callback(self._heed)
         closed = isinstance(self._work.schedule, Closed)
         self._pacing = asyncio.create_task(self._run_closed() if closed else self._run_open())
         try:
@@ -236,6 +237,12 @@ class Generator:
         task.uncancel()
         return Fault("TimeoutError", f"not done after {self._work.schedule.timeout:g} s")
 
+    def _heed(self, looking: asyncio.Task[None]) -> None:
+        """Counting that breaks off ends the load: what nobody counts must not go on."""
+        if not looking.cancelled() and (error := looking.exception()) is not None:
+            self._fault = self._fault or f"what was done could not be counted: {describe(error).trace}"
+            self.stop(cancel=True)
+
     async def _look(self) -> None:
         told = self._now()
         while True:
@@ -380,9 +387,14 @@ class _Sums:
 
 
 def describe(error: BaseException) -> Fault:
-    """An error as a fault: its kind, its words, where it came from."""
+    """An error as a fault: its kind, its words, where it came from; characters that UTF-8 has not become "?"."""
+    kind = type(error).__name__
     trace = "".join(traceback.format_exception(error, limit=-8))
-    return Fault(type(error).__name__, str(error) or type(error).__name__, trace[-4_000:])
+    return Fault(kind, _plain(str(error)) or kind, _plain(trace[-4_000:]))
+
+
+def _plain(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def _bound(work: Work, most: int) -> int:

@@ -225,7 +225,7 @@ class LocalLoad:
             if ended.left:
                 self.notes.append(f"{ended.left} iterations of {worker.health.name} would not end")
             if ended.dropped_rows:
-                self.notes.append(f"{ended.dropped_rows} raw rows of {worker.health.name} found no room on the disk")
+                self.notes.append(f"{ended.dropped_rows} raw rows of {worker.health.name} could not be kept")
 
     async def _end(self) -> None:
         for worker in self._workers:
