@@ -72,6 +72,14 @@ class Adding(Scenario):
         self.add_output(additive=object())
 
 
+class Lingering(Scenario):
+    async def run(self) -> None:
+        try:
+            await self.sleep(600 if self.iteration == 1 else 1.4)
+        except asyncio.CancelledError:
+            await self.sleep(600)
+
+
 class Waiting(BlockingScenario):
     def run(self, seconds: float) -> None:
         with self.atomic("wait"):
@@ -209,6 +217,27 @@ async def test_a_scenario_that_would_not_end_is_left_behind(monkeypatch: pytest.
     assert told[-1] == Ended(left=2)
     # They end when the test's loop cancels them.
     Stubborn.released = True
+
+
+@pytest.mark.parametrize(
+    "schedule", [Closed(times=3, concurrency=3), Closed(duration=0.1, concurrency=3), Open(stages=(Stage(0.1, 30.0),))]
+)
+async def test_iterations_that_never_end_fail_with_words_some_time_after_the_last_start(
+    schedule: Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generator, "GRACE", 0.3)
+    done = await load(Slow, schedule, seconds=600)
+    assert (done.part.total, done.part.errors, done.ended.left) == (3, 3, 0)
+    (sample,) = [sample for word in done.told if isinstance(word, Report) for sample in word.samples]
+    assert sample.message == "not done 0.3 s after the last one was started"
+
+
+async def test_one_iteration_that_is_cut_off_does_not_shorten_the_time_of_the_last_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(generator, "PATIENCE", 0.1)
+    done = await load(Lingering, Open(stages=(Stage(2.0, 1.0),), timeout=2.0))
+    assert (done.part.total, done.part.errors, done.ended.left) == (1, 0, 1)
 
 
 async def test_a_scenario_that_keeps_too_much_memory_ends_the_load_with_the_reason() -> None:

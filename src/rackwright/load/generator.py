@@ -76,7 +76,10 @@ class Generator:
         self._rows: list[Row] = []
         self._starts: list[Start] = []
         self._tasks: dict[asyncio.Task[None], float] = {}
-        self._overdue: set[asyncio.Task[None]] = set()
+        self._overdue: dict[asyncio.Task[None], str] = {}
+        """Why iterations were cancelled that count as failed."""
+        self._all_begun = asyncio.Event()
+        """That a closed schedule starts no more."""
         self._freed: asyncio.Future[None] | None = None
         self._pacing: asyncio.Task[None] | None = None
         self._course = Course(work.schedule, work.share, after)
@@ -106,6 +109,7 @@ class Generator:
         """Start no more; ``cancel``: and end what runs. Running iterations are waited for otherwise."""
         if not self._stopped:
             self._stopped = True
+            self._all_begun.set()
             if self._pacing is not None and isinstance(self._work.schedule, Open):
                 self._pacing.cancel()
         if cancel:
@@ -128,12 +132,27 @@ class Generator:
     async def _run_closed(self) -> None:
         schedule = self._work.schedule
         assert isinstance(schedule, Closed)
-        numbers = schedule.numbers(self._work.share, self._work.beyond)
+        numbers = self._to_the_last(schedule.numbers(self._work.share, self._work.beyond))
         await asyncio.sleep(max(0.0, -self._now()))
         for _ in range(schedule.slots(self._work.share)):
             self._begin(self._slot(numbers, schedule.length))
-        while self._tasks and not self._stopped:
-            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        if not self._tasks:
+            return
+        try:
+            async with asyncio.timeout(None if schedule.duration is None else schedule.duration - self._now()):
+                await self._all_begun.wait()
+        except TimeoutError:
+            return
+
+    def _to_the_last(self, numbers: Iterator[int]) -> Iterator[int]:
+        """The same; when the last one is taken, all have begun."""
+        head = next(numbers, None)
+        while head is not None:
+            number, head = head, next(numbers, None)
+            if head is None:
+                self._all_begun.set()
+            yield number
+        self._all_begun.set()
 
     async def _slot(self, numbers: Iterator[int], end: float) -> None:
         first = True
@@ -190,6 +209,9 @@ class Generator:
 
     def _end(self, task: asyncio.Task[None]) -> None:
         del self._tasks[task]
+        self._overdue.pop(task, None)
+        if not self._tasks:
+            self._all_begun.set()
         if self._freed is not None and not self._freed.done():
             self._freed.set_result(None)
         if not task.cancelled():
@@ -233,9 +255,8 @@ class Generator:
         assert task is not None
         if task not in self._overdue:
             raise asyncio.CancelledError
-        self._overdue.discard(task)
         task.uncancel()
-        return Fault("TimeoutError", f"not done after {self._work.schedule.timeout:g} s")
+        return Fault("TimeoutError", self._overdue.pop(task))
 
     def _heed(self, looking: asyncio.Task[None]) -> None:
         """Counting that breaks off ends the load: what nobody counts must not go on."""
@@ -261,7 +282,7 @@ class Generator:
             return
         for task, since in self._tasks.items():
             if now - since > timeout and task not in self._overdue:
-                self._overdue.add(task)
+                self._overdue[task] = f"not done after {timeout:g} s"
                 task.cancel()
 
     def _count(self, now: float) -> None:
@@ -312,8 +333,9 @@ class Generator:
             if cancelled < math.inf:
                 continue
             if not self._work.schedule.timeout and clock() - begun > GRACE:
+                self._overdue |= dict.fromkeys(self._tasks, f"not done {GRACE:g} s after the last one was started")
                 self.stop(cancel=True)
-            if any(task.cancelling() for task in self._tasks):
+            if all(task.cancelling() for task in self._tasks):
                 cancelled = clock()
 
     def _finish(self) -> None:
