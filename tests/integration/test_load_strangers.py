@@ -16,7 +16,7 @@ from rackwright.load.distributed import messages
 from rackwright.load.distributed.agent import Agent
 from rackwright.load.distributed.channel import Channel, client, server
 from rackwright.load.distributed.door import Door
-from rackwright.load.distributed.fleet import Fleet
+from rackwright.load.distributed.fleet import REFUSALS, Fleet
 from rackwright.load.distributed.keys import AgentKeys, ControllerKeys, pair
 from rackwright.load.distributed.messages import (
     Beat,
@@ -34,6 +34,7 @@ from rackwright.load.distributed.messages import (
     Start,
     Welcome,
 )
+from rackwright.load.generators import LoadFailed
 from rackwright.load.words import Work
 
 DUMMY = "rackwright.load.scenarios.dummy:Dummy"
@@ -145,6 +146,19 @@ async def test_an_agent_of_another_version_is_refused_with_both_versions(fleet: 
     assert isinstance(word, Refused)
     assert f"speaks version 99, the controller {messages.VERSION}" in word.reason
     assert fleet[2] == [f"an agent was refused: s speaks version 99, the controller {messages.VERSION}"]
+    stranger.close()
+
+
+async def test_of_many_refusals_the_newest_are_told_when_agents_do_not_come(fleet: Opened) -> None:
+    stranger = Stranger(fleet[1], fleet[0])
+    for number in range(REFUSALS + 10):
+        stranger.hello(version=99, name=f"s-{number}")
+        assert isinstance(await stranger.hear(), Refused)
+    with pytest.raises(LoadFailed) as failure:
+        await fleet[0].gather(1, wait=0.1)
+    assert str(failure.value).count("an agent was refused") == REFUSALS
+    assert f"s-{REFUSALS + 9} speaks" in str(failure.value)
+    assert "s-9 speaks" not in str(failure.value)
     stranger.close()
 
 

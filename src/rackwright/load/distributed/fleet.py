@@ -12,6 +12,7 @@ import itertools
 import re
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
@@ -55,6 +56,8 @@ PING = 1.0
 """Seconds between pings to an agent whose clock is known."""
 FAREWELL = 2.0
 """Seconds that agents have to answer the last word."""
+REFUSALS = 50
+"""Refusals that are remembered: the newest."""
 
 
 class Fleet:
@@ -88,7 +91,7 @@ class Fleet:
         self._made = 0
         self._sources: dict[str, bytes] = {}
         self._changed = asyncio.Event()
-        self._refusals: list[str] = []
+        self._refusals: deque[str] = deque(maxlen=REFUSALS)
         self._leaving = False
         self.address = ""
         """Where agents connect to."""
