@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A browser without a window; the test is skipped where there is none."""
+    """A browser without a window; the test is skipped where there is none. As long as it is there no test can have an
+    event loop of its own: it ends with its module."""
     playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:

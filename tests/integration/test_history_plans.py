@@ -18,8 +18,9 @@ from rackwright.store.postgres.session import SETTINGS
 
 WEEKS, ROWS = 12, 2000
 HISTORY = r"(?:run|event|audit|log_piece)"
-LOOKING_BACK = re.compile(r"view_|last_run$|newest_log$|log_pieces$|add_log$|history_")
-"""Queries that are asked when somebody looks back, and those that keep the parts."""
+LOOKING_BACK = re.compile(r"view_|last_run$|newest_log$|log_pieces$|add_log$|history_|typical_seconds$")
+"""Queries that are asked when somebody looks back, or wants to know how long a plan will take, and those that keep the
+parts."""
 PART = re.compile(r"^(run|event|audit|log_piece)_(\d{8}|oldest|newest)$")
 
 
