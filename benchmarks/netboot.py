@@ -29,7 +29,7 @@ from rackwright.commands.demo_report import Report
 from rackwright.commands.lab_demo import WANTED, say
 from rackwright.commands.lab_site import BMCS, PROVISION, Ground, Lab, check_host
 from rackwright.core.errors import InvalidInput
-from rackwright.sim import wires
+from rackwright.sim import qemu, wires
 from rackwright.sim.shape import Shape
 
 BEFORE = {("bios", "inventory"): 8.7, ("uefi", "inventory"): 16.2, ("bios", "first boot"): 41.6}
@@ -104,6 +104,9 @@ def _wired(shape: Shape) -> Iterator[str]:
     namespace = f"rackwright-bare-{os.getpid()}"
     wires.lay(namespace, IPv4Interface(f"{PROVISION[1]}/24"), IPv4Interface(f"{BMCS[1]}/24"), [shape.tap()])
     try:
+        # Only where it has such an address dnsmasq sends router advertisements; without one iPXE waits for 13 s.
+        address = [qemu.found("ip"), "address", "add", "fd77::1/64", "dev", wires.SWITCH, "nodad"]
+        subprocess.run(wires.inside(namespace, address), check=True)
         yield namespace
     finally:
         wires.tear(namespace)
