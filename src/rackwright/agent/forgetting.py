@@ -10,6 +10,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import BinaryIO, NamedTuple
 
 from rackwright.agent import writing
@@ -83,17 +84,34 @@ def discard(disk: Disk) -> None:
     writing.discard(disk.path, 0, disk.bytes, secure=True)
 
 
+_UNTIL_ERASED = "rackwright"
+"""The password that a disk has for as long as it erases itself."""
+
+
 def erase_ata(disk: Disk) -> None:
     """With a password that holds until the disk has erased itself (ATA/ATAPI Command Set, security feature set)."""
     program = shutil.which("hdparm")
     if program is None:
         raise LookupError("there is no program hdparm here")
-    for words in (["--security-set-pass", "rackwright"], ["--security-erase", "rackwright"]):
-        done = subprocess.run(
-            [program, "--user-master", "u", *words, disk.path], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise LookupError(done.stderr.strip() or f"hdparm gave {done.returncode}")
+    with suppress(LookupError):
+        # One that was left locked by a try before.
+        _secured(program, "--security-unlock", disk)
+    _secured(program, "--security-set-pass", disk)
+    try:
+        _secured(program, "--security-erase", disk)
+    except LookupError as error:
+        try:
+            _secured(program, "--security-disable", disk)
+        except LookupError as locked:
+            raise LookupError(f"{error}; it may be locked with the password {_UNTIL_ERASED}: {locked}") from error
+        raise
+
+
+def _secured(program: str, what: str, disk: Disk) -> None:
+    words = [program, "--user-master", "u", what, _UNTIL_ERASED, disk.path]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LookupError(done.stderr.strip() or f"hdparm gave {done.returncode}")
 
 
 WAYS: dict[str, Way] = {

@@ -65,7 +65,7 @@ class Variant:
     folders: tuple[str, ...] = ()
     """Folders of modules that are looked up by what the machine has."""
     more: tuple[str, ...] = ()
-    """Further packages: firmware and the programs that look modules up."""
+    """Further packages: firmware, and programs that look modules up or have disks erase themselves."""
     level: int = ramdisk.LEVEL
     """Of zstd: the large ramdisk would take minutes at the highest."""
     optional: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ VARIANTS = {
             "kernel/crypto", "kernel/lib", "kernel/drivers/i2c", "kernel/drivers/dca", "kernel/drivers/ptp",
             "kernel/drivers/pps", "kernel/drivers/infiniband/core", "kernel/arch/x86/crypto", "kernel/drivers/mfd",
         ),
-        ("firmware-linux-free", "kmod", "libkmod2", "libssl3"),
+        ("firmware-linux-free", "hdparm", "kmod", "libkmod2", "libssl3"),
         10,
         ("firmware-bnx2", "firmware-bnx2x", "firmware-qlogic", "firmware-realtek", "firmware-netronome"),
     ),
