@@ -117,29 +117,37 @@ def delete(client: Client, *, names: tuple[str, ...]) -> None:
     each(names, lambda name: client.delete(f"/networks/{name}"), "deleted")
 
 
+at_interface = click.option(
+    "--nic", default="", metavar="NAME", help="At this interface; without it, the node's own address."
+)
+
+
 @examples("rackwright network give bmc --nic ipmi --rack r1", "rackwright network give lan n1 n2")
 @network.command()
 @click.argument("network_name", metavar="NETWORK")
-@click.option("--nic", default="", metavar="NAME", help="At this interface; without it, the node's own address.")
+@at_interface
 @whom
 @output
 @operator
 def give(client: Client, *, network_name: str, nic: str, names: tuple[str, ...], output: Output, **how: Any) -> None:
     """Give nodes an address each out of the static range, all at once. Who has one there already keeps it."""
-    meant = names_of(client, said(names, how))
-    _tell(client.post(f"/networks/{network_name}/give", {"names": meant, "nic": nic})["items"], output)
+    _say(client, f"/networks/{network_name}/give", nic, said(names, how), output)
 
 
 @network.command()
 @click.argument("network_name", metavar="NETWORK")
-@click.option("--nic", default="", metavar="NAME", help="At this interface; without it, the node's own address.")
+@at_interface
 @whom
 @output
 @operator
 def release(client: Client, *, network_name: str, nic: str, names: tuple[str, ...], output: Output, **how: Any) -> None:
     """Take from nodes the address that they have there."""
-    meant = names_of(client, said(names, how))
-    _tell(client.post(f"/networks/{network_name}/release", {"names": meant, "nic": nic})["items"], output)
+    _say(client, f"/networks/{network_name}/release", nic, said(names, how), output)
+
+
+def _say(client: Client, path: str, nic: str, meant: dict[str, Any], output: Output) -> None:
+    """Say it of the addresses that those who are meant have at this interface."""
+    _tell(client.post(path, {"names": names_of(client, meant), "nic": nic})["items"], output)
 
 
 def _tell(results: list[Item], output: Output) -> None:
