@@ -15,11 +15,13 @@ TASKS = "- {id: install, type: noop, roles: [web]}\n"
 ROLES = "- {name: web, description: a web server}\n"
 
 
-async def opened(store: AnyStore, monkeypatch: pytest.MonkeyPatch) -> MetalSite:
-    """Racks r0 and r1; in r0 the machines n0 and n2, of which n0 is bound in the deployment d."""
+async def opened(store: AnyStore, monkeypatch: pytest.MonkeyPatch, *verbs: str) -> MetalSite:
+    """Racks r0 and r1; in r0 the machines n0 and n2, of which n0 is bound in the deployment d once they heard these
+    verbs."""
     made = site(store)
     await made.open(monkeypatch, 4, racks=2)
-    await made.do("accept", "n0", "n2")
+    for verb in ("accept", *verbs):
+        await made.do(verb, "n0", "n2")
     await made.deployment(TASKS, ROLES, bind={"web": ["n0"]})
     return made
 
@@ -32,13 +34,11 @@ async def served(made: MetalSite, rack: str) -> set[str]:
     return {node.name for node in delta.nodes}
 
 
-@pytest.mark.parametrize("verb", ["release", "retire"])
+@pytest.mark.parametrize(("verb", "before_it"), [("release", ["allocate"]), ("retire", [])])
 async def test_a_machine_that_a_deployment_holds_is_not_given_away(
-    store: AnyStore, monkeypatch: pytest.MonkeyPatch, verb: str
+    store: AnyStore, monkeypatch: pytest.MonkeyPatch, verb: str, before_it: list[str]
 ) -> None:
-    made = await opened(store, monkeypatch)
-    if verb == "release":
-        await made.do("allocate", "n0", "n2")
+    made = await opened(store, monkeypatch, *before_it)
     before = await made.words("n0")
     answers = await made.say(verb, "n0", "n2")
     assert errors(answers) == {

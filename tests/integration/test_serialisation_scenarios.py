@@ -160,8 +160,9 @@ def test_work_of_child_processes_is_counted() -> None:
 
 
 def test_the_benchmark_ends_with_a_line_of_json(root: Path, fuel_data: Path) -> None:
-    command = ["-m", "benchmarks.serialize", "--nodes", "5", "--reference", "--json", "--data", str(fuel_data)]
-    run = subprocess.run([sys.executable, *command], cwd=root, capture_output=True, text=True, check=False)
+    what = ["--nodes", "5", "--scenario", "redeploy", "--data", str(fuel_data)]
+    command = [sys.executable, "-m", "benchmarks.serialize", *what, "--reference", "--json"]
+    run = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout.splitlines()[-1])
     assert (found["instances"], found["running"]) == (357, 18)
