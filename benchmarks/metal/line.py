@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import structlog
 
+from rackwright.core.dhcp_packet import DISCOVER, Message, decode
 from rackwright.core.served import Network
-from rackwright.rack.dhcp.packet import DISCOVER, Message, decode
 
 NETWORK = Network(cidr="10.128.0.0/9", address="10.128.0.1", dynamic=("10.255.0.1", "10.255.63.254"))
 RELAY = "10.128.0.2"

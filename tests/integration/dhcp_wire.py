@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from rackwright.rack.dhcp.packet import (
+from rackwright.core.dhcp_packet import (
     ACK,
     DISCOVER,
     REQUEST,

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from rackwright.core.dhcp import Answers, Host, Within
+from rackwright.core.dhcp_packet import DISCOVER, OFFER, Message, broadcast_frame, decode, from_frame
 from rackwright.core.errors import InvalidInput
 from rackwright.core.served import Network, ServedNic
 from rackwright.rack.dhcp import dnsmasq, kea_configuration
 from rackwright.rack.dhcp.choice import servers
-from rackwright.rack.dhcp.packet import DISCOVER, OFFER, Message, broadcast_frame, decode, from_frame
 from rackwright.rack.dhcp.taken import Taken
 
 GOLDEN = Path(__file__).parent / "dhcp"

@@ -7,7 +7,7 @@ import contextlib
 import secrets
 import socket
 
-from rackwright.rack.dhcp.packet import DISCOVER, OFFER, SERVER_IDENTIFIER, Message, broadcast_frame, from_frame
+from rackwright.core.dhcp_packet import DISCOVER, OFFER, SERVER_IDENTIFIER, Message, broadcast_frame, from_frame
 
 LISTEN = 4.0
 """Seconds in which a server answers: some first look whether the address is free."""
