@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import httpx
+import pytest
 import structlog
 from click.testing import CliRunner, Result
 
@@ -135,6 +136,20 @@ class World:
         url = f"{SERVER}{path}"
         content = {} if body is None else {"content": body} if isinstance(body, bytes) else {"json": body}
         return self.answer(httpx.Request(method, url, headers=said, **content))
+
+    def begin(self, path: str, **headers: str) -> Coroutine[Any, Any, httpx.Response]:
+        """Begin to GET with the admin's token; ``run`` of what this gives waits for the answer's end."""
+        said = {"Authorization": f"Bearer {self.admin}"}
+        said |= {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.start(self._answer(httpx.Request("GET", f"{SERVER}{path}", headers=said)))
+
+    def until(self, true: Callable[[], bool]) -> None:
+        """Let the loop go on until something is true."""
+        for _ in range(500):
+            if true():
+                return
+            self.run(asyncio.sleep(0.01))
+        pytest.fail("it never came true")
 
     def rackwright(self, *arguments: str, token: str | None = None, input: str | None = None) -> Result:
         """Run a command line against this api."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from tests.unit.api_world import World
@@ -130,7 +129,7 @@ def test_a_plan_is_asked_for_computed_and_applied_as_it_is(world: World) -> None
 
 def test_a_plan_that_nobody_computes_is_told_as_requested(world: World) -> None:
     place = world.ask("POST", "/api/v1/deployments/d/plans", {}).headers["location"]
-    response = world.run(world._answer(_get(world, f"{place}?wait=0.05")))
+    response = world.run(world.begin(f"{place}?wait=0.05"))
     assert response.json()["state"] == "requested"
 
 
@@ -193,10 +192,10 @@ def test_a_reader_that_comes_back_misses_no_event_and_sees_none_twice(world: Wor
     world.work()
     before = _ids(world)
     headers = {"accept": "text/event-stream", "last_event_id": str(before[1])}
-    stream = world.start(world._answer(_get(world, "/api/v1/events", **headers)))
-    _until(world, lambda: bool(world.news._bells))
+    stream = world.begin("/api/v1/events", **headers)
+    world.until(lambda: bool(world.news._bells))
     world.ask("POST", "/api/v1/deployments/d/stop", {})
-    _until(world, lambda: len(_ids(world)) > len(before))
+    world.until(lambda: len(_ids(world)) > len(before))
     world.run(asyncio.sleep(0.05))
     world.call(world.news.stop)
     frames = _events(world.run(stream).text)
@@ -226,42 +225,11 @@ def test_a_log_is_read_as_text_and_piece_by_piece(world: World) -> None:
     assert world.ask("GET", path.replace("n1", "n9")).status_code == 404
 
 
-def test_a_load_is_read_line_by_line_while_it_goes_on(world: World) -> None:
-    world.apply(bind={"web": ["n1"]})
-    world.work()
-    task = world.ask("GET", "/api/v1/deployments/d/tasks?task=install").json()["items"][0]
-    begun, cut = b'{"event":"begin","workload":0,"name":"w","scenario":"s"}\n', b'{"event":"end","workload":0,'
-    rest = b'"success":true,"notes":[],"total":1,"errors":0,"latency":{},"service_mean":0.5}'
-    path = "/api/v1/loads?deployment=d&node=n1&task=install"
-    world.run(world.store.views.add_log([(task["id"], 1, 0, b"words\n" + begun + cut, False)]))
-    first = world.ask("GET", path).json()
-    assert [line["event"] for line in first["lines"]] == ["begin"]
-    assert not first["complete"]
-    world.run(world.store.views.add_log([(task["id"], 1, len(b"words\n" + begun + cut), rest, True)]))
-    last = world.ask("GET", f"{path}&offset={first['next_offset']}").json()
-    assert [(line["event"], line["success"]) for line in last["lines"]] == [("end", True)]
-    assert last["complete"]
-
-
 def test_the_log_of_a_task_that_has_not_run_is_empty(world: World) -> None:
     world.apply(bind={"web": ["n1"]})
     path = "/api/v1/logs?deployment=d&node=n1&task=start"
     assert world.ask("GET", path, accept="text/plain").text == ""
 
 
-def _get(world: World, path: str, **headers: str) -> httpx.Request:
-    said = {"Authorization": f"Bearer {world.admin}"} | {key.replace("_", "-"): v for key, v in headers.items()}
-    return httpx.Request("GET", f"http://rackwright.test{path}", headers=said)
-
-
 def _ids(world: World) -> list[int]:
     return [event["id"] for event in world.ask("GET", "/api/v1/events?after=0").json()["items"]]
-
-
-def _until(world: World, true: Callable[[], bool]) -> None:
-    """Let the loop go on until something is true."""
-    for _ in range(500):
-        if true():
-            return
-        world.run(asyncio.sleep(0.01))
-    pytest.fail("it never came true")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -82,8 +82,8 @@ ROUTES: list[Route] = [
 ]
 
 
-def build(services: Services) -> Starlette:
-    """The application on these services; while it runs it listens for the store's news."""
+def build(services: Services, pages: Sequence[Route] = ()) -> Starlette:
+    """The application on these services, and pages beside it; while it runs it listens for the store's news."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -98,7 +98,7 @@ def build(services: Services) -> Starlette:
             await asyncio.gather(*running, return_exceptions=True)
 
     app = Starlette(
-        routes=ROUTES,
+        routes=[*ROUTES, *pages],
         middleware=[Middleware(Requests)],
         exception_handlers={RackwrightError: problems.answer, HTTPException: problems.answer},
         lifespan=lifespan,

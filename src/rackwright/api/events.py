@@ -11,8 +11,7 @@ from starlette.responses import Response
 from rackwright.api.bodies import reply
 from rackwright.api.call import PREFIX, Call, route
 from rackwright.api.pages import Limit
-from rackwright.api.streaming import event_stream, newest
-from rackwright.core.errors import InvalidInput
+from rackwright.api.streaming import event_stream, last_event, newest
 
 _LOOK_AGAIN = 2.0
 
@@ -50,10 +49,8 @@ async def _wait_for(call: Call, query: EventsQuery, after: int) -> list[dict[str
 
 
 async def _stream(call: Call, query: EventsQuery) -> Response:
-    said = call.request.headers.get("last-event-id")
-    if said is not None and not said.isdecimal():
-        raise InvalidInput("Last-Event-ID is not a number", where="header Last-Event-ID", mend="send the last id seen")
-    after = int(said) if said is not None else query.after
+    last = last_event(call.request)
+    after = query.after if last is None else last
     if after is None or after < 0:
         after = await newest(call.services)
     return event_stream(call.services, after, query.deployment)

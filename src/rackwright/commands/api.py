@@ -35,6 +35,7 @@ from rackwright.engine.sealing import Seal
 from rackwright.engine.telemetry import Telemetry
 from rackwright.store.images import ImageFolder
 from rackwright.store.postgres import PostgresStore
+from rackwright.web import loads
 
 LISTENING = "RACKWRIGHT_LISTEN_FD"
 """In the environment of a worker: the listening socket, which all workers share."""
@@ -105,7 +106,7 @@ async def _alone(setting: ApiSetting, admit: bool, listening: socket.socket, ord
             notices.stopping()
             here.drain()
 
-        server = Server(build(services), news, drain=setting.drain, started=started, left=left)
+        server = Server(build(services, loads.routes), news, drain=setting.drain, started=started, left=left)
         async with living(notices), here.shown(), followed(store, clock):
             obeying = asyncio.create_task(_obey(server, orders, notices, catalogs))
             try:

@@ -83,7 +83,7 @@ def prove(stage: Stage) -> None:
 
 def _told(stage: Stage) -> Told:
     """All that the newest load has told."""
-    found = patiently(lambda: stage.client.get("/loads", deployment=NAME, node=NAME, task=TASK))
+    found = patiently(lambda: stage.client.get(f"/loads/{NAME}/{NAME}/{TASK}"))
     return msgspec.convert(found, Told)
 
 

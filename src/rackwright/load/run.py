@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 import rackwright
-from rackwright.core.load.result import Judgement, RunResult, Second, Status, WorkloadResult
+from rackwright.core.load.result import Health, Judgement, RunResult, Second, Status, WorkloadResult
 from rackwright.core.load.task import Subtask, Task
 from rackwright.load.checking import Prepared
 from rackwright.load.generators import Generators
@@ -32,6 +32,10 @@ class Watcher(Protocol):
 
     def take(self, second: Second) -> None:
         """A second of it is over; seconds come in order."""
+        ...
+
+    def stand(self, judgements: Sequence[Judgement], health: Sequence[Health]) -> None:
+        """How its SLA and its generators stand now."""
         ...
 
     def judge(self, judgements: Sequence[Judgement]) -> None:
@@ -159,6 +163,7 @@ class Run:
         schedule = prepared.runner.schedule()
         watcher.begin(name, duration=_finite(schedule.length), iterations=schedule.planned)
         running.on_second = functools.partial(self._take, running, watcher)
+        running.on_standing = watcher.stand
         running.on_end = functools.partial(_tell_end, result, watcher)
         return running
 
@@ -185,6 +190,7 @@ class Run:
 
 
 def _tell_end(result: WorkloadResult, watcher: Watcher) -> None:
+    watcher.stand(result.judgements, result.health)
     watcher.judge(result.judgements)
     watcher.end()
 

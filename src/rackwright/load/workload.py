@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from rackwright.core.load.knee import FindKnee, Trial, highest
-from rackwright.core.load.result import WHOLE, Judgement, Part, Second, WorkloadResult
+from rackwright.core.load.result import WHOLE, Health, Judgement, Part, Second, WorkloadResult
 from rackwright.core.load.schedule import Open, Schedule
 from rackwright.core.load.sla.criterion import Criterion
 from rackwright.core.load.sla.judging import Live, judge
@@ -26,6 +26,9 @@ from rackwright.load.words import Work
 
 PATIENCE = 30.0
 """Seconds that running iterations have to end when a load was stopped early; then they are cancelled."""
+
+STANDING = 10
+"""Seconds after which it is told again how the SLA and the generators stand, when neither has changed."""
 
 
 class WorkloadRun:
@@ -57,6 +60,9 @@ class WorkloadRun:
         self.broken = False
         """The load was stopped because of its SLA."""
         self.on_second: Callable[[Second], object] = lambda second: None
+        self.on_standing: Callable[[Sequence[Judgement], Sequence[Health]], object] = lambda judgements, health: None
+        """Hears how the SLA and the generators stand."""
+        self._stood: object = None
         self.on_end: Callable[[], object] = lambda: None
 
     async def run(self) -> None:
@@ -159,7 +165,15 @@ class WorkloadRun:
         if stopping:
             self._stop_for(f"{stopping[0].name} does not hold: {stopping[0].promise()}")
         self.on_second(moved)
+        self._tell_standing(moved.at)
         self.result.load_duration = float(moved.at + 1)
+
+    def _tell_standing(self, at: int) -> None:
+        health = self._load.health if self._load else ()
+        stands = at // STANDING, self._live.turns, [(each.name, each.lost_at) for each in health]
+        if stands != self._stood:
+            self._stood = stands
+            self.on_standing(self._live.standing(), health)
 
     def _stops(self, criterion: Criterion) -> bool:
         return self._stop_on_violation or criterion.on_violation == "stop"

@@ -3,17 +3,19 @@ holds, and what the API gives to pages. Times are seconds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated
 
 import msgspec
 
-from rackwright.core.load.result import WHOLE, Judgement, Part, RunResult, Second, Status, WorkloadResult
+from rackwright.core.load.result import WHOLE, Health, Judgement, Part, RunResult, Second, Status, WorkloadResult
 from rackwright.core.load.summary import percentile
+from rackwright.core.load.timeline import QUANTILES
 
 ITERATIONS = "iterations"
 """The name of the iterations themselves, beside those of atomic actions."""
-_QUANTILES = (0.5, 0.9, 0.99, 0.999)
+MOST_GENERATORS = 100
+"""Generators of which one line tells; it counts them all."""
 
 
 class Numbers(msgspec.Struct, kw_only=True):
@@ -46,6 +48,19 @@ class Passed(msgspec.Struct, kw_only=True, tag_field="event", tag="second"):
     in_flight: int
     lag_p99: float
     actions: dict[str, Numbers]
+    cpu: float = 0.0
+    """Processor seconds of the generators."""
+
+
+class Standing(msgspec.Struct, kw_only=True, tag_field="event", tag="standing"):
+    """How a workload stands while it goes on: told when a promise breaks or holds again, when a generator comes or is
+    lost, and every few seconds. ``health`` has those that were lost first, at most ``MOST_GENERATORS`` of all
+    ``generators``."""
+
+    workload: int
+    judgements: list[Judgement]
+    generators: int
+    health: list[Health]
 
 
 class Judged(msgspec.Struct, kw_only=True, tag_field="event", tag="judgement"):
@@ -80,15 +95,15 @@ class Told(msgspec.Struct, kw_only=True, tag_field="event", tag="result"):
     folder: Annotated[str, msgspec.Meta(min_length=1)]
 
 
-Line = Begun | Passed | Judged | Over | Told
+Line = Begun | Passed | Standing | Judged | Over | Told
 
 _line: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
 
 
 def numbers(part: Part) -> Numbers:
     """What a part comes to."""
-    names = map(percentile, _QUANTILES)
-    found = part.latency.quantiles(_QUANTILES) if part.latency.buckets else ()
+    names = map(percentile, QUANTILES)
+    found = part.latency.quantiles(QUANTILES) if part.latency.buckets else ()
     return Numbers(
         total=part.total,
         errors=part.errors,
@@ -108,6 +123,18 @@ def passed(workload: int, second: Second) -> Passed:
         in_flight=second.in_flight,
         lag_p99=second.lag.quantile(0.99),
         actions={name or ITERATIONS: numbers(part) for name, part in second.parts.items()},
+        cpu=second.cpu,
+    )
+
+
+def standing(workload: int, judgements: Sequence[Judgement], health: Sequence[Health]) -> Standing:
+    """The line of how it stands."""
+    by_loss = sorted(health, key=lambda each: each.lost_at is None)
+    return Standing(
+        workload=workload,
+        judgements=list(judgements),
+        generators=len(by_loss),
+        health=by_loss[:MOST_GENERATORS],
     )
 
 

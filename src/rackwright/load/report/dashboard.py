@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from rackwright.core.load.result import WHOLE, Judgement, Part, Second
+from rackwright.core.load.result import WHOLE, Health, Judgement, Part, Second
 from rackwright.core.load.summary import percentile
 from rackwright.load.report import words
 from rackwright.load.report.live import KEPT, RECENT, LiveWorkload, latency_of
@@ -26,6 +26,7 @@ LINE_EVERY = 10.0
 """Seconds between two lines where there is no terminal."""
 _SHOWN = (0.5, 0.9, 0.99, 0.999)
 _MOST_ACTIONS = 10
+_MOST_LOST = 3
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -104,8 +105,14 @@ class Watching:
             self._workload.take(second)
             self._dashboard.show_in_time()
 
+    def stand(self, judgements: Sequence[Judgement], health: Sequence[Health]) -> None:
+        """The SLA and the generators as they stand now."""
+        if self._workload:
+            self._workload.judgements, self._workload.health = judgements, health
+            self._dashboard.show_in_time()
+
     def judge(self, judgements: Sequence[Judgement]) -> None:
-        """The SLA as it stands now."""
+        """What became of the SLA."""
         if self._workload:
             self._workload.judgements = judgements
             self._dashboard.show_in_time()
@@ -165,6 +172,9 @@ def _figures(workload: LiveWorkload) -> RenderableType:
     grid.add_row("in flight", words.number(recent.in_flight), "")
     late = f"lag p99 {words.duration(recent.lag.quantile(0.99))}, {workload.missed:,} starts missed"
     grid.add_row("generator", Text(late, style="yellow" if workload.missed else ""), "")
+    lost = [f"{each.name} at {words.number(each.lost_at)} s" for each in workload.health if each.lost_at is not None]
+    if lost:
+        grid.add_row("", Text(f"{len(lost)} of {len(workload.health)} lost: {', '.join(lost[:_MOST_LOST])}", "red"), "")
     return grid
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from rackwright.core.load import lines
-from rackwright.core.load.result import Judgement, Second, WorkloadResult
+from rackwright.core.load.result import Health, Judgement, Second, WorkloadResult
 
 
 class Lines:
@@ -27,6 +27,10 @@ class Lines:
     def take(self, second: Second) -> None:
         """A line for a second."""
         self._tell(lines.passed(self._workload.position, second))
+
+    def stand(self, judgements: Sequence[Judgement], health: Sequence[Health]) -> None:
+        """A line of how it stands."""
+        self._tell(lines.standing(self._workload.position, judgements, health))
 
     def judge(self, judgements: Sequence[Judgement]) -> None:
         """A line for each criterion."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rackwright.core.load.counts import Counts
-from rackwright.core.load.result import WHOLE, Judgement, Part, Second
+from rackwright.core.load.result import WHOLE, Health, Judgement, Part, Second
 
 KEPT = 60
 """Seconds that are kept one by one."""
@@ -23,6 +23,7 @@ class LiveWorkload:
         self.whole: dict[str, Part] = {WHOLE: Part()}
         self.missed = 0
         self.judgements: Sequence[Judgement] = ()
+        self.health: Sequence[Health] = ()
         self._seconds: dict[int, Second] = {}
         self._newest = -1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -11,6 +12,7 @@ from rackwright.core.load.timeline import QUANTILES
 from rackwright.core.load.track import Recording, Track
 from rackwright.load.report import words
 from rackwright.load.report.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
+from rackwright.load.report.following import Following
 from rackwright.load.report.heat import HeatMap
 from rackwright.load.report.trends import Trend
 from rackwright.load.report.view import trend_view, view
@@ -37,6 +39,16 @@ def trends_page(trends: Sequence[Trend]) -> Iterator[str]:
     yield from _environment().get_template("trends.html").generate(views=[trend_view(trend) for trend in trends])
 
 
+def picture(load: Following) -> str:
+    """A load as it stands, as a part of the page on which loads are followed. All that it says of itself is escaped."""
+    return _environment().get_template("picture.html").render(load=load)
+
+
+def live_page() -> str:
+    """The page on which loads are followed: it lists them, and shows pictures of one, both asked of the API."""
+    return _environment().get_template("live.html").render()
+
+
 def _numbered(recordings: Sequence[Recording]) -> Iterator[tuple[int, Recording]]:
     """Each run with the number of its first workload on the page."""
     first = 1
@@ -49,6 +61,7 @@ def _paired(against: Recording | None, recording: Recording) -> Iterator[tuple[T
     return pairs(against, recording) if against else ((None, track) for track in recording.tracks)
 
 
+@functools.cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("rackwright.load.report"),

@@ -6,17 +6,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rackwright.core.load.result import WHOLE, Judgement, WorkloadResult
-from rackwright.core.load.summary import Change, Row, changes, percentile, rows
-from rackwright.core.load.timeline import QUANTILES, Pace, Point, timeline
+from rackwright.core.load.result import WHOLE, WorkloadResult
+from rackwright.core.load.summary import Change, Row, changes, rows
+from rackwright.core.load.timeline import QUANTILES, Point, timeline
 from rackwright.core.load.track import Track
-from rackwright.load.report import words
+from rackwright.load.report import charts, words
 from rackwright.load.report.chart import Axis, Chart, Line, chart
 from rackwright.load.report.heat import HeatMap, heat_map
 from rackwright.load.report.trends import Trend
 
-SHOWN = (0.5, 0.9, 0.99, 0.999)
-"""Quantiles that are drawn."""
 MOST_ACTIONS = 8
 """Actions that have a chart of their own; the table has all."""
 
@@ -99,17 +97,11 @@ def trend_view(trend: Trend) -> TrendView:
 
 
 def _axis(workload: WorkloadResult, length: int) -> Axis:
-    bands = [(start, end, _band(judgement)) for judgement in workload.judgements for start, end in judgement.broken]
     marks = [
         (firing.started_at, f"hook {firing.action} at {words.number(firing.started_at)} s: {firing.status}")
         for firing in workload.firings
     ]
-    return Axis(length, bands, marks)
-
-
-def _band(judgement: Judgement) -> str:
-    of = f" of {judgement.action}" if judgement.action != WHOLE else ""
-    return f"{judgement.criterion}{of} broken: {judgement.detail}"
+    return Axis(length, charts.bands(workload.judgements), marks)
 
 
 def _tiles(track: Track) -> list[Tile]:
@@ -131,61 +123,21 @@ def _tiles(track: Track) -> list[Tile]:
 def _charts(axis: Axis, points: Sequence[Point], before: Sequence[Point]) -> list[Chart | HeatMap]:
     heat = heat_map("Latency, all iterations", axis, points)
     return [
-        chart("Rate", axis, _rates(points), "per second"),
-        chart("Errors", axis, [_line("failed", points, [p.rate(p.errors) for p in points], "bad")], "per second"),
-        chart("Latency from the intended start", axis, _latencies(points, before), "seconds", log=True),
+        charts.rate(axis, points),
+        charts.errors(axis, points),
+        charts.latency(axis, points, before),
         *([heat] if heat else []),
-        chart("Service time from the real start", axis, _quantiles("service", points), "seconds", log=True),
-        chart("Iterations in flight", axis, [_line("in flight", points, [p.in_flight for p in points], "a")], "count"),
-        chart("Generator: start lag p99", axis, [_line("lag", points, [p.lag for p in points], "a")], "seconds"),
-        chart("Generator: processors used", axis, [_line("processors", points, [p.cpu for p in points], "a")], "cores"),
+        charts.service(axis, points),
+        charts.in_flight(axis, points),
+        *charts.generators(axis, points),
     ]
-
-
-def _rates(points: Sequence[Point]) -> list[Line]:
-    return [
-        _line("intended", points, [point.rate(point.intended) for point in points], "dashed"),
-        _line("started", points, [point.rate(point.started) for point in points], "b"),
-        _line("ended", points, [point.rate(point.done) for point in points], "a"),
-    ]
-
-
-def _latencies(points: Sequence[Point], before: Sequence[Point]) -> list[Line]:
-    lines = _quantiles("latency", points)
-    if before:
-        at = QUANTILES.index(0.99)
-        lines.append(_line("p99 before", before, [_quantile(point.latency, at) for point in before], "dashed"))
-    return lines
-
-
-def _quantiles(measure: str, points: Sequence[Point]) -> list[Line]:
-    return [
-        _line(percentile(part), points, [_quantile(getattr(p, measure), QUANTILES.index(part)) for p in points], style)
-        for part, style in zip(SHOWN, "abcd", strict=True)
-    ]
-
-
-def _quantile(quantiles: tuple[float, ...], at: int) -> float | None:
-    return quantiles[at] if quantiles else None
 
 
 def _action_charts(axis: Axis, workload: WorkloadResult, points: Sequence[Point]) -> list[Chart]:
     """The actions that took the most time altogether."""
     names = [name for name in workload.whole if name != WHOLE]
     heaviest = sorted(names, key=lambda name: -workload.whole[name].every.total)[:MOST_ACTIONS]
-    return [chart(name, axis, _action_lines(name, points), "seconds", log=True) for name in heaviest]
-
-
-def _action_lines(name: str, points: Sequence[Point]) -> list[Line]:
-    paces = [point.actions.get(name) or Pace() for point in points]
-    return [
-        _line(percentile(part), points, [_quantile(pace.quantiles, QUANTILES.index(part)) for pace in paces], style)
-        for part, style in ((0.5, "a"), (0.99, "c"))
-    ]
-
-
-def _line(name: str, points: Sequence[Point], values: Sequence[float | None], style: str) -> Line:
-    return Line(name, [point.at + point.width / 2 for point in points], values, style)
+    return [charts.action(name, axis, points) for name in heaviest]
 
 
 def _settings(workload: WorkloadResult) -> str:

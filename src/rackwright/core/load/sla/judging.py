@@ -21,6 +21,15 @@ class Live:
         """Take the next second; gives the criteria that do not hold as it stands."""
         return [course.criterion for course in self._courses if not course.take(second)]
 
+    @property
+    def turns(self) -> int:
+        """How often a criterion broke or held again."""
+        return sum(course.turns for course in self._courses)
+
+    def standing(self) -> list[Judgement]:
+        """What is to be said of each criterion as it stands: what may still come right is not held against it."""
+        return [course.standing() for course in self._courses]
+
 
 def judge(criteria: Iterable[Criterion], seconds: Iterable[Second], until: float | None = None) -> list[Judgement]:
     """The verdict over a run that has ended; ``seconds`` in order, those without events may be missing.
@@ -95,6 +104,22 @@ class _Course:
             detail=self._detail(value),
             action=criterion.action,
             broken=broken,
+        )
+
+    @property
+    def turns(self) -> int:
+        """How often it broke or held again."""
+        return 2 * len(self._broken) - (not self._holds)
+
+    def standing(self) -> Judgement:
+        """What became of it so far."""
+        holds = self._holds if self.criterion.window is None else self._kept
+        return Judgement(
+            criterion=self.criterion.name,
+            success=holds,
+            detail=self._detail(self._gauge.last() if self._worst is None else self._worst),
+            action=self.criterion.action,
+            broken=list(self._broken),
         )
 
     def _detail(self, value: float | None) -> str:

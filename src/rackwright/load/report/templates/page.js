@@ -19,34 +19,53 @@
     return Math.abs(times[low] - time) <= Math.abs(times[high] - time) ? low : high;
   };
 
-  const read = (figure, values, part) => {
+  const read = (values, part) => {
     const time = Math.min(Math.max((part * values.width - values.left) / (values.right - values.left), 0), 1) * values.length;
     const told = values.lines.filter((line) => line.times.length).map((line) => {
       const value = line.values[nearest(line.times, time)];
       return `${line.name} ${value === null ? "–" : say(value, values.unit)}`;
     });
     const when = values.names.length ? values.names[Math.min(Math.floor(time), values.names.length - 1)] : `${Math.floor(time)} s`;
-    figure.querySelector("output").textContent = `${when}: ${told.join(", ")}`;
+    return `${when}: ${told.join(", ")}`;
   };
 
-  for (const figure of document.querySelectorAll("figure.chart")) {
-    const data = figure.querySelector("script"), drawing = figure.querySelector(":scope > svg");
-    if (!data) continue;
-    const values = JSON.parse(data.textContent);
-    const pointer = document.createElementNS("http://www.w3.org/2000/svg", "path");
-    pointer.setAttribute("class", "pointer");
-    drawing.append(pointer);
-    drawing.addEventListener("pointermove", (event) => {
-      const box = drawing.getBoundingClientRect(), part = (event.clientX - box.left) / box.width;
-      const x = Math.min(Math.max(part * values.width, values.left), values.right);
-      pointer.setAttribute("d", `M${x} ${values.top}V${values.bottom}`);
-      read(figure, values, part);
-    });
-    drawing.addEventListener("pointerleave", () => {
-      pointer.removeAttribute("d");
-      figure.querySelector("output").textContent = "";
-    });
-  }
+  // Charts may come and go: what is read out of one is found when the pointer is over it.
+  const known = new WeakMap();
+  const valuesOf = (figure) => {
+    if (!known.has(figure)) {
+      const data = figure.querySelector("script"), pointer = document.createElementNS("http://www.w3.org/2000/svg", "path");
+      pointer.setAttribute("class", "pointer");
+      if (data) figure.querySelector(":scope > svg").append(pointer);
+      known.set(figure, data && { ...JSON.parse(data.textContent), pointer });
+    }
+    return known.get(figure);
+  };
+
+  let shown = null;
+  const forget = () => {
+    if (!shown) return;
+    shown.querySelector("output").textContent = "";
+    valuesOf(shown).pointer.removeAttribute("d");
+    shown = null;
+  };
+  const point = (drawing, at) => {
+    const figure = drawing?.closest("figure.chart"), values = figure && valuesOf(figure);
+    if (shown !== figure) forget();
+    if (!values) return;
+    const box = drawing.getBoundingClientRect(), part = (at - box.left) / box.width;
+    const x = Math.min(Math.max(part * values.width, values.left), values.right);
+    values.pointer.setAttribute("d", `M${x} ${values.top}V${values.bottom}`);
+    figure.querySelector("output").textContent = read(values, part);
+    shown = figure;
+  };
+  const drawingAt = (target) => target instanceof Element && target.closest("figure.chart > svg");
+  let last = [-1, -1];
+  document.addEventListener("pointermove", (event) => {
+    last = [event.clientX, event.clientY];
+    point(drawingAt(event.target) || null, event.clientX);
+  });
+  document.addEventListener("redrawn", () => point(drawingAt(document.elementFromPoint(...last)) || null, last[0]));
+  document.documentElement.addEventListener("pointerleave", forget);
 
   const sort = (table, column, button) => {
     const rows = [...table.tBodies[0].rows];
