@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rackwright.core.waves import WaveRule
-from rackwright.engine import campaign_orders, forecasting
+from rackwright.engine import campaign_orders, outlook
 from rackwright.engine.campaigns import Wish
 from tests.integration.conftest import AnyStore
 from tests.integration.hands import Hands, ok
@@ -43,7 +43,7 @@ async def test_a_verb_tells_how_it_would_go_and_nothing_happens(
     await made.run(installed)
     await campaign_orders.set_budget(store, "rack", "r1", 1)
     wish = Wish(verb="deploy", names=[*names, "n9"], waves=WaveRule(steps=(1,), pause=10.0), max_per={"rack": 2})
-    found = await forecasting.of_wish(store, made.library, wish)
+    found = await outlook.of_wish(store, made.library, wish)
     assert (found.waves, found.places, set(found.errors)) == ([1, 5], {"rack=r0": 3, "rack=r1": 3}, {"n9"})
     assert found.forecast is not None
     assert (found.forecast.because, found.forecast.waves) == ("the budget of rack=r1", 2)

@@ -55,5 +55,11 @@ def test_a_machine_that_is_held_is_retired_only_by_force(world: World) -> None:
     refused = world.rackwright("node", "retire", "n1")
     assert refused.exit_code == 4
     assert "bound in the deployment d (unbind it there first, or add --force)" in refused.stderr
-    assert world.rackwright("node", "retire", "-l", "row=1", "--force").exit_code == 2
-    assert world.rackwright("node", "retire", "n1", "--force").exit_code == 0
+    retired = world.rackwright("node", "retire", "--rack", "r1", "--force")
+    assert (retired.exit_code, retired.stderr.splitlines()) == (0, ["n1 unbound in d", "n1 retired", "n2 retired"])
+
+
+def test_by_force_too_a_machine_stays_bound_that_cannot_follow(world: World) -> None:
+    refused = world.rackwright("node", "release", "n1", "--force", "--yes")
+    assert (refused.exit_code, "it is free" in refused.stderr) == (4, True)
+    assert world.ask("GET", "/api/v1/nodes/n1/deployments").json()["items"] == [{"name": "d"}]

@@ -9,7 +9,7 @@ from rackwright.core.forecast import forecast, of_machines
 from rackwright.core.limits import SITE, Limit
 from rackwright.core.node_task import Barrier, NodeTask, State
 from rackwright.core.waves import WaveRule
-from rackwright.engine.forecasting import rounds
+from rackwright.engine.outlook import rounds
 
 NAMES = {1: "n1", 2: "n2", 9: "r1", 50: "web"}
 SECONDS = {"a": 10.0, "b": 5.0, "c": 1.0}

@@ -15,13 +15,14 @@ from rackwright.core.errors import InvalidInput
 from rackwright.core.lifecycle import Verb
 from rackwright.core.waves import WaveRule
 from rackwright.core.whom import Whom
-from rackwright.engine import campaigns, forecasting, picking
+from rackwright.engine import campaigns, outlook, picking
 from rackwright.engine.campaigns import Wish
 
 
 class Said(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A verb for machines: those of these names, or those with all of these labels; ``parameters`` are what its
-    activity is to know. ``waves``, ``max_per`` and ``spread`` say how it goes over them (see ``campaigns.Wish``)."""
+    activity is to know. ``waves``, ``max_per`` and ``spread`` say how it goes over them, and ``force`` whether
+    deployments are to let go of them (see ``campaigns.Wish``)."""
 
     verb: str
     names: list[str] = []
@@ -31,6 +32,7 @@ class Said(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     waves: WaveRule | None = None
     max_per: dict[str, int] = {}
     spread: str = ""
+    force: bool = False
 
 
 class VerbView(msgspec.Struct, frozen=True):
@@ -52,7 +54,7 @@ async def batch(call: Call) -> Response:
 
 async def forecast(call: Call) -> Response:
     """What a verb would come to: its waves, its places, who cannot follow, how long it takes. Nothing is done."""
-    return reply(await forecasting.of_wish(call.services.store, call.services.catalogs, await _wish(call)))
+    return reply(await outlook.of_wish(call.services.store, call.services.catalogs, await _wish(call)))
 
 
 async def _wish(call: Call) -> Wish:
@@ -67,7 +69,7 @@ async def _wish(call: Call) -> Wish:
     names = said.names or await picking.names_of(call.services.store, meant)
     return Wish(
         verb=said.verb, names=names, parameters=said.parameters, waves=said.waves, max_per=said.max_per,
-        spread=said.spread, asked_by=call.caller.name,
+        spread=said.spread, force=said.force, asked_by=call.caller.name,
     )  # fmt: skip
 
 

@@ -20,7 +20,6 @@ from rackwright.cli.options import operator, output
 from rackwright.cli.outlook import show_outlook
 from rackwright.cli.output import Item, Output, say
 from rackwright.cli.patience import patiently
-from rackwright.cli.places import unbind
 from rackwright.cli.whom import said, told, whom
 from rackwright.core.lifecycle import VERBS, Verb
 
@@ -61,7 +60,7 @@ def _options(verb: Verb) -> list[Callable[[click.Command], object]]:
     if verb.destroys:
         found.append(click.option("--yes", is_flag=True, help="Do not ask whether what is on the disks may be lost."))
     if verb.alone:
-        found.append(click.option("--force", is_flag=True, help="Unbind it in every deployment first."))
+        found.append(click.option("--force", is_flag=True, help="Deployments that hold it let go of it."))
     return found
 
 
@@ -74,16 +73,13 @@ def tell(client: Client, verb: Verb, names: Sequence[str], how: dict[str, Any], 
         **meant,
         "parameters": {key: json_or_text(value) for key, value in _pairs(how.get("parameters", ()))},
         **campaign_options.said(how),
+        **({"force": True} if how.get("force") else {}),
     }
     if how.get("plan"):
         show_outlook(client, request, output)
         return
     if verb.destroys and not how["yes"]:
         click.confirm(f"{verb.name}: what is on the disks of {told(meant)} is lost. Go on?", abort=True, err=True)
-    if how.get("force"):
-        if not names:
-            raise click.UsageError("--force takes machines by name")
-        unbind(client, names)
     answers: list[Item] = client.post("/nodes:batch", request)["items"]
     failed = _report(answers, output)
     going = [answer["name"] for answer in answers if answer["activity"] or answer["campaign"]]
@@ -102,6 +98,8 @@ def _report(answers: Sequence[Item], output: Output) -> int:
     if not output.for_people:
         output.items(answers, ANSWER.columns, ANSWER.name)
     for answer in answers if output.for_people else ():
+        if answer["unbound"]:
+            say(f"{answer['name']} unbound in {', '.join(answer['unbound'])}")
         waits = f", waits for its turn in campaign {answer['campaign']}" if answer["campaign"] else ""
         say(f"error: {answer['error']}" if answer["error"] else f"{answer['name']} {answer['word']}{waits}")
     if not answers:

@@ -31,6 +31,8 @@ class Campaign(msgspec.Struct, frozen=True, kw_only=True):
     progress: Progress
     refused: int = 0
     """Machines of this wave to which the verb could not be said at their turn."""
+    force: bool = False
+    """Deployments let go of its machines at their turn."""
     asked_by: str = ""
     began_at: float = 0.0
 

@@ -199,9 +199,14 @@ def check(verb: Verb, machine: Machine | None, name: str) -> None:
         raise Conflict(f"{verb.name}: {why}", where=name, mend=f"possible now: {verbs}")
 
 
+def can(verb: Verb, machine: Machine | None) -> bool:
+    """Whether the verb can be said to this machine, or (None) to a plain node, now."""
+    return not _against(verb, machine)
+
+
 def possible(machine: Machine | None) -> list[str]:
     """The verbs that can be said to it now, in the order of the table."""
-    return [verb.name for verb in VERBS.values() if not _against(verb, machine)]
+    return [verb.name for verb in VERBS.values() if can(verb, machine)]
 
 
 def word(machine: Machine) -> str:

@@ -53,6 +53,10 @@ class MachineErrands(Protocol):
     async def join(self, deployment: int, nodes: Collection[int], roles: Sequence[str], tags: Sequence[str]) -> None:
         """Let these nodes be members of a deployment too, all with the same roles and tags."""
 
+    async def lock_places(self, *, moving: bool = False) -> None:
+        """Wait until nobody moves nodes between racks, and let nobody do so until this transaction ends; ``moving``:
+        wait until nobody relies on where nodes stand either. It is taken before it is read where they stand."""
+
     async def leave(self, deployment: int, nodes: Collection[int]) -> None:
         """Let these nodes be members of a deployment no longer."""
 

@@ -16,7 +16,7 @@ from rackwright.core.lifecycle import Machine, Verb, word
 from rackwright.core.machines import METAL
 from rackwright.core.node_task import Neighbourhood, State
 from rackwright.core.ports import Deployment, Event, Scope, Transaction
-from rackwright.engine import addresses, machines
+from rackwright.engine import addresses, forcing, machines
 from rackwright.engine.activity_rows import copies, layout
 from rackwright.engine.happenings import of_deployment
 from rackwright.engine.holding import UNBIND, bound_in, holding
@@ -37,6 +37,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     campaign: int | None = None
     """The campaign in which it waits for its turn (see ``campaigns``)."""
+    unbound: list[str] = []
+    """Deployments that have let go of it, by force."""
 
 
 async def system(tx: Transaction, library: CatalogLibrary) -> Deployment:
@@ -59,11 +61,20 @@ async def system(tx: Transaction, library: CatalogLibrary) -> Deployment:
     return (await tx.deployments([id]))[id]
 
 
-class _Turn(msgspec.Struct, kw_only=True):
-    """One verb, said to some nodes: what is known of them, and what becomes of them."""
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What is said to machines: a verb, and what its activity is to know (its tasks read it as the fact
+    ``machine.activity``). By ``force`` deployments that hold a machine let go of it, where the verb wants it alone."""
 
     verb: Verb
-    parameters: Mapping[str, Any]
+    parameters: Mapping[str, Any] = {}
+    force: bool = False
+    asked_by: str = ""
+
+
+class _Turn(msgspec.Struct, kw_only=True):
+    """One order, given to some nodes: what is known of them, and what becomes of them."""
+
+    order: Order
     now: float
     nodes: dict[int, Scope]
     machines: dict[int, Machine]
@@ -74,6 +85,11 @@ class _Turn(msgspec.Struct, kw_only=True):
     writes: list[FactWrite] = []
     events: list[Event] = []
     errors: dict[str, str] = {}
+
+    @property
+    def verb(self) -> Verb:
+        """What is said."""
+        return self.order.verb
 
     def machine(self, node: int) -> Machine:
         """As it was; a plain node is taken for one that is new."""
@@ -96,23 +112,22 @@ class _Turn(msgspec.Struct, kw_only=True):
 
 
 async def say_in(
-    tx: Transaction,
-    library: CatalogLibrary,
-    verb: Verb,
-    names: Sequence[str],
-    parameters: Mapping[str, Any],
-    now: float,
+    tx: Transaction, library: CatalogLibrary, order: Order, names: Sequence[str], now: float
 ) -> list[Answer]:
     """Say a verb to the machines of these names, each of which comes once. Those that cannot follow it are told why,
-    and do not keep out the others. ``parameters`` are what the activity is to know; its tasks read them as the fact
-    ``machine.activity``.
+    and do not keep out the others; nothing about them has changed.
 
-    Raises InvalidInput or NotFound when the catalog has no fitting graph for it.
+    Raises InvalidInput or NotFound when the catalog has no fitting graph for it, and, by force, what a plan raises
+    where a deployment cannot let go of its machines. Nothing is kept then.
     """
-    turn = await _turn(tx, verb, names, parameters, now)
+    await tx.lock_places()
+    verb, freed = order.verb, await _freed(tx, library, order, names)
+    turn = await _turn(tx, order, names, now)
     good = turn.allowed()
     if verb.alone:
         good = await _alone(tx, turn, good)
+    if freed.keys() - {node.name for node in good}:
+        raise TryAgain("a machine that was to be let go of cannot follow any more")
     if verb.name in lifecycle.STEERING:
         await _steer(tx, turn, good)
     else:
@@ -124,10 +139,21 @@ async def say_in(
     await tx.record(turn.events)
     await tx.note([_noted(turn, turn.nodes[id]) for id in turn.after])
     ids = {node.name: node.id for node in turn.nodes.values()}
-    return [_answer(turn, name, ids.get(name)) for name in names]
+    return [_answer(turn, name, ids.get(name), freed.get(name, [])) for name in names]
 
 
-async def _turn(tx: Transaction, verb: Verb, names: Sequence[str], parameters: Mapping[str, Any], now: float) -> _Turn:
+async def _freed(tx: Transaction, library: CatalogLibrary, order: Order, names: Sequence[str]) -> dict[str, list[str]]:
+    """The machines of which deployments have let go, by force, with these: only such as can follow the verb. It comes
+    before their rows are locked, for a plan has locks of its own."""
+    if not (order.force and order.verb.alone):
+        return {}
+    nodes = await tx.named("node", names)
+    machines = await tx.machines([node.id for node in nodes.values()])
+    able = [node for node in nodes.values() if lifecycle.can(order.verb, machines.get(node.id))]
+    return await forcing.unbind(tx, library, able, order.asked_by)
+
+
+async def _turn(tx: Transaction, order: Order, names: Sequence[str], now: float) -> _Turn:
     """What is known of the nodes. Rows are locked before machines, as those do who bring results."""
     known = await tx.named("node", names)
     nodes = {scope.id: scope for scope in known.values()}
@@ -141,7 +167,7 @@ async def _turn(tx: Transaction, verb: Verb, names: Sequence[str], parameters: M
         for name in names
         if name not in known
     }
-    return _Turn(verb=verb, parameters=parameters, now=now, nodes=nodes, machines=found, near=near, errors=missing)
+    return _Turn(order=order, now=now, nodes=nodes, machines=found, near=near, errors=missing)
 
 
 async def _alone(tx: Transaction, turn: _Turn, nodes: Sequence[Scope]) -> list[Scope]:
@@ -247,7 +273,7 @@ async def _begin(tx: Transaction, library: CatalogLibrary, turn: _Turn, nodes: S
     env = catalog.graphs[turn.verb.name].bootenv
     for node in nodes:
         activity = f"{turn.verb.name}-{uuid.uuid4().hex[:12]}"
-        said = {"verb": turn.verb.name, "id": activity, "env": env, "parameters": dict(turn.parameters)}
+        said = {"verb": turn.verb.name, "id": activity, "env": env, "parameters": dict(turn.order.parameters)}
         turn.writes.append(FactWrite(node.id, ACTIVITY, said, WRITER))
         turn.after[node.id] = lifecycle.begin(
             turn.verb, turn.machine(node.id), activity=activity, deployment=deployment.id, now=turn.now
@@ -283,12 +309,12 @@ def _noted(turn: _Turn, node: Scope) -> Change:
         text=f"{turn.verb.name} was said to the machine",
         scope=node.name,
         before={"word": word(before) if before is not None else "plain"},
-        after={"word": word(after), "activity": after.activity, "parameters": dict(turn.parameters)},
+        after={"word": word(after), "activity": after.activity, "parameters": dict(turn.order.parameters)},
     )
 
 
-def _answer(turn: _Turn, name: str, id: int | None) -> Answer:
+def _answer(turn: _Turn, name: str, id: int | None, unbound: list[str]) -> Answer:
     if id is None or name in turn.errors:
         return Answer(name=name, error=turn.errors[name])
     machine = turn.after[id]
-    return Answer(name=name, word=word(machine), activity=machine.activity)
+    return Answer(name=name, word=word(machine), activity=machine.activity, unbound=unbound)

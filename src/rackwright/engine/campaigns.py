@@ -22,7 +22,7 @@ from rackwright.core.ports import Event, Scope, Store, Transaction
 from rackwright.core.topology import KINDS, NODE_READS, RACK_READS, in_turn, places
 from rackwright.core.waves import WaveRule
 from rackwright.engine import activities
-from rackwright.engine.activities import Answer
+from rackwright.engine.activities import Answer, Order
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.situations import by_scope
 from rackwright.engine.transact import transact
@@ -41,7 +41,13 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     waves: WaveRule | None = None
     max_per: Mapping[str, int] = {}
     spread: str = ""
+    force: bool = False
+    """Deployments that hold a machine let go of it, where the verb wants it alone."""
     asked_by: str = ""
+
+    def order(self, verb: Verb) -> Order:
+        """What is said to each machine."""
+        return Order(verb=verb, parameters=self.parameters, force=self.force, asked_by=self.asked_by)
 
     def budgets(self) -> tuple[Budget, ...]:
         """The budgets of this campaign alone. Raises InvalidInput."""
@@ -109,7 +115,7 @@ async def _say(
     """Say a verb to some machines at once. What was said to the first ones is not forgotten when it cannot be said to
     more of them: those are told why."""
     try:
-        return await transact(store, lambda tx: activities.say_in(tx, library, verb, names, wish.parameters, now))
+        return await transact(store, lambda tx: activities.say_in(tx, library, wish.order(verb), names, now))
     except RackwrightError as error:
         if first:
             raise
@@ -167,6 +173,8 @@ def checked(wish: Wish) -> Verb:
         raise InvalidInput(f"{wish.spread!r} is no kind of place", mend=f"kinds: {', '.join(KINDS)}")
     if wish.waves is not None:
         waves.check(wish.waves)
+    if wish.force and not verb.alone:
+        raise InvalidInput(f"{verb.name} does not ask whether deployments hold a machine", mend="leave `force` out")
     wish.budgets()
     return verb
 
@@ -220,7 +228,7 @@ async def _begin(tx: Transaction, library: CatalogLibrary, verb: Verb, wish: Wis
     if progress is not None:
         campaign = Campaign(
             id=0, verb=verb.name, parameters=dict(wish.parameters), rule=wish.waves or AT_ONCE, budgets=wish.budgets(),
-            progress=progress, asked_by=wish.asked_by, began_at=now,
+            progress=progress, force=wish.force, asked_by=wish.asked_by, began_at=now,
         )  # fmt: skip
         id = await tx.add_campaign(campaign, found.turns)
         text = f"campaign {id}: {verb.name} for {len(found.turns)} machines"
@@ -277,8 +285,11 @@ async def _admit(tx: Transaction, library: CatalogLibrary, campaign: Campaign, n
     turns = admit(await tx.next_turns(campaign.id, campaign.progress.wave, full, MOST), shares)
     if not turns:
         return []
-    verb = lifecycle.verb_named(campaign.verb)
-    answers = await activities.say_in(tx, library, verb, [turn.name for turn in turns], campaign.parameters, now)
+    order = Order(
+        verb=lifecycle.verb_named(campaign.verb), parameters=campaign.parameters, force=campaign.force,
+        asked_by=campaign.asked_by,
+    )  # fmt: skip
+    answers = await activities.say_in(tx, library, order, [turn.name for turn in turns], now)
     begun = {turn.scope: answer.activity for turn, answer in zip(turns, answers, strict=True) if answer.activity}
     await tx.begin_turns(begun)
     await tx.drop_turns(campaign.id, [turn.scope for turn in turns if turn.scope not in begun])

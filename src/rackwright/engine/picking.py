@@ -12,7 +12,7 @@ from rackwright.core.ports import Store, Transaction
 from rackwright.core.whom import Whom
 from rackwright.core.wishes import Criteria, Judgement, Wish
 from rackwright.engine import activities
-from rackwright.engine.activities import Answer
+from rackwright.engine.activities import Answer, Order
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.transact import transact
 
@@ -31,15 +31,16 @@ async def allocate(store: Store, library: CatalogLibrary, wish: Wish, now: float
     """Allocate as many machines as wished, all or none. Raises Conflict that tells how many pass each constraint where
     there are not enough, InvalidInput for a wish that makes no sense, NotFound for a rack or deployment in it."""
     _check(wish)
-    verb = lifecycle.verb_named("allocate")
+    order = Order(verb=lifecycle.verb_named("allocate"))
 
     async def work(tx: Transaction) -> list[Answer]:
+        await tx.lock_places()
         wanted = await _criteria(tx, wish)
         picked = await tx.pick(wanted, wish.count)
         if len(picked) < wish.count:
             raise _too_few(wish, await tx.judged(wanted))
         scopes = await tx.scopes(picked)
-        return await activities.say_in(tx, library, verb, [scopes[id].name for id in picked], {}, now)
+        return await activities.say_in(tx, library, order, [scopes[id].name for id in picked], now)
 
     return await transact(store, work)
 

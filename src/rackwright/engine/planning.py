@@ -82,10 +82,7 @@ async def compute_next(store: Store, library: CatalogLibrary, settings: PolicySe
                 return False
             ended = await _compute(tx, library, plan, settings)
             if plan.apply:
-                await tx.set_plan(ended)
-                told = _applied(ended, await _name(tx, plan))
-                await tx.record([told])
-                await tx.note([_changed(ended, told)], Asked(plan.created_by))
+                await _keep_applied(tx, ended)
                 await keep_in_step(tx)
             else:
                 await tx.rollback()
@@ -102,7 +99,24 @@ async def compute_next(store: Store, library: CatalogLibrary, settings: PolicySe
     return True
 
 
+async def carry_out(tx: Transaction, library: CatalogLibrary, deployment: int, changes: Changes, by: str) -> None:
+    """Plan and apply changes within a transaction that is open already and has asked for ``lock_places``. They stay in
+    the history as a plan of their own. Raises as ``roll_out`` does."""
+    said = msgspec.to_builtins(changes)
+    wanted = PlanRecord(id=0, deployment=deployment, changes=said, apply=True, created_by=by, created_at=time.time())
+    plan = msgspec.structs.replace(wanted, id=await tx.add_plan(wanted))
+    await _keep_applied(tx, await _compute(tx, library, plan, BY_SIZE))
+
+
+async def _keep_applied(tx: Transaction, ended: PlanRecord) -> None:
+    await tx.set_plan(ended)
+    told = _applied(ended, await _name(tx, ended))
+    await tx.record([told])
+    await tx.note([_changed(ended, told)], Asked(ended.created_by))
+
+
 async def _compute(tx: Transaction, library: CatalogLibrary, plan: PlanRecord, settings: PolicySettings) -> PlanRecord:
+    await tx.lock_places()
     await tx.lock_deployment(plan.deployment)
     fence = await tx.fence(plan.deployment)
     if plan.fence not in (-1, fence):

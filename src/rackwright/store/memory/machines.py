@@ -83,6 +83,9 @@ class MachineWork(RollupWork):
         }
         self.tables.members[deployment] = {**there, **new}
 
+    async def lock_places(self, *, moving: bool = False) -> None:
+        """See the port."""
+
     async def leave(self, deployment: int, nodes: Collection[int]) -> None:
         """See the port."""
         there = self.tables.members.get(deployment, {})

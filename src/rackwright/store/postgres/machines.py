@@ -80,6 +80,10 @@ class MachineWork(Work):
         if rows:
             await self.rows("put_members", deployment, *columns(rows, 3))
 
+    async def lock_places(self, *, moving: bool = False) -> None:
+        """See the port."""
+        await self.run("lock_places_to_move" if moving else "lock_places")
+
     async def leave(self, deployment: int, nodes: Collection[int]) -> None:
         """See the port."""
         if nodes:

@@ -72,3 +72,9 @@ WITH before AS MATERIALIZED (
     SELECT id FROM scope WHERE id = ANY ($1::bigint[]) AND alive <> $2 ORDER BY id FOR NO KEY UPDATE
 )
 UPDATE scope SET alive = $2 FROM before WHERE scope.id = before.id RETURNING scope.id, scope.rack;
+
+-- name: lock_places
+SELECT pg_advisory_xact_lock_shared(hashtextextended('rackwright places', 0));
+
+-- name: lock_places_to_move
+SELECT pg_advisory_xact_lock(hashtextextended('rackwright places', 0));
