@@ -169,7 +169,7 @@ def test_zeroes_stand_in_for_a_secure_erase_only_where_that_is_allowed(
 def test_a_disk_that_only_says_that_it_has_forgotten_is_not_believed(
     door: AgentDoor, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forgetting, "WAYS", {"lying": lambda disk: None})
+    monkeypatch.setattr(forgetting, "WAYS", {"lying": lambda job, disk: None})
     with pytest.raises(Failed, match="lying: what stands at byte 0 is still there"):
         erase.erase(job(door, tmp_path, mode="secure", disks=["D1"]))
 
@@ -179,8 +179,8 @@ def test_the_first_way_in_which_a_disk_forgets_is_taken(
 ) -> None:
     ways = {
         "absent": forgetting.format_nvme,
-        "keys": lambda disk: Path(disk.path).write_bytes(b"\x5a" * disk.bytes),
-        "weaker": lambda disk: pytest.fail("it was not needed"),
+        "keys": lambda job, disk: Path(disk.path).write_bytes(b"\x5a" * disk.bytes),
+        "weaker": lambda job, disk: pytest.fail("it was not needed"),
     }
     monkeypatch.setattr(forgetting, "WAYS", ways)
     facts = erase.erase(job(door, tmp_path, mode="secure", disks=["D1"]))

@@ -1,117 +1,82 @@
 """Ways in which a disk itself forgets everything: the commands of NVMe and ATA, and discarding. Each raises OSError or
-LookupError where a disk does not know it, or where it would erase more than this disk."""
+LookupError where a disk does not know it, or where it would erase more than this disk.
+
+What a disk has begun nobody can take back: it goes on when the job that began it is over, and after its power was away.
+So what goes on already is waited for and not begun anew.
+"""
 
 from __future__ import annotations
 
-import array
-import fcntl
+import re
 import shutil
-import struct
 import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
-from rackwright.agent import writing
+from rackwright.agent import nvme, writing
 from rackwright.agent.disks import Disk
+from rackwright.agent.job import Failed, Job
 
-Way = Callable[[Disk], None]
+Way = Callable[[Job, Disk], None]
 
-LONGEST = 12 * 3600.0
-"""Seconds that sanitizing may take; the standard knows no limit."""
 LOOK = 1.0
-_ADMIN = 0xC0484E41
-"""NVME_IOCTL_ADMIN_CMD of linux/nvme_ioctl.h."""
-_ID = 0x4E40
-"""NVME_IOCTL_ID: it gives the number of the namespace."""
-_MILLISECONDS = 600_000
-_LOG_PAGE, _IDENTIFY, _FORMAT, _SANITIZE = 0x02, 0x06, 0x80, 0x84
-"""Admin commands of the NVM Express base specification 2.0, chapter 5."""
-_NAMESPACE, _CONTROLLER, _NAMESPACES = 0, 1, 2
-"""What Identify tells of."""
-_FLBAS = 26
-"""Of a namespace: the byte that says how its sectors are formed."""
-_SANICAP, _FNA = 328, 524
-"""Of a controller: what it can sanitize, and whether formatting concerns all of its namespaces."""
-_USER_DATA = 1 << 9
-"""Secure Erase Settings of Format NVM: user data."""
-_BLOCK_ERASE, _CRYPTO_ERASE = 2, 4
-"""Actions of Sanitize."""
-_SANITIZE_STATUS = 0x81
-"""Page of the log; its third byte says in three bits how the last one went."""
-_DONE, _GOES_ON = (1, 4), 2
+TELL = 60.0
+"""Seconds between two words about how far it is."""
+STILL = 1800.0
+"""Seconds after which a disk that has come no further has failed, unless it has said that it takes longer."""
 
 
-class _Controller(NamedTuple):
-    """What matters of the controller of a namespace."""
-
-    sanitizes: int
-    formats_all: bool
-    namespaces: int
-
-
-def sanitize_nvme(disk: Disk) -> None:
+def sanitize_nvme(job: Job, disk: Disk) -> None:
     """Sanitize: all that the disk ever held, its caches and spare blocks too. By new keys where it is encrypted, else
     block by block."""
-    with _nvme(disk) as file:
-        known = _controller(file)
+    with nvme.opened(disk) as file:
+        known = nvme.controller(file)
         _alone(known.namespaces)
-        actions = [action for bit, action in ((1, _CRYPTO_ERASE), (2, _BLOCK_ERASE)) if known.sanitizes & bit]
-        if not actions:
+        if not known.actions:
             raise LookupError("the disk cannot sanitize")
-        _admin(file, _SANITIZE, 0, actions[0], None)
-        until = time.monotonic() + LONGEST
-        while (state := _sanitized(file)) == _GOES_ON and time.monotonic() < until:
-            time.sleep(LOOK)
-        if state not in _DONE:
-            raise LookupError(f"sanitizing ended in the state {state}")
+        nvme.sanitize(file, known.actions[0])
+        _sanitized(job, disk, file)
 
 
-def format_nvme(disk: Disk) -> None:
+def format_nvme(job: Job, disk: Disk) -> None:
     """Format the namespace, with its user data erased."""
-    with _nvme(disk) as file:
-        known = _controller(file)
+    with nvme.opened(disk) as file:
+        known = nvme.controller(file)
         if known.formats_all:
             _alone(known.namespaces)
-        namespace = fcntl.ioctl(file, _ID)
-        form = _identified(file, namespace, _NAMESPACE)[_FLBAS] & 0x0F
-        _admin(file, _FORMAT, namespace, _USER_DATA | form, None)
+        nvme.format_whole(file)
 
 
-def discard(disk: Disk) -> None:
+def discard(job: Job, disk: Disk) -> None:
     """Discard all of it in the secure way."""
     writing.discard(disk.path, 0, disk.bytes, secure=True)
 
 
 _UNTIL_ERASED = "rackwright"
 """The password that a disk has for as long as it erases itself."""
+_MINUTES = re.compile(r"(\d+)min for SECURITY ERASE UNIT")
 
 
-def erase_ata(disk: Disk) -> None:
+def erase_ata(job: Job, disk: Disk) -> None:
     """With a password that holds until the disk has erased itself (ATA/ATAPI Command Set, security feature set)."""
     program = shutil.which("hdparm")
     if program is None:
         raise LookupError("there is no program hdparm here")
+    _refuse_slow(job, program, disk)
     with suppress(LookupError):
         # One that was left locked by a try before.
         _secured(program, "--security-unlock", disk)
     _secured(program, "--security-set-pass", disk)
     try:
-        _secured(program, "--security-erase", disk)
+        _erased(job, program, disk)
     except LookupError as error:
         try:
             _secured(program, "--security-disable", disk)
         except LookupError as locked:
             raise LookupError(f"{error}; it may be locked with the password {_UNTIL_ERASED}: {locked}") from error
         raise
-
-
-def _secured(program: str, what: str, disk: Disk) -> None:
-    words = [program, "--user-master", "u", what, _UNTIL_ERASED, disk.path]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise LookupError(done.stderr.strip() or f"hdparm gave {done.returncode}")
 
 
 WAYS: dict[str, Way] = {
@@ -123,16 +88,12 @@ WAYS: dict[str, Way] = {
 """The strongest first."""
 
 
-def _nvme(disk: Disk) -> BinaryIO:
-    if not disk.name.startswith("nvme"):
-        raise LookupError("it is no NVMe disk")
-    return open(disk.path, "rb", buffering=0)
-
-
-def _controller(file: BinaryIO) -> _Controller:
-    about, there = _identified(file, 0, _CONTROLLER), _identified(file, 0, _NAMESPACES)
-    count = sum(1 for (number,) in struct.iter_unpack("<I", there) if number)
-    return _Controller(about[_SANICAP] & 3, bool(about[_FNA] & 3), count)
+def wait(job: Job, disk: Disk) -> None:
+    """Wait for what the disk is at already: a job before has begun it, and its time was over."""
+    with suppress(LookupError), nvme.opened(disk) as file:
+        if nvme.sanitizing(file).state == nvme.GOES_ON:
+            job.say(f"{disk.path} is sanitizing already\n")
+            _sanitized(job, disk, file)
 
 
 def _alone(namespaces: int) -> None:
@@ -140,23 +101,68 @@ def _alone(namespaces: int) -> None:
         raise LookupError(f"it would erase {namespaces} namespaces at once")
 
 
-def _identified(file: BinaryIO, namespace: int, what: int) -> bytes:
-    about = array.array("B", bytes(4096))
-    _admin(file, _IDENTIFY, namespace, what, about)
-    return about.tobytes()
+def _sanitized(job: Job, disk: Disk, file: BinaryIO) -> None:
+    """Wait until the disk says that it has sanitized all of it. Raises LookupError where it says that it has not, and
+    Failed where it does not end."""
+    told, moved, part = time.monotonic(), time.monotonic(), -1.0
+    while (now := nvme.sanitizing(file)).state == nvme.GOES_ON:
+        _go_on(job, f"{disk.path} goes on by itself, at {now.part:.0%} now: the next try waits for it")
+        at = time.monotonic()
+        if now.part != part:
+            moved, part = at, now.part
+        if at - moved > max(STILL, 2.0 * now.seconds):
+            raise Failed(f"{disk.path} sanitizes for ever: at {now.part:.0%} for {at - moved:.0f} s (replace the disk)")
+        if at - told >= TELL:
+            told = at
+            job.say(f"{disk.path} sanitizes: {now.part:.0%}{f' of about {now.seconds} s' if now.seconds else ''}\n")
+        time.sleep(LOOK)
+    if now.state == nvme.FAILED:
+        with suppress(LookupError, OSError):
+            nvme.sanitize(file, nvme.EXIT_FAILURE)
+        raise LookupError(f"the disk says that sanitizing has failed at {now.part:.0%}")
+    if now.state not in (nvme.DONE, nvme.DONE_BUT_KEPT):
+        raise LookupError(f"sanitizing ended in the state {now.state}")
 
 
-def _sanitized(file: BinaryIO) -> int:
-    page = array.array("B", bytes(512))
-    _admin(file, _LOG_PAGE, 0xFFFFFFFF, (len(page) // 4 - 1) << 16 | _SANITIZE_STATUS, page)
-    return page[2] & 7
+def _refuse_slow(job: Job, program: str, disk: Disk) -> None:
+    """Raise Failed where a disk needs more time than the job has: nobody could wait for its end."""
+    told = subprocess.run([program, "-I", disk.path], capture_output=True, text=True, check=False).stdout
+    minutes = _MINUTES.search(told)
+    if minutes is not None and int(minutes[1]) * 60 > job.left:
+        what = f"{disk.path} needs {minutes[1]} minutes to erase itself, and {max(job.left, 0):.0f} s are left"
+        raise Failed(f"{what} (raise the task's `timeout`)")
 
 
-def _admin(file: BinaryIO, opcode: int, namespace: int, word: int, into: array.array[int] | None) -> None:
-    """One admin command (struct nvme_admin_cmd of linux/nvme_ioctl.h); ``word`` is its tenth."""
-    address, length = (into.buffer_info()[0], len(into)) if into is not None else (0, 0)
-    command = bytearray(struct.pack("=BBHI16xQII", opcode, 0, 0, namespace, address, 0, length))
-    command += struct.pack("=8I", word, 0, 0, 0, 0, 0, _MILLISECONDS, 0)
-    status = fcntl.ioctl(file, _ADMIN, command, True)
-    if status:
-        raise LookupError(f"the disk refused command {opcode:#x} with status {status:#x}")
+def _erased(job: Job, program: str, disk: Disk) -> None:
+    """Let the disk erase itself. It cannot be stopped, nor the program that waits for it: if the job is over before,
+    they go on, and the disk is locked until its end."""
+    running = subprocess.Popen(_words(program, "--security-erase", disk), stderr=subprocess.PIPE, text=True)
+    began = told = time.monotonic()
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            said = running.communicate(timeout=LOOK)[1]
+            break
+        _go_on(job, f"{disk.path} still erases itself, and has the password {_UNTIL_ERASED} until then")
+        if time.monotonic() - told >= TELL:
+            told = time.monotonic()
+            job.say(f"{disk.path} erases itself, for {told - began:.0f} s now\n")
+    if running.returncode:
+        raise LookupError(said.strip() or f"hdparm gave {running.returncode}")
+
+
+def _go_on(job: Job, otherwise: str) -> None:
+    """As ``Job.check``; a failure tells what the disk is at, too."""
+    try:
+        job.check()
+    except Failed as over:
+        raise Failed(f"{over}; {otherwise}") from None
+
+
+def _secured(program: str, what: str, disk: Disk) -> None:
+    done = subprocess.run(_words(program, what, disk), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LookupError(done.stderr.strip() or f"hdparm gave {done.returncode}")
+
+
+def _words(program: str, what: str, disk: Disk) -> list[str]:
+    return [program, "--user-master", "u", what, _UNTIL_ERASED, disk.path]

@@ -37,6 +37,7 @@ def erase(job: Job) -> dict[str, Any]:
         began = time.monotonic()
         job.say(f"erasing {disk.path} (serial {disk.serial}, {disk.bytes} bytes): {mode}\n")
         try:
+            forgetting.wait(job, disk)
             how = ways[mode](job, disk)
             _check(disk)
         except OSError as error:
@@ -95,7 +96,7 @@ def _secure(job: Job, disk: Disk) -> str:
     marks, faults = _marks(disk), []
     for name, way in forgetting.WAYS.items():
         try:
-            way(disk)
+            way(job, disk)
             _forgotten(disk, marks)
         except (OSError, LookupError) as error:
             faults.append(f"{name}: {error}")
