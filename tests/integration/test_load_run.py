@@ -83,7 +83,9 @@ def test_a_run_that_holds_its_sla_ends_with_0_and_can_be_read_again(ground: Grou
     run = ground.load("run", task, "--processes", "2", "-o", "jsonl")
     assert run.returncode == 0, run.stderr
     lines = [json.loads(line) for line in run.stdout.splitlines()]
-    assert [line["event"] for line in lines if line["event"] != "second"] == ["begin", "judgement", "end", "result"]
+    told = [line["event"] for line in lines if line["event"] not in {"second", "standing"}]
+    assert told == ["begin", "judgement", "end", "result"]
+    assert [line["generators"] for line in lines if line["event"] == "standing"][-1] == 2
     assert sum(line["actions"]["step"]["total"] for line in lines if "step" in line.get("actions", {})) == 60
     result = RunFolder(Path(lines[-1]["folder"])).read()
     (workload,) = result.workloads
