@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import ipaddress
 import itertools
 import logging
@@ -19,13 +18,13 @@ import structlog
 
 from rackwright.core.dhcp_packet import DISCOVER, Message, decode
 from rackwright.core.served import Network
+from rackwright.sim.namespaces import entered
 
 NETWORK = Network(cidr="10.128.0.0/9", address="10.128.0.1", dynamic=("10.255.0.1", "10.255.63.254"))
 RELAY = "10.128.0.2"
 """The address of the machines' end, from which they ask as behind a relay."""
 FIRST_NODE = int(ipaddress.IPv4Address("10.129.0.1"))
 FIRST_MAC = 0x525400000000
-_NEWNET = 0x40000000
 _numbers = itertools.count()
 
 
@@ -54,7 +53,7 @@ class Line:
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
         """Let this thread, and what it starts, be at the rack's end."""
-        with _within(self.rack):
+        with entered(self.rack):
             yield
 
     def perfdhcp(self, *options: str, patience: float) -> str:
@@ -65,7 +64,7 @@ class Line:
     @contextlib.contextmanager
     def questions(self) -> Iterator[Questions]:
         """A socket of a relay at the machines' end."""
-        with _within(self.machine):
+        with entered(self.machine):
             opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             opened.bind((RELAY, 67))
         with opened:
@@ -121,26 +120,6 @@ def _clear(name: str) -> None:
         if pid != os.getpid():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-
-
-@contextlib.contextmanager
-def _within(namespace: str) -> Iterator[None]:
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    try:
-        _enter(f"/run/netns/{namespace}")
-        yield
-    finally:
-        _enter(f"/proc/self/fd/{home}")
-        os.close(home)
-
-
-def _enter(path: str) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        if ctypes.CDLL(None, use_errno=True).setns(opened, _NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), "setns")
-    finally:
-        os.close(opened)
 
 
 def _run(*command: str) -> str:

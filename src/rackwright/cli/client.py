@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +23,7 @@ class Client:
     StoreUnavailable when the api cannot be reached."""
 
     def __init__(self, settings: Settings, transport: httpx.BaseTransport | None = None) -> None:
+        self._settings = settings
         self.server = settings.server
         self._http = httpx.Client(
             base_url=f"{settings.server}/api/v1",
@@ -35,6 +37,10 @@ class Client:
     def close(self) -> None:
         """Let the connections go."""
         self._http.close()
+
+    def at(self, server: str) -> Client:
+        """The same operator, who reaches the same api by another URL."""
+        return Client(dataclasses.replace(self._settings, server=server))
 
     def get(self, path: str, **query: Any) -> Any:
         """Read something."""

@@ -10,7 +10,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,12 @@ from rackwright.cli.examples import examples
 from rackwright.cli.options import reachable
 from rackwright.cli.output import say
 from rackwright.cli.settings import read_settings
+from rackwright.commands import sim_site
 from rackwright.commands.collector import spare_what_stays
 from rackwright.commands.logging_setup import configure_logging
 from rackwright.commands.rack import raise_file_limit
 from rackwright.commands.sim_fleet import Fleet, FleetSetting
+from rackwright.commands.sim_ground import laid
 from rackwright.commands.supervisor import Child, Program
 from rackwright.core.errors import InvalidInput
 from rackwright.sim.fleet.chances import USUAL, Chances, read
@@ -59,6 +61,13 @@ log = structlog.get_logger()
 )  # fmt: skip
 @click.option("--instant", is_flag=True, help="All takes no time, but for what --step says.")
 @click.option("--http", is_flag=True, help="Machines reach their racks over HTTP, on 127.80.0.0/16.")
+@click.option("--dhcp", is_flag=True, help="Machines ask their racks' DHCP, in a network namespace; takes root.")
+@click.option(
+    "--fetch", "fetched", default="nothing", show_default=True, type=click.Choice(["nothing", "boot", "images"]),
+    help="Bytes that machines really fetch: what they boot, or the images that they write too.",
+)  # fmt: skip
+@click.option("--file-size", default=0, show_default=True, type=click.IntRange(min=0), metavar="BYTES",
+              help="Of each file of the images that are brought in; 0: a line.")  # fmt: skip
 @click.option("--door-port", default=8480, show_default=True, type=click.IntRange(1, 65535), help="The port there.")
 @click.option(
     "--bmc", default="inside", show_default=True, type=click.Choice(["inside", "redfish", "ipmi"]),
@@ -102,7 +111,10 @@ def _setting(folder: Path, given: dict[str, Any]) -> FleetSetting:
     if not (part.isdigit() and parts.isdigit() and 1 <= int(part) <= int(parts)):
         raise InvalidInput(f"{given['part']!r} is no part", where="--part", mend="write 1/2 and 2/2")
     chances = Chances(given["seed"], read(given["steps"], {} if given["instant"] else USUAL))
-    own = ("nodes", "racks", "http", "door_port", "bmc", "bmc_port", "beat", "patience", "pace", "capacity")
+    own = (
+        "nodes", "racks", "http", "dhcp", "fetched", "file_size", "door_port", "bmc", "bmc_port", "beat", "patience",
+        "pace", "capacity",
+    )  # fmt: skip
     setting = FleetSetting(
         data=folder, chances=chances, part=int(part), parts=int(parts), **{name: given[name] for name in own}
     )
@@ -119,17 +131,34 @@ async def _serve(setting: FleetSetting, region: Path | None, connect: Callable[[
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     began = time.monotonic()
     async with _region(region, connect) as client:
-        fleet = Fleet(setting, client)
-        async with fleet.running():
-            say(f"{len(setting.own_racks())} racks work for {client.server}")
-            switching = asyncio.create_task(fleet.switch_on())
-            while not stop.is_set():
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), TELL)
-                say(" ".join(f"{name}={count}" for name, count in fleet.standing().items()))
-            switching.cancel()
-            standing = fleet.standing()
+        with _ground(setting, client) as reached:
+            fleet = Fleet(setting, reached)
+            standing = await _watched(fleet, stop, client.server)
     return {**standing, "seconds": round(time.monotonic() - began, 1), "peak_mib": _peak(), "happened": _sorted(fleet)}
+
+
+async def _watched(fleet: Fleet, stop: asyncio.Event, server: str) -> dict[str, int]:
+    """Let it run until it is to stop; how it stood then."""
+    async with fleet.running():
+        say(f"{len(fleet.setting.own_racks())} racks work for {server}")
+        switching = asyncio.create_task(fleet.switch_on())
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), TELL)
+            say(" ".join(f"{name}={count}" for name, count in fleet.standing().items()))
+        switching.cancel()
+        return fleet.standing()
+
+
+@contextlib.contextmanager
+def _ground(setting: FleetSetting, client: Client) -> Iterator[Client]:
+    """Be where the machines are; gives the region as it is reached from there."""
+    if not setting.dhcp:
+        yield client
+        return
+    racks = {sim_site.rack_name(number): setting.address(number) for number in setting.own_racks()}
+    with laid(client.server, racks) as url, contextlib.closing(client.at(url)) as reached:
+        yield reached
 
 
 @contextlib.asynccontextmanager

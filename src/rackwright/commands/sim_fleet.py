@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,8 +19,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from rackwright.cli.client import Client
 from rackwright.commands import sim_site
 from rackwright.commands.machines import power_drivers
+from rackwright.commands.sim_ground import far_end
 from rackwright.commands.sim_owner import Owner
-from rackwright.commands.sim_rack import SimulatedRack
+from rackwright.commands.sim_rack import Servers, SimulatedRack
 from rackwright.core.power import PowerFactory
 from rackwright.drivers.jig.script import ScriptJig
 from rackwright.drivers.jig.script_inside import InsideScripts
@@ -32,7 +34,9 @@ from rackwright.sim.fleet import power as fleet_power
 from rackwright.sim.fleet.chances import Chances
 from rackwright.sim.fleet.door import Door, HttpDoor, OpenDoor
 from rackwright.sim.fleet.life import FleetLife
-from rackwright.sim.fleet.machine import Machine, Rack
+from rackwright.sim.fleet.machine import Fetched, Knocking, Machine, Rack, Way
+from rackwright.sim.fleet.way import ByDhcp, Straight
+from rackwright.sim.fleet.wire import Wire
 from rackwright.sim.shape import BmcKind
 
 OPENED_AT_ONCE = 20
@@ -44,9 +48,9 @@ log = structlog.get_logger()
 @dataclass(frozen=True, kw_only=True)
 class FleetSetting:
     """A fleet: so many machines on so many racks, and of those racks the part ``part`` of ``parts``; what happens to
-    them (``chances``); whether they reach their racks over ``http`` (the port is the doors'), and which protocol their
-    BMCs speak; seconds between two words of installed systems' agents; machines switched on for the first time in a
-    second."""
+    them (``chances``); whether they reach their racks over ``http`` (the port is the doors') and ask for addresses by
+    ``dhcp``, and which files they really fetch (bytes of each); which protocol their BMCs speak; seconds between two
+    words of installed systems' agents; machines switched on for the first time in a second."""
 
     nodes: int
     racks: int
@@ -55,6 +59,9 @@ class FleetSetting:
     part: int = 1
     parts: int = 1
     http: bool = False
+    dhcp: bool = False
+    fetched: Fetched = "nothing"
+    file_size: int = 0
     door_port: int = 8480
     bmc: BmcKind | Literal["inside"] = "inside"
     bmc_port: int = 8443
@@ -66,6 +73,14 @@ class FleetSetting:
     def own_racks(self) -> range:
         """The numbers of the racks that are here, from 1 up."""
         return range(self.part, self.racks + 1, self.parts)
+
+    def address(self, rack: int) -> IPv4Interface:
+        """The rack's own in its network."""
+        return sim_site.address(rack, len(self.machines_of(rack)))
+
+    def door(self, rack: int) -> str:
+        """Where the rack's door is, if it is one on the network."""
+        return str(self.address(rack).ip) if self.dhcp else door_address(rack)
 
     def machines_of(self, rack: int) -> range:
         """The numbers of a rack's machines, from 1 up. The first racks have more where it is uneven."""
@@ -82,6 +97,7 @@ class Fleet:
     client: Client
     tally: Counter[str] = field(default_factory=Counter)
     machines: dict[int, Machine] = field(default_factory=dict)
+    knocking: Knocking = field(default_factory=Knocking)
     _going: set[asyncio.Task[None]] = field(default_factory=set)
 
     @asynccontextmanager
@@ -96,12 +112,14 @@ class Fleet:
             racks: list[SimulatedRack] = []
             apps: dict[str, ASGIApp] = {}
             for number, token in tokens.items():
-                rack = SimulatedRack(self._rack_setting(number, token), self._drivers(), scripts, owner.heard)
+                rack = SimulatedRack(
+                    self._rack_setting(number, token), self._drivers(), scripts, owner.heard, self._servers()
+                )
                 racks.append(rack)
-                apps[door_address(number)] = app = await stack.enter_async_context(rack.running())
+                apps[setting.door(number)] = app = await stack.enter_async_context(rack.running())
                 door = await self._door(stack, number, app)
-                self._furnish(number, door)
-            if setting.http:
+                self._furnish(number, door, self._way(stack, number, door))
+            if setting.http or setting.dhcp:
                 sockets = [listening(address, setting.door_port) for address in apps]
                 await stack.enter_async_context(opened(ByAddress(apps), *sockets))
             if setting.bmc != "inside":
@@ -116,11 +134,14 @@ class Fleet:
                     rack.stop()
 
     async def switch_on(self) -> None:
-        """Give every machine power that has none, some each second, as they are put into their racks."""
+        """Give every machine power that has none, some each second, as they are put into their racks. While as many
+        wait to become known, no more are: the region has a pace of its own."""
         for number, machine in enumerate(self.machines.values(), 1):
             if not machine.starts:
                 await machine.on()
             if number % max(1, round(self.setting.pace / 10)) == 0:
+                await asyncio.sleep(0.1)
+            while self.knocking.count >= max(self.setting.pace, 1):
                 await asyncio.sleep(0.1)
 
     def power_of(self, mac: str) -> dict[str, Any] | None:
@@ -150,7 +171,7 @@ class Fleet:
         setting, tokens = self.setting, self.setting.data / "tokens"
         tokens.mkdir(mode=0o700, parents=True, exist_ok=True)
         if setting.part == 1:
-            await asyncio.to_thread(sim_site.bring_images, self.client)
+            await asyncio.to_thread(sim_site.bring_images, self.client, setting.file_size)
         turns = asyncio.Semaphore(OPENED_AT_ONCE)
 
         async def admitted(number: int) -> tuple[int, str]:
@@ -183,17 +204,30 @@ class Fleet:
         return Account(user="operator", password=makeup.password(self.setting.chances.seed, number))
 
     async def _door(self, stack: AsyncExitStack, number: int, app: ASGIApp) -> Door:
-        if not self.setting.http:
+        setting = self.setting
+        if not (setting.http or setting.dhcp):
             return OpenDoor(app)
-        door = HttpDoor(f"http://{door_address(number)}:{self.setting.door_port}")
+        door = HttpDoor(f"http://{setting.door(number)}:{setting.door_port}")
         stack.push_async_callback(door.close)
         return door
 
-    def _furnish(self, number: int, door: Door) -> None:
+    def _servers(self) -> Servers | None:
+        setting = self.setting
+        return Servers(setting.door_port, tftp=setting.fetched != "nothing") if setting.dhcp else None
+
+    def _way(self, stack: AsyncExitStack, number: int, door: Door) -> Way:
+        if not self.setting.dhcp:
+            return Straight(door)
+        wire = Wire(far_end(sim_site.rack_name(number)))
+        stack.callback(wire.close)
+        return ByDhcp(wire, door, loads=self.setting.fetched != "nothing")
+
+    def _furnish(self, number: int, door: Door, way: Way) -> None:
         setting = self.setting
         rack = Rack(
-            name=sim_site.rack_name(number), door=door, chances=setting.chances, tally=self.tally, begin=self._begin,
-            beat=setting.beat, patience=setting.patience,
+            name=sim_site.rack_name(number), door=door, way=way, chances=setting.chances, tally=self.tally,
+            begin=self._begin, beat=setting.beat, patience=setting.patience, fetched=setting.fetched,
+            knocking=self.knocking,
         )  # fmt: skip
         for machine in setting.machines_of(number):
             self.machines[machine] = Machine(machine, rack, FleetLife, "ipmi" if setting.bmc == "ipmi" else "redfish")

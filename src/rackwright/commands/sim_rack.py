@@ -1,16 +1,18 @@
 """One rack of the simulator: the rack's own code, wired for a process that it shares with thousands of others.
 
-It claims, carries out, reports, beats and follows the region exactly as `rackwright rack run --machines` does. What is
-left out are the servers of DHCP and TFTP; scripts run in this process.
+It claims, carries out, reports, beats and follows the region exactly as `rackwright rack run --machines` does. The
+servers of DHCP and TFTP run only where machines really ask them; scripts run in this process.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import structlog
 from starlette.types import ASGIApp
@@ -18,13 +20,14 @@ from starlette.types import ASGIApp
 from rackwright.core.errors import Conflict
 from rackwright.core.jig import Jig
 from rackwright.core.power import PowerFactory
-from rackwright.core.served import Applied, ServedNode
+from rackwright.core.served import Applied, Delta, ServedNode
 from rackwright.drivers.jig.agent import AgentJig
 from rackwright.drivers.jig.boot import BootJig
 from rackwright.drivers.jig.noop import NoopJig
 from rackwright.drivers.jig.power import PowerJig
 from rackwright.rack.client import RackClient, patiently
 from rackwright.rack.desk import AgentDesk
+from rackwright.rack.dhcp.choice import servers as dhcp_servers
 from rackwright.rack.door.app import build
 from rackwright.rack.door.inside import Inside
 from rackwright.rack.door.service import DoorBoot
@@ -33,7 +36,7 @@ from rackwright.rack.rack import Rack, RackSetting
 from rackwright.rack.region import Region
 from rackwright.rack.relay import Relay
 from rackwright.rack.replica import Replica
-from rackwright.rack.serving import WAIT
+from rackwright.rack.serving import WAIT, Serving
 from rackwright.rack.switchboard import Switchboard
 
 log = structlog.get_logger()
@@ -41,14 +44,46 @@ log = structlog.get_logger()
 Heard = Callable[[Iterable[ServedNode]], None]
 
 
-class SimulatedRack:
-    """A rack of the simulator. ``heard`` is told of the nodes that the region tells it of."""
+@dataclass(frozen=True)
+class Servers:
+    """The servers of a rack whose machines really ask for addresses: the port of its door, and whether the first stage
+    is given by TFTP."""
 
-    def __init__(self, setting: RackSetting, drivers: Mapping[str, PowerFactory], scripts: Jig, heard: Heard) -> None:
+    door: int
+    tftp: bool
+
+
+class _Overheard(RackClient):
+    """The region, as a rack hears it; ``heard`` is told of the nodes too."""
+
+    def __init__(self, setting: RackSetting, heard: Heard) -> None:
+        super().__init__(setting.api, setting.name, setting.token)
+        self._heard = heard
+
+    async def served(self, after: int, wait: float) -> Delta:
+        """See the base."""
+        delta = await super().served(after, wait)
+        self._heard(delta.nodes)
+        return delta
+
+
+class SimulatedRack:
+    """A rack of the simulator. ``heard`` is told of the nodes that the region tells it of. Without ``servers`` nobody
+    answers DHCP."""
+
+    def __init__(
+        self,
+        setting: RackSetting,
+        drivers: Mapping[str, PowerFactory],
+        scripts: Jig,
+        heard: Heard,
+        servers: Servers | None = None,
+    ) -> None:
         self.setting = setting
         self._drivers = drivers
         self._scripts = scripts
         self._heard = heard
+        self._servers = servers
         self._stop, self._at_once = asyncio.Event(), asyncio.Event()
 
     def stop(self) -> None:
@@ -60,7 +95,7 @@ class SimulatedRack:
         """Work while the context lasts; gives the application behind its door."""
         setting, folder = self.setting, os.path.join(self.setting.data, "machines")
         async with AsyncExitStack() as stack:
-            client = await stack.enter_async_context(RackClient(setting.api, setting.name, setting.token))
+            client = await stack.enter_async_context(_Overheard(setting, self._heard))
             region = await stack.enter_async_context(Region(setting.api, setting.name, setting.token))
             replica = Replica(os.path.join(folder, "replica"))
             stack.callback(replica.close)
@@ -80,7 +115,7 @@ class SimulatedRack:
             }
             rack = Rack(setting, client, jigs, lambda: None)
             self._heard(replica.nodes())
-            loops = (relay.run(), switches.watch(), self._follow(client, replica))
+            loops = (relay.run(), switches.watch(), *self._following(client, replica))
             running = [asyncio.create_task(loop) for loop in (*loops, rack.run(self._stop, self._at_once))]
             stack.push_async_callback(self._end, running)
             stack.callback(desk.close)
@@ -97,6 +132,14 @@ class SimulatedRack:
             if isinstance(error, Exception):
                 log.error("a simulated rack broke", rack=self.setting.name, exc_info=error)
 
+    def _following(self, client: RackClient, replica: Replica) -> Iterable[Coroutine[Any, Any, None]]:
+        if self._servers is None:
+            return (self._follow(client, replica),)
+        folder = os.path.join(self.setting.data, "machines", "dhcp")
+        servers = dhcp_servers("kea", folder, tftp=self._servers.tftp)
+        serving = Serving(client, replica, servers, self._servers.door)
+        return serving.follow(), serving.answer()
+
     async def _follow(self, client: RackClient, replica: Replica) -> None:
         """Keep the replica in step with the region. With no server to bring along, what is here is answered."""
         while True:
@@ -105,7 +148,6 @@ class SimulatedRack:
                 continue
             await patiently("replica", partial(replica.apply, delta))
             await replica.set_applied(replica.generation)
-            self._heard(delta.nodes)
             await _told(partial(client.applied, Applied(generation=replica.applied)))
 
 

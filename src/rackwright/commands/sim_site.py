@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from ipaddress import IPv4Network
+from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ SPACE = IPv4Network("10.0.0.0/8")
 FIRST_HOST = 10
 """Numbers below this are the rack's own in its network."""
 CONFLICT = 409
+PIECE = 1 << 20
+"""About so many bytes are sent at a time."""
 
 
 def rack_name(number: int) -> str:
@@ -38,19 +40,26 @@ def rack_name(number: int) -> str:
 
 def network(number: int, machines: int) -> dict[str, Any]:
     """The network of a rack that has so many machines, as ``desired.rack.networks`` names it (``served.Network``)."""
-    prefix = min(24, 32 - (machines + FIRST_HOST + 1).bit_length())
+    prefix = min(24, 32 - (2 * machines + FIRST_HOST + 1).bit_length())
     size = 1 << 32 - prefix
     net = IPv4Network((int(SPACE[0]) + number * size, prefix))
-    hosts = (str(net[1]), str(net[FIRST_HOST]), str(net[-2]))
-    return {"cidr": str(net), "address": hosts[0], "static": list(hosts[1:])}
+    static, dynamic = (net[FIRST_HOST], net[-2 - machines]), (net[-1 - machines], net[-2])
+    return {"cidr": str(net), "address": str(net[1]), "static": [*map(str, static)], "dynamic": [*map(str, dynamic)]}
 
 
-def bring_images(client: Client) -> None:
-    """Bring in those of the images that the region does not have. Their files hold nothing that would boot."""
+def address(number: int, machines: int) -> IPv4Interface:
+    """The address of such a rack, with the size of its network."""
+    given = network(number, machines)
+    return IPv4Interface(f"{given['address']}/{IPv4Network(given['cidr']).prefixlen}")
+
+
+def bring_images(client: Client, size: int = 0) -> None:
+    """Bring in those of the images that the region does not have. Their files hold nothing that would boot: so many
+    bytes each, or a line that says so."""
     for name, (kind, parts) in PARTS.items():
         if client.has(f"/images/{name}"):
             continue
-        files = tuple(_file(client, name, part) for part in parts)
+        files = tuple(_file(client, name, part, size) for part in parts)
         properties = {"root": 1} if kind == "disk" else {}
         client.post("/images", msgspec.to_builtins(_manifest(name, kind, files, properties)))
 
@@ -75,16 +84,23 @@ def admit(client: Client, folder: Path, number: int, machines: int) -> str:
     return file.read_text(encoding="ascii").strip()
 
 
-def _file(client: Client, image: str, part: Part) -> ImageFile:
-    content = f"the {part} of {image}: nothing in it\n".encode()
-    digest = hashlib.sha256(content).hexdigest()
-    client.upload(f"/images/files/{digest}", _pieces(content), len(content))
-    raw: dict[str, Any] = {"raw_bytes": GIB, "raw_sha256": digest} if part == "disk" else {}
-    return ImageFile(name=part, part=part, bytes=len(content), sha256=digest, **raw)
+def _file(client: Client, image: str, part: Part, size: int) -> ImageFile:
+    line = f"the {part} of {image}: nothing in it\n".encode()
+    size = size or len(line)
+    digest = hashlib.sha256()
+    for piece in _pieces(line, size):
+        digest.update(piece)
+    sha256 = digest.hexdigest()
+    client.upload(f"/images/files/{sha256}", _pieces(line, size), size)
+    raw: dict[str, Any] = {"raw_bytes": max(GIB, size), "raw_sha256": sha256} if part == "disk" else {}
+    return ImageFile(name=part, part=part, bytes=size, sha256=sha256, **raw)
 
 
-def _pieces(content: bytes) -> Iterator[bytes]:
-    yield content
+def _pieces(line: bytes, size: int) -> Iterator[bytes]:
+    """The line again and again, so many bytes of it."""
+    block = line * (PIECE // len(line) + 1)
+    for left in range(size, 0, -len(block)):
+        yield block[:left]
 
 
 def _manifest(name: str, kind: ImageKind, files: tuple[ImageFile, ...], properties: dict[str, Any]) -> Manifest:

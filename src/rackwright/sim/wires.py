@@ -6,7 +6,7 @@ Nothing of it touches the host's own network. Deleting the namespace deletes all
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Interface
 
 from rackwright.core.errors import Permanent
@@ -33,10 +33,7 @@ def namespaces() -> list[str]:
 def lay(namespace: str, rack: IPv4Interface, bmcs: IPv4Interface, taps: Iterable[str]) -> None:
     """Make the namespace: the switch with the rack's address, a tap for each machine, and the BMCs' network. Raises
     Permanent with what the kernel said."""
-    ip = found("ip")
-    _run([ip, "netns", "add", namespace])
     steps = [
-        "link set lo up",
         f"link add {SWITCH} type bridge forward_delay 0 stp_state 0 mcast_snooping 0",
         f"link add {SPARE} type veth peer name {SPARE}0",
         f"link set {SPARE} master {SWITCH} up",
@@ -48,8 +45,22 @@ def lay(namespace: str, rack: IPv4Interface, bmcs: IPv4Interface, taps: Iterable
         f"link set {BMC_NETWORK} up",
         f"address add {bmcs} brd + dev {BMC_NETWORK}",
     ]
-    lines = "\n".join(steps) + "\n"
-    _run([ip, "-n", namespace, "-batch", "-"], lines)
+    _made(namespace, steps)
+
+
+def cables(namespace: str, ends: Mapping[str, tuple[str, IPv4Interface]]) -> None:
+    """Make the namespace with cables in it: by the name of an end its other end, and its address. The other ends have
+    none, and are silent by themselves. Raises Permanent with what the kernel said."""
+    steps: list[str] = []
+    for name, (other, address) in ends.items():
+        steps += [f"link add {name} type veth peer name {other}", f"link set {other} arp off up"]
+        steps += [f"link set {name} up", f"address add {address} brd + dev {name}"]
+    _made(namespace, steps)
+
+
+def _made(namespace: str, steps: Iterable[str]) -> None:
+    _run([found("ip"), "netns", "add", namespace])
+    _run([found("ip"), "-n", namespace, "-batch", "-"], "\n".join(["link set lo up", *steps]) + "\n")
 
 
 def add_addresses(namespace: str, interface: str, addresses: Iterable[IPv4Interface]) -> None:

@@ -22,7 +22,9 @@ class DoorProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """A request has come; its answer begins in the loop's next turn."""
         super().on_headers_complete()
-        self.scope["extensions"] = {SENDFILE: {"send": _KernelSender(self.loop, self.cycle)}}
+        # Other loops (uvloop) have no sendfile: there the file passes through this process.
+        if isinstance(self.loop, asyncio.BaseEventLoop):
+            self.scope["extensions"] = {SENDFILE: {"send": _KernelSender(self.loop, self.cycle)}}
 
 
 class _KernelSender:

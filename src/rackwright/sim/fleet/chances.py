@@ -15,15 +15,17 @@ import msgspec
 
 from rackwright.core.errors import InvalidInput
 
-Ending = Literal["ok", "failed", "retryable", "silent"]
+Outcome = Literal["ok", "failed", "retryable"]
+Ending = Outcome | Literal["silent"]
 """How a step ends; ``silent``: it never does."""
 
 STEPS = (
-    "firmware", "start", "power", "inventory", "write-image", "erase", "burnin", "bmc", "reboot", "poweroff", "script",
-    "verify",
+    "firmware", "dhcp", "fetch", "start", "power", "inventory", "write-image", "erase", "burnin", "bmc", "reboot",
+    "poweroff", "script", "verify",
 )  # fmt: skip
-"""All that a machine does: from power until it asks what to boot, from there until its system speaks, a command to its
-BMC, and the actions of its agent."""
+"""All that a machine does: from power until it asks what to boot, a question for an address (one that ends badly is
+lost on the wire), the kernel or ramdisk that it fetches, from there until its system speaks, a command to its BMC, and
+the actions of its agent."""
 
 _FULL = 1 << 64
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import httpx
 import msgspec
 
 from rackwright.core.machine_messages import (
@@ -25,6 +26,7 @@ from rackwright.core.machine_messages import (
 )
 from rackwright.sim.fleet import makeup
 from rackwright.sim.fleet.actions import done
+from rackwright.sim.fleet.chances import Outcome
 from rackwright.sim.fleet.machine import Machine
 
 VERSION = "sim"
@@ -36,6 +38,8 @@ GONE = frozenset({401, 403, 404, 410})
 """Answers after which an agent registers anew."""
 
 _SAID = re.compile(r"\brackwright\.(token|request|system)=(\S+)")
+_FILES = re.compile(r"^(?:kernel|initrd) .*?http://[^/ ]+(/\S+)", re.MULTILINE)
+"""What a boot script has iPXE fetch."""
 
 _Answer = TypeVar("_Answer", bound=msgspec.Struct)
 
@@ -74,10 +78,10 @@ class FleetLife:
     # ---- from power to a system
 
     async def _begin(self) -> None:
-        if not await self._step("firmware"):
+        if await self.machine.takes("firmware") != "ok":
             return
-        booted = await self._boot()
-        if not await self._step("start"):
+        booted = await self.booted()
+        if await self.machine.takes("start") != "ok":
             return
         self._tell(f"started {booted.system}")
         if booted.system == "installed":
@@ -85,31 +89,35 @@ class FleetLife:
         registered = await self._register(booted)
         await self._live(booted, registered)
 
-    async def _step(self, step: str) -> bool:
-        """Take the time of a step; False when it never ends."""
-        fate = self.machine.fate(step)
-        if fate.seconds:
-            await asyncio.sleep(fate.seconds)
-        return fate.ending == "ok"
-
-    async def _boot(self) -> Booted:
-        """Ask until there is something to boot."""
+    async def booted(self) -> Booted:
+        """Ask until there is something to boot, and fetch it."""
         machine, device = self.machine, self.machine.boots_from()
         while True:
             if device == "disk" and machine.disk:
                 return self._installed()
-            seed, number = machine.seed, machine.number
-            who = f"mac={makeup.mac(seed, number)}&serial={makeup.serial(seed, number)}"
-            platform = "efi" if makeup.firmware(seed, number) == "uefi" else "pcbios"
-            answer = await self.rack.door.ask("GET", f"/boot/ipxe?{who}&firmware={platform}")
-            script = answer.body.decode(errors="replace")
+            script = await self.rack.way.script(machine)
             said = dict(_SAID.findall(script))
-            if "system" in said:
+            if "system" in said and await self._fetched(script):
                 return Booted(system=said["system"], request=said.get("request", ""), token=said.get("token", ""))
             if "sanboot" in script and machine.disk:
                 return self._installed()
             self._tell("asked again what to boot")
             await asyncio.sleep(AGAIN)
+
+    async def _fetched(self, script: str) -> bool:
+        """Fetch the kernel and the ramdisks that a script names, where machines do; False when that broke off."""
+        if self.rack.fetched == "nothing":
+            return True
+        return all([await self._taken(path, "bytes booted", "fetch") for path in _FILES.findall(script)])
+
+    async def _taken(self, path: str, what: str, step: str = "") -> bool:
+        if step and await self.machine.takes(step) != "ok":
+            return False
+        taken = await self.rack.door.take(path)
+        self.rack.tally[what] += taken.bytes
+        if taken.status != httpx.codes.OK:
+            self._tell(f"a file was answered {taken.status}")
+        return taken.status == httpx.codes.OK
 
     def _installed(self) -> Booted:
         return Booted(system="installed", request=self.machine.disk, token=self.machine.token)
@@ -118,6 +126,8 @@ class FleetLife:
 
     async def _home(self, booted: Booted) -> None:
         machine = self.machine
+        while not await self.rack.way.address(machine):
+            await asyncio.sleep(AGAIN)
         said = PhoneHome(
             request=booted.request, hostname=machine.hostname, boot_id=machine.boot_id,
             os={"id": "simulated", "version": "1", "name": "Simulated 1", "kernel": "0.0"},
@@ -133,7 +143,11 @@ class FleetLife:
             inventory=makeup.inventory(seed, machine.number),
         )  # fmt: skip
         machine.token = booted.token
-        registered: Registered = await self._until_heard("/agent/register", said, Registered)
+        self.rack.knocking.count += 1
+        try:
+            registered: Registered = await self._until_heard("/agent/register", said, Registered)
+        finally:
+            self.rack.knocking.count -= 1
         machine.token = registered.token
         self._tell("registered")
         return registered
@@ -183,24 +197,31 @@ class FleetLife:
 
     async def _carry_out(self, task: AgentTask) -> None:
         machine = self.machine
-        fate = machine.fate(task.action)
-        if fate.seconds:
-            await asyncio.sleep(fate.seconds)
-        if fate.ending == "silent":
-            return
-        if fate.ending == "ok":
-            outcome = done(machine, task)
-            self._facts |= outcome.seen
-            ended = Ended(id=task.id, attempt=task.attempt, outcome="ok", facts=outcome.facts)
-            self._tell(f"{task.action} ok")
-        else:
-            ended = Ended(id=task.id, attempt=task.attempt, outcome=fate.ending, reason="the simulator wanted it so")
+        ended = await self._ended(task, await machine.takes(task.action))
         await self._until_heard("/agent/result", ended, dict[str, Any])
         self._running.pop((task.id, task.attempt), None)
-        if fate.ending == "ok" and task.action in ("reboot", "kexec"):
+        if ended.outcome == "ok" and task.action in ("reboot", "kexec"):
             await machine.cycle()
-        elif fate.ending == "ok" and task.action == "poweroff":
+        elif ended.outcome == "ok" and task.action == "poweroff":
             await machine.off()
+
+    async def _ended(self, task: AgentTask, ending: Outcome) -> Ended:
+        """Do what a task asks for, if fate has it end well."""
+        reason = "the simulator wanted it so"
+        if ending == "ok" and not await self._has_image(task):
+            ending, reason = "retryable", "the image broke off"
+        if ending != "ok":
+            return Ended(id=task.id, attempt=task.attempt, outcome=ending, reason=reason)
+        outcome = done(self.machine, task)
+        self._facts |= outcome.seen
+        self._tell(f"{task.action} ok")
+        return Ended(id=task.id, attempt=task.attempt, outcome="ok", facts=outcome.facts)
+
+    async def _has_image(self, task: AgentTask) -> bool:
+        """Fetch the image that is to be written, where machines do."""
+        if task.action != "write-image" or self.rack.fetched != "images":
+            return True
+        return await self._taken(f"/assets/{task.parameters['sha256']}", "bytes of images")
 
     # ---- words
 

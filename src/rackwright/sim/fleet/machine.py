@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from rackwright.sim.fleet import makeup
-from rackwright.sim.fleet.chances import Chances, Fate
+from rackwright.sim.fleet.chances import Chances, Fate, Outcome
 from rackwright.sim.fleet.door import Door
 from rackwright.sim.shape import GIB, BmcKind, Device, Shape
 
@@ -21,11 +22,32 @@ class Life(Protocol):
         """The power is cut."""
 
 
+class Way(Protocol):
+    """How machines reach their rack before a system of theirs runs."""
+
+    async def script(self, machine: Machine) -> str:
+        """The boot script that a machine is given; empty: none has come, and it begins anew after a while."""
+
+    async def address(self, machine: Machine) -> bool:
+        """Let the system on a machine's disk have an address; False: nobody gave one."""
+
+
+class Knocking:
+    """How many machines of a fleet wait at the same time to become known."""
+
+    count = 0
+
+
+Fetched = Literal["nothing", "boot", "images"]
+"""Which files machines really fetch: none, what they boot, or the images that they write too."""
+
+
 class Rack(msgspec.Struct, kw_only=True):
     """What the machines of one rack share."""
 
     name: str
     door: Door
+    way: Way
     chances: Chances
     tally: Counter[str]
     """What has happened, counted."""
@@ -35,6 +57,8 @@ class Rack(msgspec.Struct, kw_only=True):
     """Seconds between two words of an installed system's agent; 0: it says nothing by itself."""
     patience: float = 30.0
     """Seconds after which somebody switches a machine off that has made itself known and has nothing to do."""
+    fetched: Fetched = "nothing"
+    knocking: Knocking = msgspec.field(default_factory=Knocking)
 
 
 class Machine:
@@ -108,6 +132,16 @@ class Machine:
         if fate.ending != "ok":
             self.rack.tally[f"{step} {fate.ending}"] += 1
         return fate
+
+    async def takes(self, step: str) -> Outcome:
+        """Take the time of its next step of this kind, and tell how it ends. One that is silent never does."""
+        fate = self.fate(step)
+        ending = fate.ending
+        if fate.seconds:
+            await asyncio.sleep(fate.seconds)
+        while ending == "silent":
+            await asyncio.Event().wait()
+        return ending
 
     def boots_from(self) -> Device:
         """What it boots from now; a choice for one start is used up by this."""

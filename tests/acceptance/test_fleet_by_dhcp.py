@@ -1,0 +1,44 @@
+"""`rackwright sim --dhcp`: machines of two racks ask real DHCP servers, load by TFTP and HTTP, and are deployed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from rackwright.sim.wires import namespaces
+from tests.integration.dhcp_wire import require
+from tests.integration.simulated_fleet import simulated
+
+NODES, RACKS, SIZE = 6, 2, 2_000_000
+BY_DHCP = (
+    "--dhcp", "--fetch", "images", "--file-size", str(SIZE), "--door-port", "18481", "--step", "dhcp=0-0.1,failed=0.1",
+)  # fmt: skip
+
+pytestmark = pytest.mark.slow
+
+
+async def test_machines_of_two_racks_are_led_by_dhcp_from_power_to_their_own_system(tmp_path: Path) -> None:
+    require("kea-dhcp4", "dnsmasq")
+    if not os.path.isdir("/usr/lib/ipxe"):
+        pytest.skip("needs the package ipxe")
+    async with simulated(tmp_path, NODES, RACKS, *BY_DHCP) as sim:
+        known = await sim.told()
+        await sim.say("commission", known)
+        words = await sim.until(lambda words: "commissioning" not in words.values())
+        assert set(words.values()) == {"ready"}
+        await sim.say("deploy", known)
+        words = await sim.until(lambda words: "deploying" not in words.values())
+        assert set(words.values()) == {"deployed"}
+        told = await sim.ended()
+    happened = told["happened"]
+    assert told["installed"] == NODES
+    assert happened["DHCP questions lost"] > 0
+    assert happened["DHCP acknowledged"] >= 5 * NODES, "firmware and iPXE of two starts, and the system of the third"
+    assert happened["bytes of images"] == NODES * SIZE
+    starts = happened["started discovery"]
+    assert starts >= 2 * NODES
+    assert happened["bytes booted"] == starts * 2 * SIZE, "kernel and ramdisk"
+    assert happened["bytes by TFTP"] > 50_000 * starts
+    assert f"rackwright-sim-{sim.process.pid}" not in namespaces(), "nothing of its network is left"
