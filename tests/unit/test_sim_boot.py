@@ -17,6 +17,7 @@ from rackwright.sim.fleet.firmware import options
 from rackwright.sim.fleet.life import FleetLife
 from rackwright.sim.fleet.machine import Machine, Rack
 from rackwright.sim.fleet.way import ByDhcp, Straight, filled, identity
+from rackwright.sim.fleet.wire import Question
 
 MAC = bytes.fromhex("0e1000000001")
 SCRIPT = """#!ipxe
@@ -48,7 +49,7 @@ class Wire:
         self.questions: list[Message] = []
         self._url = url
 
-    async def lease(self, question: Message, goes: Callable[[], Coroutine[Any, Any, bool]]) -> Message | None:
+    async def lease(self, question: Message, goes: Question) -> Message | None:
         self.questions.append(question)
         if not await goes() or self._url is None:
             return None

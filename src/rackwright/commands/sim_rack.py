@@ -58,12 +58,12 @@ class _Overheard(RackClient):
 
     def __init__(self, setting: RackSetting, heard: Heard) -> None:
         super().__init__(setting.api, setting.name, setting.token)
-        self._heard = heard
+        self._listener = heard
 
     async def served(self, after: int, wait: float) -> Delta:
         """See the base."""
         delta = await super().served(after, wait)
-        self._heard(delta.nodes)
+        self._listener(delta.nodes)
         return delta
 
 
