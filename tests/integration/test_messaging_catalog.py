@@ -14,14 +14,22 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import httpx
 import pytest
 
 from rackwright.core.messages import Claim, Result
 from rackwright.engine import deployments
+from rackwright.engine.catalogs import find, stack
 from rackwright.store.memory import MemoryStore
 from tests.integration.hands import Hands, ok
+from tests.integration.test_power_drivers import free_port
 
 CATALOG = Path(__file__).resolve().parents[2] / "src" / "rackwright" / "catalogs" / "messaging"
+LAYER = CATALOG.with_name("messaging_on_machines")
+NO_SYSTEMD = """
+def start(name, description, command): print(command)
+def wait_for(address, port): pass
+"""
 SEEDS, FOLLOWERS = ["n0", "n1"], ["n2", "n3"]
 BIND = {"nats-seed": SEEDS, "nats": FOLLOWERS}
 OWN = {"nats-config", "nats-routes"}
@@ -181,6 +189,31 @@ async def test_the_load_comes_last_and_goes_to_every_server_and_page(loaded: Han
 
 async def test_another_load_runs_the_load_alone(loaded: Hands, machines: Machines) -> None:
     assert await changed(loaded, machines, {"set": {"load-agent": {"seconds": 3}}}) == {LOAD}
+
+
+def test_on_machines_every_server_runs_where_its_address_is() -> None:
+    catalog = stack([find("messaging"), find(LAYER.name)])
+    servers = {task.id: task.type for graph in catalog.graphs.values() for task in graph.tasks if "server" in task.id}
+    assert servers == dict.fromkeys(("nats-seed-server", "nats-server", "status-server"), "agent")
+
+
+def test_the_page_of_a_machine_is_read_at_its_address(machines: Machines, tmp_path: Path) -> None:
+    at = {"address": "127.0.0.1", "port": free_port()}
+    facts = machines.script("page.py", "n4", {"members": ["n1", "<n2>"], **at})
+    (tmp_path / "inputs.json").write_text(
+        json.dumps({"html": facts["status.html"], "page": facts["status.page"], **at})
+    )
+    (tmp_path / "unit.py").write_text(NO_SYSTEMD)
+    environment = {"RACKWRIGHT_INPUTS": str(tmp_path / "inputs.json"), "RACKWRIGHT_FILES": str(tmp_path)}
+    script = [sys.executable, "-B", LAYER / "scripts" / "page_server.py", tmp_path / "page"]
+    said = subprocess.check_output(script, env={**environment, "UNIT": "unit.py"}, text=True)
+    words = [sys.executable, *said.splitlines()[0].split()[1:]]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            with httpx.Client(transport=httpx.HTTPTransport(retries=7)) as client:
+                assert "<li>&lt;n2&gt;</li>" in client.get(facts["status.page"]).text
+        finally:
+            server.kill()
 
 
 async def test_another_port_of_a_page_stays_on_its_node(loaded: Hands, machines: Machines) -> None:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the page that tells who is in the cluster, at once; the status server reads it from there."""
+"""Write the page that tells who is in the cluster, at once; the status server has it from there or from the facts."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ members = "\n".join(f"<li>{html.escape(name)}</li>" for name in inputs["members"
 folder = Path(os.environ["RACKWRIGHT_STATE"], "page")
 folder.mkdir(exist_ok=True)
 unborn = folder / ".index.new"
-unborn.write_text(f"<!doctype html>\n<title>messaging</title>\n<ul>\n{members}\n</ul>\n", encoding="utf-8")
+text = f"<!doctype html>\n<title>messaging</title>\n<ul>\n{members}\n</ul>\n"
+unborn.write_text(text, encoding="utf-8")
 unborn.rename(folder / "index.html")
 url = f"http://{inputs['address']}:{inputs['port']}/"
-Path(os.environ["RACKWRIGHT_OUTPUT"]).write_text(json.dumps({"status.page": url}), encoding="utf-8")
+Path(os.environ["RACKWRIGHT_OUTPUT"]).write_text(
+    json.dumps({"status.page": url, "status.html": text}), encoding="utf-8"
+)
 print(f"{len(inputs['members'])} members; to be read at {url}")

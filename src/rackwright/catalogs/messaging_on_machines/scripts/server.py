@@ -9,32 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import socket
-import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
+
+sys.path.insert(0, str(Path(os.environ["RACKWRIGHT_FILES"], os.environ["UNIT"]).parent))
+
+from unit import start, wait_for
 
 SETTINGS = Path("/etc/rackwright/agent.json")
 PROGRAM = Path("/usr/local/bin/nats-server")
 CONFIGURATION = Path("/etc/nats-server.conf")
-UNIT = Path("/etc/systemd/system/nats-server.service")
-PATIENCE = 120.0  # seconds
-PAUSE = 0.25  # seconds
-UNIT_TEXT = f"""[Unit]
-Description=NATS server
-After=network-online.target
-Wants=network-online.target
-
-[Service]
-ExecStart={PROGRAM} --config {CONFIGURATION}
-Restart=always
-DynamicUser=yes
-
-[Install]
-WantedBy=multi-user.target
-"""
 
 
 def fetch(digest: str) -> None:
@@ -54,28 +39,13 @@ def fetch(digest: str) -> None:
     print(f"{PROGRAM}: {len(program)} bytes")
 
 
-def wait_for(address: str, port: int) -> None:
-    """Wait until somebody listens there."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        try:
-            socket.create_connection((address, port), timeout=PAUSE).close()
-            return
-        except OSError as error:
-            if time.monotonic() > end:
-                sys.exit(f"nobody listens at {address}:{port} after {PATIENCE:g} s: {error}")
-            time.sleep(PAUSE)
-
-
 def main() -> None:
     """Start the server anew with the configuration of the inputs; give its digest as the fact."""
     digest, fact = sys.argv[1:]
     inputs = json.loads(Path(os.environ["RACKWRIGHT_INPUTS"]).read_text(encoding="utf-8"))
     fetch(digest)
     CONFIGURATION.write_text(inputs["config"], encoding="utf-8")
-    UNIT.write_text(UNIT_TEXT, encoding="utf-8")
-    for words in (["daemon-reload"], ["enable", UNIT.name], ["restart", UNIT.name]):
-        subprocess.run(["/usr/bin/systemctl", *words], check=True)
+    start("nats-server", "NATS server", f"{PROGRAM} --config {CONFIGURATION}")
     wait_for(inputs["address"], int(inputs["client_port"]))
     running = hashlib.sha256((digest + inputs["config"]).encode()).hexdigest()
     Path(os.environ["RACKWRIGHT_OUTPUT"]).write_text(json.dumps({fact: running}), encoding="utf-8")
