@@ -205,13 +205,13 @@ def test_the_page_of_a_machine_is_read_at_its_address(machines: Machines, tmp_pa
     )
     (tmp_path / "unit.py").write_text(NO_SYSTEMD)
     environment = {"RACKWRIGHT_INPUTS": str(tmp_path / "inputs.json"), "RACKWRIGHT_FILES": str(tmp_path)}
-    script = [sys.executable, "-B", LAYER / "scripts" / "page_server.py", tmp_path / "page"]
+    script = [sys.executable, "-B", str(LAYER / "scripts" / "page_server.py"), str(tmp_path / "page")]
     said = subprocess.check_output(script, env={**environment, "UNIT": "unit.py"}, text=True)
     words = [sys.executable, *said.splitlines()[0].split()[1:]]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
             with httpx.Client(transport=httpx.HTTPTransport(retries=7)) as client:
-                assert "<li>&lt;n2&gt;</li>" in client.get(facts["status.page"]).text
+                assert "<li>&lt;n2&gt;</li>" in client.get(inputs["page"]).text
         finally:
             server.kill()
 
