@@ -200,9 +200,8 @@ def test_on_machines_every_server_runs_where_its_address_is() -> None:
 def test_the_page_of_a_machine_is_read_at_its_address(machines: Machines, tmp_path: Path) -> None:
     at = {"address": "127.0.0.1", "port": free_port()}
     facts = machines.script("page.py", "n4", {"members": ["n1", "<n2>"], **at})
-    (tmp_path / "inputs.json").write_text(
-        json.dumps({"html": facts["status.html"], "page": facts["status.page"], **at})
-    )
+    inputs = {"html": facts["status.html"], "page": facts["status.page"], **at}
+    (tmp_path / "inputs.json").write_text(json.dumps(inputs))
     (tmp_path / "unit.py").write_text(NO_SYSTEMD)
     environment = {"RACKWRIGHT_INPUTS": str(tmp_path / "inputs.json"), "RACKWRIGHT_FILES": str(tmp_path)}
     script = [sys.executable, "-B", str(LAYER / "scripts" / "page_server.py"), str(tmp_path / "page")]
