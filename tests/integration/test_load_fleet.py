@@ -151,7 +151,7 @@ async def carry_out(load: Load) -> None:
 async def test_two_agents_do_together_what_was_asked_and_their_rows_come_on_request(ground: Ground) -> None:
     await ground.start("a")
     await ground.start("b")
-    await ground.fleet.gather(2, names=["a", "b"], wait=60)
+    await ground.fleet.gather(2, wait=60)
     load, heard = ground.load(Closed(times=101, concurrency=6), folder=str(ground.folder / "run" / "000"))
     await carry_out(load)
     assert heard.whole.total == 101
@@ -159,7 +159,7 @@ async def test_two_agents_do_together_what_was_asked_and_their_rows_come_on_requ
     assert sorted(each.name for each in load.health) == ["a", "b"]
     assert sum(each.iterations for each in load.health) == 101
     assert (load.notes, load.faults) == ([], [])
-    assert await ground.fleet.pull_rows() == 2
+    assert await ground.fleet.pull_rows() == {}
     rows = [
         number
         for name in "ab"
@@ -242,7 +242,7 @@ async def test_an_agent_that_hangs_is_given_up_and_may_come_back(ground: Ground)
     (chunk,) = read_chunks(ground.folder / "a" / "rows" / "run-run" / "000" / "a" / "process-0")
     assert max(chunk.started) < 18, "its load processes end on their own"
     hanging.send_signal(signal.SIGCONT)
-    await ground.fleet.gather(2, names=["a", "b"], wait=60)
+    await ground.fleet.gather(2, wait=60)
 
 
 async def test_the_last_agent_s_loss_ends_the_load(ground: Ground) -> None:
@@ -395,7 +395,7 @@ async def test_an_agent_serves_one_controller_after_the_other(tmp_path: Path) ->
     serving = asyncio.create_task(agent.serve())
     for _ in range(2):
         async with Fleet(keys, bind=address, folder=tmp_path / "run") as fleet:
-            await fleet.gather(1, names=["a"], wait=60)
+            await fleet.gather(1, wait=60)
     agent.stop()
     async with asyncio.timeout(60):
         await serving

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rackwright.core.load.course import Deal
 from rackwright.core.load.result import WHOLE, Part, Second
 from rackwright.core.load.schedule import Closed, Open, Schedule, Share, Stage
 from rackwright.core.load.sla.proof import Bounds
@@ -129,13 +130,13 @@ async def load(
     **args: float,
 ) -> Done:
     told: list[Told] = []
-    work = Work(scenario="", args=args, schedule=schedule, share=share, bounds=bounds, watch=watch, interval=0.1)
+    work = Work(scenario="", args=args, schedule=schedule, bounds=bounds, watch=watch, interval=0.1)
 
     def tell(word: Told) -> None:
         told.append(word)
         hear(running, word)
 
-    running = Generator(work, scenario, Surroundings(Http()), tell, clock(), rows)
+    running = Generator(work, scenario, Surroundings(Http()), tell, clock(), rows, [Deal(0.0, share)])
     if stop_after is not None:
         asyncio.get_running_loop().call_later(stop_after, lambda: running.stop(cancel=cancel))
     async with asyncio.timeout(30):

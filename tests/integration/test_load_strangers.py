@@ -255,5 +255,5 @@ async def test_an_agent_ends_what_it_does_for_one_controller_before_it_comes_to_
         await serving
         controller.close()
     assert [word for word in heard if not isinstance(word, Pong)] == [Prepared(1, 0), Prepared(1, 0), last]
-    assert (last.fault, [each.iterations for each in last.health]) == ("", [1])
+    assert (last.trouble, [each.iterations for each in last.health]) == (None, [1])
     assert said.count("the controller is another one, or has given this agent up") == 1

@@ -19,6 +19,8 @@ from rackwright.load.words import Work
 class Agents:
     """Those of ``names`` are here and do nothing but get ready; ``begun`` is set when one of them may begin."""
 
+    leash = 0.5
+
     def __init__(self, names: str, schedule: Open, on_loss: OnLoss) -> None:
         self.here: list[Member] = []
         self.seconds: list[Second] = []

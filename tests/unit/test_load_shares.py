@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rackwright.core.load.course import Course, Deal, between
+from rackwright.core.load.course import Course, Deal, between, rest, split, starts
 from rackwright.core.load.schedule import Closed, Open, Share, Stage
 
 rates = st.floats(0.1, 20)
@@ -21,7 +21,7 @@ moments = st.lists(st.floats(0, 6), max_size=3).map(sorted)
 crews = st.lists(st.integers(1, 4), min_size=4, max_size=4)
 
 
-def rest(course: Course) -> list[tuple[int, float]]:
+def taken(course: Course) -> list[tuple[int, float]]:
     starts = []
     while course.head is not None:
         starts.append(course.head)
@@ -41,13 +41,14 @@ def test_whoever_comes_and_goes_every_start_is_made_once(schedule: Open, turns: 
             if agent < present:
                 share = Share(agent, present)
                 if course is None:
-                    course = Course(schedule, share, after)
+                    course = Course(schedule, [Deal(after, share)])
                 else:
-                    course.turn(after, share)
+                    course.hold(share, after)
+                    course.settle(after)
             elif course is not None:
-                made += [start for start in rest(course) if start[1] < after]
+                made += [start for start in taken(course) if start[1] < after]
                 course = None
-        made += rest(course) if course is not None else []
+        made += taken(course) if course is not None else []
     assert sorted(made) == list(schedule.starts())
 
 
@@ -66,9 +67,10 @@ def test_the_starts_of_one_who_had_two_shares_are_told_for_any_stretch(
     schedule: Open, turn: float, begin: float, end: float
 ) -> None:
     deals = [Deal(0.0, Share(1, 2)), Deal(turn, Share(0, 3))]
-    course = Course(schedule, deals[0].share)
-    course.turn(deals[1].after, deals[1].share)
-    expected = [at for _, at in rest(course) if begin <= at < end]
+    course = Course(schedule, deals[:1])
+    course.hold(deals[1].share, 0.0)
+    course.settle(deals[1].after)
+    expected = [at for _, at in taken(course) if begin <= at < end]
     assert list(between(schedule, deals, begin, end)) == expected
 
 
@@ -89,12 +91,10 @@ def test_what_a_lost_agent_has_not_told_of_is_done_by_its_heirs(
     schedule: Closed, agents: int, heirs: int, data: st.DataObject
 ) -> None:
     shares = Share().split(agents)
-    mine = list(schedule.numbers(shares[0]))
-    ended = data.draw(st.integers(0, len(mine)))
-    beyond = schedule.passed(shares[0], 0, ended)
-    done = mine[:ended]
-    for part in shares[0].split(heirs):
-        done += schedule.numbers(part, beyond)
-    for share in shares[1:]:
-        done += schedule.numbers(share)
-    assert sorted(done) == list(range(1, (schedule.times or 0) + 1))
+    mine = [Deal(0.0, shares[0]), Deal(data.draw(st.integers(1, 70)), Share(0, agents + 1))]
+    whole = list(starts(schedule, mine))
+    ended = data.draw(st.integers(0, len(whole)))
+    done = whole[:ended]
+    for deals in split(schedule, rest(schedule, mine, ended), heirs):
+        done += starts(schedule, deals)
+    assert sorted(done) == whole

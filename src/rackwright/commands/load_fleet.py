@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import click
 
@@ -20,7 +20,17 @@ from rackwright.load.generators import Generators
 from rackwright.load.local import LocalGenerators
 
 BIND = "tcp://0.0.0.0:8430"
-Open = Callable[[Path], contextlib.AbstractAsyncContextManager[Generators]]
+
+
+class Source(NamedTuple):
+    """Where load comes from."""
+
+    generators: Generators
+    bring_rows: Callable[[], Awaitable[dict[str, str]]]
+    """Brings raw rows that are kept elsewhere, if that was asked for; gives why they did not come, by the agent."""
+
+
+Open = Callable[[Path], contextlib.AbstractAsyncContextManager[Source]]
 """Opens where load comes from, for the run in a folder."""
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,6 +40,10 @@ def keys_folder() -> Path:
     return data_folder(os.environ) / "load-keys"
 
 
+async def _nothing() -> dict[str, str]:
+    return {}
+
+
 def generators_options(function: F) -> F:
     """The command takes load from somewhere: it gets ``generators``, which opens that place for a run's folder."""
 
@@ -37,7 +51,7 @@ def generators_options(function: F) -> F:
         "--processes", type=click.IntRange(min=1), help="Load processes here at most.  [default: one for each core]"
     )
     @click.option("--agents", type=click.IntRange(min=1), help="Take the load from so many agents, not from this host.")
-    @click.option("--hosts", default="", metavar="NAME,...", help="Take it from the agents of these names.")
+    @click.option("--hosts", default="", metavar="NAME,...", help="Take it from the agents of these names alone.")
     @click.option("--bind", default=BIND, show_default=True, help="Where agents come to; two more ports follow it.")
     @click.option(
         "--keys", type=click.Path(dir_okay=False, path_type=Path), help="The controller's keys; see `load keys`."
@@ -65,19 +79,19 @@ def generators_options(function: F) -> F:
         **options: Any,
     ) -> Any:
         names = [name.strip() for name in hosts.split(",") if name.strip()]
+        if names and agents:
+            raise click.UsageError("--agents and --hosts exclude each other: name all agents, or say how many")
 
         @contextlib.asynccontextmanager
-        async def generators(folder: Path) -> AsyncIterator[Generators]:
+        async def generators(folder: Path) -> AsyncIterator[Source]:
             if not agents and not names:
-                yield LocalGenerators(processes or len(os.sched_getaffinity(0)))
+                yield Source(LocalGenerators(processes or len(os.sched_getaffinity(0))), _nothing)
                 return
             found = read(keys or keys_folder() / CONTROLLER, ControllerKeys)
-            async with Fleet(found, bind=bind, folder=folder, on_loss=on_agent_loss, say=say) as fleet:
+            async with Fleet(found, bind=bind, folder=folder, names=names, on_loss=on_agent_loss, say=say) as fleet:
                 say(f"agents are awaited at {fleet.address}")
-                await fleet.gather(agents or len(names), names=names, wait=agents_wait)
-                yield fleet
-                if pull_rows:
-                    say(f"{await fleet.pull_rows()} chunks of raw rows were brought")
+                await fleet.gather(agents or 0, wait=agents_wait)
+                yield Source(fleet, fleet.pull_rows if pull_rows else _nothing)
 
         return function(*args, generators=generators, **options)
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rackwright.cli import exits
 from rackwright.cli.examples import examples
 from rackwright.cli.output import say
-from rackwright.commands.load_fleet import Open, generators_options
+from rackwright.commands.load_fleet import Open, Source, generators_options
 from rackwright.commands.load_report import write_pieces
 from rackwright.commands.load_runs import runs_folder
 from rackwright.commands.load_task import task_file
@@ -68,8 +68,10 @@ def run(*, file: Path, read: Callable[[], Task], generators: Open, **options: An
 
         async def carry_out() -> RunResult:
             async with generators(folder.path) as source:
-                stop = options["abort_on_sla_failure"]
-                return await _run(Run(task, prepared, folder, generators=source, stop_on_violation=stop, watch=watch))
+                stop, load = options["abort_on_sla_failure"], source.generators
+                result = await _run(Run(task, prepared, folder, generators=load, stop_on_violation=stop, watch=watch))
+                await _bring_rows(source, result, folder)
+                return result
 
         result = asyncio.run(carry_out())
     recorded = recording(result, folder.seconds)
@@ -83,16 +85,34 @@ def run(*, file: Path, read: Callable[[], Task], generators: Open, **options: An
 
 
 async def _run(whole: Run) -> RunResult:
-    loop = asyncio.get_running_loop()
     asked: list[bool] = []
 
     def abort() -> None:
         whole.abort(cancel=bool(asked))
         asked.append(True)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, abort)
+    _on_signals(abort)
     return await whole.run()
+
+
+async def _bring_rows(source: Source, result: RunResult, folder: RunFolder) -> None:
+    """Bring raw rows from elsewhere. The verdict is kept already; rows that do not come are a note to it."""
+    bringing = asyncio.ensure_future(source.bring_rows())
+    _on_signals(bringing.cancel)
+    try:
+        faults = await bringing
+    except asyncio.CancelledError:
+        faults = {health.name: "they were not waited for" for each in result.workloads for health in each.health}
+    for workload in result.workloads:
+        names = {health.name for health in workload.health}
+        workload.notes += [f"raw rows of {name} did not come: {why}" for name, why in faults.items() if name in names]
+    if faults:
+        folder.write(result)
+
+
+def _on_signals(do: Callable[[], object]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, do)
 
 
 def _tell(recorded: Recording, folder: Path, form: str) -> None:

@@ -10,24 +10,20 @@ import asyncio
 import functools
 import inspect
 import math
-import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import msgspec
-
-from rackwright.core.load.course import Course
-from rackwright.core.load.result import Second
-from rackwright.core.load.schedule import Closed, Open, Share
-from rackwright.core.load.sla.proof import Bounds
+from rackwright.core.load.course import WHOLE, Course, Deal
+from rackwright.core.load.schedule import Closed, Open, Schedule, Share
 from rackwright.load.alarm import Alarm
 from rackwright.load.chunks import Writer
 from rackwright.load.memory import peak_memory
 from rackwright.load.scenario import BlockingScenario, Scenario, Surroundings, clock
+from rackwright.load.sums import Sums
 from rackwright.load.tally import Fault, Row, Start, Tally
-from rackwright.load.words import Ended, Report, Started, Told, Work
+from rackwright.load.words import Ended, Held, Report, Started, Told, Turn, Work
 
 TICK = 0.05
 """Seconds between looks at what was done."""
@@ -41,6 +37,8 @@ GRACE = 600.0
 """Seconds that the last iterations have to end, if the schedule sets no timeout; then they are cancelled."""
 PATIENCE = 5.0
 """Seconds that cancelled iterations have to end."""
+HOLDING = 1.0
+"""Seconds between looks at a share that is being dealt."""
 
 _NOTHING = Scenario
 """What an iteration has done whose scenario could not be made."""
@@ -57,7 +55,7 @@ class Generator:
         tell: Callable[[Told], None],
         zero: float,
         rows: Writer | None = None,
-        after: float = 0.0,
+        deals: Sequence[Deal] = WHOLE,
     ) -> None:
         self._work = work
         self._zero = zero
@@ -69,8 +67,9 @@ class Generator:
         self._writer = rows
         blocking = issubclass(scenario, BlockingScenario) or not inspect.iscoroutinefunction(scenario.run)
         self._most = THREADS if blocking else IN_FLIGHT
-        self._room = _bound(work, self._most)
-        threads = max(self._room, THREADS)
+        self._share = deals[-1].share
+        self._room = _room_for(work.schedule, self._share, self._most)
+        threads = max(THREADS, work.schedule.slots()) if isinstance(work.schedule, Closed) else THREADS
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="iteration") if blocking else None
         self._tally = Tally(work.schedule.max_lag if isinstance(work.schedule, Open) else math.inf)
         self._rows: list[Row] = []
@@ -82,12 +81,20 @@ class Generator:
         """That a closed schedule starts no more."""
         self._freed: asyncio.Future[None] | None = None
         self._pacing: asyncio.Task[None] | None = None
-        self._course = Course(work.schedule, work.share, after)
-        self._plan = Course(work.schedule, work.share, after)
+        self._course = Course(work.schedule, deals)
+        self._plan = Course(work.schedule, deals)
+        self._turn: Turn | None = None
+        self._slots = 0
+        """Of a closed schedule: those that go on."""
+        self._lease = math.inf
+        """The moment until which starts are surely its own."""
+        self._renewed = asyncio.Event()
+        self._went_on = 0.0
+        """When an iteration was last started or ended."""
         self._alarm: Alarm | None = None
-        self._counts = _Sums(work.bounds)
+        self._counts = Sums(work.bounds)
         self._stopped = False
-        self._fault = ""
+        self._fault = self._stuck = ""
         self._breath = 0.0
 
     async def run(self) -> None:
@@ -109,61 +116,112 @@ class Generator:
         """Start no more; ``cancel``: and end what runs. Running iterations are waited for otherwise."""
         if not self._stopped:
             self._stopped = True
+            self._settle(math.inf)
             self._all_begun.set()
+            self._renewed.set()
             if self._pacing is not None and isinstance(self._work.schedule, Open):
                 self._pacing.cancel()
         if cancel:
             for task in self._tasks:
                 task.cancel()
 
-    def turn(self, after: float, share: Share) -> None:
-        """From a second on, carry out another share of an open schedule."""
-        head = self._course.head
+    def turn(self, turn: Turn) -> None:
+        """Another share is to come: tell how far this one goes meanwhile."""
+        if self._stopped or self._pacing is None or self._pacing.done():
+            self._tell(Held(turn.number, math.inf))
+            return
+        self._turn = turn
+        self._room = min(self._room, _room_for(self._work.schedule, turn.share, self._most))
+        limit = self._reach(turn.ahead)
         for course in (self._course, self._plan):
-            course.turn(after, share)
-        self._work = msgspec.structs.replace(self._work, share=share)
-        self._room = _bound(self._work, self._most)
-        if self._alarm is not None and self._course.head is not head:
+            course.hold(turn.share, limit)
+        self._tell(Held(turn.number, limit))
+
+    def settle(self, number: int, place: float) -> None:
+        """From this place on the share of a turn holds; infinite: the turn is called off."""
+        if self._turn is not None and self._turn.number == number:
+            self._settle(place)
+
+    def lend(self, until: float) -> None:
+        """The share is surely its own until a moment of the clock; then nothing is started until it is lent again."""
+        self._lease = until
+        self._renewed.set()
+
+    def _reach(self, ahead: float) -> float:
+        """The place that will not be reached for so many seconds, and lies beyond all that was taken."""
+        now = max(self._now(), 0.0)
+        if isinstance(self._work.schedule, Open):
+            return now + ahead
+        reached = self._course.reached
+        return reached if math.isinf(reached) else reached + math.ceil(reached * ahead / max(now, ahead))
+
+    def _settle(self, place: float) -> None:
+        turn, self._turn = self._turn, None
+        if turn is None:
+            return
+        if place < math.inf:
+            self._share = turn.share
+        for course in (self._course, self._plan):
+            course.settle(place)
+        self._room = _room_for(self._work.schedule, self._share, self._most)
+        if self._alarm is not None:
             self._alarm.ring()
+        if isinstance(self._work.schedule, Closed) and not self._stopped:
+            self._fill()
 
     def _now(self) -> float:
         return clock() - self._zero
 
     async def _run_closed(self) -> None:
-        schedule = self._work.schedule
-        assert isinstance(schedule, Closed)
-        numbers = self._to_the_last(schedule.numbers(self._work.share, self._work.beyond))
+        length = self._work.schedule.length
         await asyncio.sleep(max(0.0, -self._now()))
-        for _ in range(schedule.slots(self._work.share)):
-            self._begin(self._slot(numbers, schedule.length))
-        if not self._tasks:
-            return
+        self._fill(first=True)
         try:
-            async with asyncio.timeout(None if schedule.duration is None else schedule.duration - self._now()):
+            async with asyncio.timeout(None if math.isinf(length) else length - self._now()):
                 await self._all_begun.wait()
         except TimeoutError:
             return
 
-    def _to_the_last(self, numbers: Iterator[int]) -> Iterator[int]:
-        """The same; when the last one is taken, all have begun."""
-        head = next(numbers, None)
-        while head is not None:
-            number, head = head, next(numbers, None)
-            if head is None:
-                self._all_begun.set()
-            yield number
-        self._all_begun.set()
+    def _fill(self, *, first: bool = False) -> None:
+        """Let all free slots go on; they start one at least, the ``first`` time."""
+        while self._slots < self._room and self._course.head is not None and not self._stopped:
+            if not first and self._now() >= self._work.schedule.length:
+                break
+            self._slots += 1
+            start = self._take()
+            self._begin(self._slot(start))
+        if self._course.over or not self._slots:
+            self._all_begun.set()
 
-    async def _slot(self, numbers: Iterator[int], end: float) -> None:
-        first = True
-        for number in numbers:
-            now = self._now()
-            if self._stopped or (now >= end and not first):
-                return
-            first = False
-            await self._iterate(number, now)
-            if self._rows and self._rows[-1].ended - self._breath > BREATH:
-                await self._breathe()
+    def _take(self) -> int:
+        """The number of the next iteration, which begins now."""
+        head = self._course.head
+        assert head is not None
+        self._course.step()
+        if self._course.over:
+            self._all_begun.set()
+        return head[0]
+
+    async def _slot(self, number: int) -> None:
+        try:
+            while True:
+                await self._iterate(number, self._now())
+                if self._rows and self._rows[-1].ended - self._breath > BREATH:
+                    await self._breathe()
+                if clock() > self._lease:
+                    self._mark(math.inf)
+                    await self._wait_for_lease()
+                beyond = self._now() >= self._work.schedule.length
+                if self._stopped or beyond or self._slots > self._room or self._course.head is None:
+                    return
+                number = self._take()
+        finally:
+            self._slots -= 1
+
+    async def _wait_for_lease(self) -> None:
+        while clock() > self._lease and not self._stopped:
+            self._renewed.clear()
+            await self._renewed.wait()
 
     async def _run_open(self) -> None:
         course = self._course
@@ -181,6 +239,8 @@ class Generator:
                     await self._breathe()
                 while len(self._tasks) >= self._room:
                     await self._wait_for_room()
+                if clock() > self._lease:
+                    await self._wait_for_lease()
                 if course.head is start:
                     course.step()
                     self._begin(self._iterate(number, at))
@@ -190,8 +250,8 @@ class Generator:
 
     async def _wait_for_turn(self, alarm: Alarm) -> bool:
         """The share is done; whether there is another one before nobody can have any."""
-        while self._course.head is None and self._now() < self._work.until:
-            await alarm.until(self._work.until + self._zero)
+        while self._course.head is None and (self._course.held or self._now() < self._work.until):
+            await alarm.until(max(self._work.until, self._now() + HOLDING) + self._zero)
         return self._course.head is not None
 
     async def _wait_for_room(self) -> None:
@@ -210,7 +270,7 @@ class Generator:
     def _end(self, task: asyncio.Task[None]) -> None:
         del self._tasks[task]
         self._overdue.pop(task, None)
-        if not self._tasks:
+        if not self._tasks and not self._course.held:
             self._all_begun.set()
         if self._freed is not None and not self._freed.done():
             self._freed.set_result(None)
@@ -271,6 +331,7 @@ class Generator:
             now = self._now()
             self._cancel_overdue(now)
             self._count(now)
+            self._end_stuck(now)
             proven = self._counts.proof()
             if proven or now - told >= self._work.interval:
                 self._report(now, proven)
@@ -285,10 +346,29 @@ class Generator:
                 self._overdue[task] = f"not done after {timeout:g} s"
                 task.cancel()
 
+    def _end_stuck(self, now: float) -> None:
+        """End the load when there is no room to start anything, and nothing that runs would end."""
+        timeout = self._work.schedule.timeout
+        patience = timeout + PATIENCE if timeout else GRACE
+        if now - self._went_on < patience or not self._full or clock() > self._lease:
+            return
+        self._stuck = f"{len(self._tasks)} iterations, as many as may run at once, did not end for {patience:g} s"
+        self._overdue |= dict.fromkeys(self._tasks, f"not done after {patience:g} s, and nothing else could start")
+        self.stop(cancel=True)
+
+    @property
+    def _full(self) -> bool:
+        """Whether starts wait until something ends."""
+        if isinstance(self._work.schedule, Open):
+            return self._freed is not None and not self._freed.done()
+        return bool(self._tasks) and self._pacing is not None and not self._pacing.done()
+
     def _count(self, now: float) -> None:
         rows, self._rows = self._rows, []
         starts, self._starts = self._starts, []
         planned = isinstance(self._work.schedule, Open)
+        if rows or starts:
+            self._went_on = now
         missed = self._tally.add_starts(starts, planned=planned)
         self._tally.add_rows(rows)
         if planned:
@@ -319,9 +399,10 @@ class Generator:
             most = self._work.most_memory >> 20
             self._fault = f"it took {peak >> 20} MiB of memory, {most} MiB are allowed: its scenario keeps too much"
             self.stop(cancel=True)
+        upto = min(now, self._plan.limit) if isinstance(self._work.schedule, Open) else now
         self._tell(
             Report(
-                upto=now, seconds=seconds, samples=samples, iterations=self._counts.ended, peak_rss=peak, proven=proven
+                upto=upto, seconds=seconds, samples=samples, iterations=self._counts.ended, peak_rss=peak, proven=proven
             )
         )
 
@@ -350,62 +431,15 @@ class Generator:
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
         dropped = self._writer.dropped if self._writer is not None else 0
-        self._tell(Ended(fault=self._fault, never_started=never, left=len(self._tasks), dropped_rows=dropped))
-
-
-class _Sums:
-    """What the whole share has come to, as far as ``bounds`` ask for it."""
-
-    def __init__(self, bounds: Bounds) -> None:
-        self._bounds = bounds
-        self.intended = 0
-        self.started = 0
-        self.ended = 0
-        self.second = 0
-        self._errors = 0
-        self._missed = 0
-        self._longest = 0.0
-        self._actions = dict.fromkeys(bounds.actions, 0.0)
-        self._cpu = time.process_time()
-
-    def take(self, rows: list[Row], started: int, missed: int) -> None:
-        """Add what was done: iterations that ended, how many started, how many of them too late."""
-        self.started += started
-        self._missed += missed
-        self.ended += len(rows)
-        if self._bounds.errors < math.inf:
-            self._errors += sum(row.fault is not None for row in rows)
-        if self._bounds.seconds < math.inf:
-            self._longest = max([self._longest, *(row.ended - row.started for row in rows)])
-        if self._actions:
-            self._take_actions(rows)
-
-    def _take_actions(self, rows: list[Row]) -> None:
-        for row in rows:
-            for action in row.actions:
-                spent = action.ended - action.started
-                if spent > self._actions.get(action.path, math.inf):
-                    self._actions[action.path] = spent
-
-    def spend(self, second: Second) -> None:
-        """Add the processor's time since the last look to a second."""
-        cpu = time.process_time()
-        second.cpu += cpu - self._cpu
-        self._cpu = cpu
-
-    def proof(self) -> str:
-        """Why the SLA cannot hold any more, as far as this share tells."""
-        bounds = self._bounds
-        if self._longest > bounds.seconds:
-            return f"an iteration took {self._longest:.3f} s, {bounds.seconds:g} s are allowed"
-        if self._errors > bounds.errors:
-            return f"{self._errors} iterations failed, {bounds.errors:g} may"
-        if self._missed > bounds.missed:
-            return f"{self._missed} starts were missed, {bounds.missed:g} may be"
-        for path, limit in bounds.actions.items():
-            if self._actions[path] > limit:
-                return f"{path} took {self._actions[path]:.3f} s, {limit:g} s are allowed"
-        return ""
+        self._tell(
+            Ended(
+                fault=self._fault,
+                stuck=self._stuck,
+                never_started=never,
+                left=len(self._tasks),
+                dropped_rows=dropped,
+            )
+        )
 
 
 def describe(error: BaseException) -> Fault:
@@ -419,9 +453,9 @@ def _plain(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _bound(work: Work, most: int) -> int:
-    schedule = work.schedule
-    if isinstance(schedule, Closed):
-        return max(1, schedule.slots(work.share))
-    share = IN_FLIGHT if schedule.max_in_flight is None else work.share.amount(schedule.max_in_flight)
-    return max(1, min(share, most))
+def _room_for(schedule: Schedule, share: Share | None, most: int) -> int:
+    """How many iterations there may be at once with a share."""
+    if share is None:
+        return 1
+    slots = max(1, schedule.slots(share))
+    return slots if isinstance(schedule, Closed) else min(slots, most)

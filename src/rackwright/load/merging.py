@@ -10,12 +10,13 @@ from rackwright.load.words import Report
 
 
 class Merging:
-    """Takes reports by the name of who made them; memory holds the seconds that are still open."""
+    """Takes reports by the name of who made them; memory holds the seconds that are still open. The ``first`` second is
+    the one in which they begin."""
 
-    def __init__(self, names: Iterable[Any]) -> None:
-        self._upto: dict[Any, float] = dict.fromkeys(names, 0.0)
+    def __init__(self, names: Iterable[Any], first: int = 0) -> None:
+        self._upto: dict[Any, float] = dict.fromkeys(names, float(first))
         self._open: dict[int, Second] = {}
-        self._next = 0
+        self._next = first
         self.samples: dict[str, Sample] = {}
 
     def take(self, name: Any, report: Report) -> list[Second]:

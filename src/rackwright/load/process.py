@@ -22,10 +22,12 @@ from rackwright.load.code import load_scenario
 from rackwright.load.generator import Generator, describe
 from rackwright.load.http import Http
 from rackwright.load.scenario import Scenario, Surroundings
-from rackwright.load.words import Begin, Ended, Ready, Stop, Told, Turn, Work, hear_asked, pack
+from rackwright.load.words import Asked, Begin, Ended, Live, Ready, Settle, Stop, Told, Turn, Work, hear_asked, pack
 
 FLUSH = 5.0
 """Seconds that the last words have to be taken."""
+LEASHES = 3
+"""After so many leashes without a word it ends: nobody will come back."""
 
 
 def main() -> None:
@@ -62,7 +64,7 @@ async def _serve(words: int) -> None:
 def _prepare(work: Work, scenario: type[Scenario], voice: _Voice, begin: Begin) -> Generator:
     surroundings = Surroundings(Http(connections=work.connections), work.context)
     rows = Writer(Path(work.folder), work.most_bytes) if work.folder else None
-    return Generator(work, scenario, surroundings, voice.tell, begin.zero, rows, begin.after)
+    return Generator(work, scenario, surroundings, voice.tell, begin.zero, rows, begin.deals)
 
 
 async def _generate(
@@ -80,14 +82,22 @@ async def _generate(
 async def _listen(reader: asyncio.StreamReader, leash: float, generator: Generator) -> None:
     try:
         while True:
-            async with asyncio.timeout(leash or None):
+            async with asyncio.timeout(leash * LEASHES or None):
                 word = await hear_asked(reader)
-            if isinstance(word, Stop):
-                generator.stop(cancel=word.cancel)
-            elif isinstance(word, Turn):
-                generator.turn(word.after, word.share)
+            _obey(word, generator)
     except (asyncio.IncompleteReadError, TimeoutError):
         generator.stop(cancel=True)
+
+
+def _obey(word: Asked, generator: Generator) -> None:
+    if isinstance(word, Stop):
+        generator.stop(cancel=word.cancel)
+    elif isinstance(word, Turn):
+        generator.turn(word)
+    elif isinstance(word, Settle):
+        generator.settle(word.number, word.place)
+    elif isinstance(word, Live):
+        generator.lend(word.until)
 
 
 class _Voice(asyncio.BaseProtocol):

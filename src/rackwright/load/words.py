@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from rackwright.core.load.course import WHOLE, Deal
 from rackwright.core.load.result import Sample, Second
 from rackwright.core.load.schedule import Closed, Schedule, Share
 from rackwright.core.load.sla.proof import Bounds
@@ -14,6 +15,8 @@ from rackwright.core.load.triggers import Watch
 
 LENGTH = 4
 """Bytes of the length, big-endian."""
+MOST = 256 << 20
+"""Bytes of one word; a longer one is none."""
 
 
 class Work(msgspec.Struct, kw_only=True, tag=True):
@@ -24,13 +27,11 @@ class Work(msgspec.Struct, kw_only=True, tag=True):
     args: dict[str, Any] = {}
     context: dict[str, Any] = {}
     schedule: Schedule = msgspec.field(default_factory=Closed)
-    share: Share = Share()
-    beyond: int = 0
-    """Iterations of a closed schedule up to this number are done already."""
     until: float = 0.0
     """A process whose share of an open schedule is done waits up to this second for another one."""
     leash: float = 0.0
-    """Seconds without a word after which a process ends its load; 0 for never."""
+    """Seconds without news of the controller after which a process starts no more until there are some: others may have
+    its share by then; 0 for never."""
     folder: str = ""
     """Where raw rows go; nowhere if empty."""
     most_bytes: int = 1 << 30
@@ -46,18 +47,26 @@ class Work(msgspec.Struct, kw_only=True, tag=True):
 
 
 class Begin(msgspec.Struct, tag=True):
-    """Go: the workload starts, or has started, at ``zero``, by this host's monotonic clock; starts of an open schedule
-    before the second ``after`` are left to others."""
+    """Go: the workload starts, or has started, at ``zero``, by this host's monotonic clock. These are your deals."""
 
     zero: float
-    after: float = 0.0
+    deals: tuple[Deal, ...] = WHOLE
 
 
 class Turn(msgspec.Struct, tag=True):
-    """From the second ``after`` on, another share of an open schedule is yours."""
+    """Another share is to be yours. Say how far you go meanwhile (``Held``), and wait there for ``Settle``; it comes
+    within ``ahead`` seconds if all goes well."""
 
-    after: float
-    share: Share
+    number: int
+    share: Share | None
+    ahead: float
+
+
+class Settle(msgspec.Struct, tag=True):
+    """From this place on the shares of a turn hold; infinite: they do not, all stays as it was."""
+
+    number: int
+    place: float
 
 
 class Stop(msgspec.Struct, tag=True):
@@ -67,7 +76,9 @@ class Stop(msgspec.Struct, tag=True):
 
 
 class Live(msgspec.Struct, tag=True):
-    """Somebody is still there."""
+    """What was dealt is surely yours until this moment of this host's monotonic clock."""
+
+    until: float
 
 
 class Ready(msgspec.Struct, tag=True):
@@ -79,6 +90,14 @@ class Started(msgspec.Struct, tag=True):
 
     number: int
     at: float
+
+
+class Held(msgspec.Struct, tag=True):
+    """The answer to a turn: the place before which this process stays until it is settled; infinite: it cannot take
+    another share any more."""
+
+    number: int
+    limit: float
 
 
 class Report(msgspec.Struct, kw_only=True, tag=True):
@@ -99,6 +118,8 @@ class Ended(msgspec.Struct, kw_only=True, tag=True):
     """The last word. ``fault``: why it could not do its work."""
 
     fault: str = ""
+    stuck: str = ""
+    """Why the load was ended: nothing in it went on."""
     never_started: int = 0
     """Starts that the schedule had, and that did not take place before the load was stopped."""
     left: int = 0
@@ -106,8 +127,8 @@ class Ended(msgspec.Struct, kw_only=True, tag=True):
     dropped_rows: int = 0
 
 
-Asked = Work | Begin | Turn | Stop | Live
-Told = Ready | Started | Report | Ended
+Asked = Work | Begin | Turn | Settle | Stop | Live
+Told = Ready | Started | Held | Report | Ended
 
 _encoder = msgspec.msgpack.Encoder()
 _told: msgspec.msgpack.Decoder[Told] = msgspec.msgpack.Decoder(Told)
@@ -132,4 +153,6 @@ async def hear_asked(reader: asyncio.StreamReader) -> Asked:
 
 async def _frame(reader: asyncio.StreamReader) -> bytes:
     length = int.from_bytes(await reader.readexactly(LENGTH), "big")
+    if length > MOST:
+        raise msgspec.DecodeError(f"a word of {length} bytes")
     return await reader.readexactly(length)

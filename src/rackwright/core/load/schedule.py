@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import sys
 from collections.abc import Iterator
 from typing import Literal
 
@@ -107,6 +108,10 @@ class Open(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         planned = self.planned
         return next((at for _, at in self.starts(Share(planned - 1, planned))), 0.0) if planned else 0.0
 
+    def slots(self, share: Share | None = None) -> int:
+        """How many iterations of a share there may be at once."""
+        return sys.maxsize if self.max_in_flight is None else (share or Share()).amount(self.max_in_flight)
+
     def processes(self, available: int) -> int:
         """Among how many of the available processes it is worth sharing."""
         bounds = (available, self.times, self.max_in_flight, self.max_processes)
@@ -180,14 +185,14 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     def numbers(self, share: Share | None = None, beyond: int = 0) -> Iterator[int]:
         """The iterations of a share above the number ``beyond``, in order; any of its free slots takes the next.
         Endless without ``times``."""
-        return itertools.dropwhile(lambda number: number <= beyond, self._numbers(share or Share()))
+        return itertools.dropwhile(lambda number: number <= beyond, self._numbers(share or Share(), beyond))
 
-    def passed(self, share: Share, beyond: int, ended: int) -> int:
-        """The last number that counts as done when so many iterations of a share above ``beyond`` have ended."""
-        return next(itertools.islice(self.numbers(share, beyond), ended - 1, None), beyond) if ended else beyond
+    def starts(self, share: Share | None = None, after: float = 0.0) -> Iterator[tuple[int, float]]:
+        """The iterations of a share from the number ``after`` on: the number, and the same as its place."""
+        return ((number, float(number)) for number in self.numbers(share, max(math.ceil(after) - 1, 0)))
 
-    def _numbers(self, share: Share) -> Iterator[int]:
-        rounds = itertools.count(0, self.concurrency)
+    def _numbers(self, share: Share, beyond: int) -> Iterator[int]:
+        rounds = itertools.count(beyond - beyond % self.concurrency, self.concurrency)
         mine = range(share.index, self.concurrency, share.of)
         for first in rounds if mine else ():
             for slot in mine:

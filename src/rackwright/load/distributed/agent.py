@@ -23,9 +23,9 @@ from rackwright.load.distributed.handshakes import Handshakes
 from rackwright.load.distributed.kept_rows import KeptRows
 from rackwright.load.distributed.keys import AgentKeys
 from rackwright.load.distributed.messages import (
-    Deal,
     Delta,
     Dismissed,
+    Finished,
     FromAgent,
     FromController,
     Goodbye,
@@ -33,22 +33,23 @@ from rackwright.load.distributed.messages import (
     Hello,
     Lacks,
     Leave,
+    Offer,
     Ping,
     Pong,
     Prepare,
     Refused,
+    Rows,
+    Settle,
     Source,
     Start,
     Welcome,
 )
 from rackwright.load.distributed.piece import Piece
 from rackwright.load.distributed.sources import Sources
-from rackwright.load.words import Begin
+from rackwright.load.distributed.trouble import trouble_of
 
 KNOCK = 0.5
 """Seconds between hellos that are not answered."""
-LEASH = 6.0
-"""Seconds after which load processes end that hear nothing of an agent that hangs: others have its share by then."""
 DOUBT = 2.5
 """Seconds without a word after which it says hello again: the controller may be another one by now."""
 SILENCE = 15.0
@@ -181,15 +182,10 @@ class Agent:
             case Prepare():
                 self._prepare(word)
             case Source():
-                self._sources.keep(word.digest, word.text)
-                for prepare in self._awaited.pop(word.digest, ()):
-                    self._prepare(prepare)
-            case Start():
+                self._take_source(word)
+            case Start() | Offer() | Settle():
                 if piece := self._pieces.get((word.load, word.piece)):
-                    piece.begin(Begin(word.zero, word.after))
-            case Deal():
-                for piece in self._of(word.load):
-                    piece.turn(word.after, word.share)
+                    piece.obey(word)
             case Halt():
                 for piece in self._of(word.load):
                     piece.stop("the controller says so", cancel=word.cancel)
@@ -227,6 +223,28 @@ class Agent:
         self._awaited.clear()
 
     def _prepare(self, word: Prepare) -> None:
+        try:
+            self._make_piece(word)
+        except (RackwrightError, OSError) as error:
+            self._tell_trouble(word, error)
+
+    def _take_source(self, source: Source) -> None:
+        awaiting = self._awaited.pop(source.digest, [])
+        try:
+            self._sources.keep(source.digest, source.text)
+        except (RackwrightError, OSError) as error:
+            for prepare in awaiting:
+                self._tell_trouble(prepare, error)
+            return
+        for prepare in awaiting:
+            self._prepare(prepare)
+
+    def _tell_trouble(self, word: Prepare, error: Exception) -> None:
+        self._say(f"a load cannot be prepared: {error}")
+        self._tell(Finished(load=word.load, piece=word.piece, trouble=trouble_of(error)))
+
+    def _make_piece(self, word: Prepare) -> None:
+        """Start on a piece, if the file of its scenario is here; else ask for that."""
         if word.digest and not self._sources.has(word.digest):
             self._awaited.setdefault(word.digest, []).append(word)
             self._tell(Lacks(word.digest))
@@ -235,12 +253,14 @@ class Agent:
         work = msgspec.structs.replace(
             word.work,
             scenario=self._sources.place(word.digest, word.work.scenario) if word.digest else word.work.scenario,
-            leash=LEASH,
             folder=str(self._rows.folder(word.run, word.work.folder)) if word.work.folder else "",
         )
         key = word.load, word.piece
         session = self._welcome.session
-        piece = Piece(*key, work, self._processes, session, functools.partial(self._tell_in, session), self._send)
+        schedule = work.schedule
+        processes = max(1, min(schedule.processes(self._processes), schedule.slots(word.share)))
+        tell = functools.partial(self._tell_in, session)
+        piece = Piece(*key, work, processes, session, tell, self._send, lambda: self._heard)
         self._pieces[key] = piece
         self._spawn(self._carry(key, piece))
 
@@ -252,9 +272,13 @@ class Agent:
                 del self._pieces[key]
 
     def _give_rows(self, frames: Sequence[bytes]) -> None:
-        if self._rows_channel is not None:
+        if self._rows_channel is None:
+            return
+        try:
             answer = self._rows.answer(messages.rows_asked.decode(frames[-1]))
-            self._rows_channel.send(messages.pack(answer))
+        except (OSError, msgspec.MsgspecError) as error:
+            answer = Rows(fault=str(error))
+        self._rows_channel.send(messages.pack(answer))
 
     def _leave(self, why: str) -> None:
         """The run is over for this agent: it is nobody's at once, and what it still does is ended."""

@@ -50,6 +50,8 @@ from rackwright.load.words import Work
 
 SILENCE = 5.0
 """Seconds without a sign of life after which an agent is lost."""
+LEASH = 0.8
+"""The part of that after which an agent that hears nothing starts no more, so that others may have its share."""
 LOOK = 0.25
 """Seconds between looks at who is silent."""
 PING = 1.0
@@ -64,8 +66,8 @@ class Fleet:
     """The agents of one run, whose folder is ``folder``. It listens at ``bind`` (``tcp://ADDRESS:PORT``) for control,
     and at the two ports after it for seconds and rows; with ``*`` for a port at any three.
 
-    ``on_loss``: whether the share of a lost agent is divided among the others, or the load fails. ``say`` gets words
-    for people. Raises InvalidInput when the address is none.
+    ``on_loss``: whether the share of a lost agent is divided among the others, or the load fails. With ``names`` only
+    the agents of these names take part. ``say`` gets words for people. Raises InvalidInput when the address is none.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Fleet:
         folder: Path,
         on_loss: OnLoss = "resplit",
         silence: float = SILENCE,
+        names: Sequence[str] = (),
         say: Callable[[str], object] = lambda words: None,
     ) -> None:
         self._keys = keys
@@ -84,6 +87,8 @@ class Fleet:
         self._folder = folder
         self.on_loss: OnLoss = on_loss
         self._silence = silence
+        self.leash = silence * LEASH
+        self._names = frozenset(names)
         self._say = say
         self._members: dict[bytes, Member] = {}
         self._sessions: dict[str, Member] = {}
@@ -143,25 +148,29 @@ class Fleet:
         self._door.close()
         self._context.term()
 
-    async def gather(self, agents: int, *, names: Sequence[str] = (), wait: float = 60.0) -> None:
-        """Wait until so many agents are here, and all of these names.
+    async def gather(self, agents: int = 0, *, wait: float = 60.0) -> None:
+        """Wait until so many agents are here, and all whose names were given.
 
         Raises:
             LoadFailed: when they did not come within ``wait`` seconds.
         """
         try:
             async with asyncio.timeout(wait):
-                while len(self.here) < agents or set(names) - {member.name for member in self.here}:
+                while len(self.here) < agents or self._names - {member.name for member in self.here}:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            came = ", ".join(member.name for member in self.here) or "none"
-            refused = "; ".join(("", *self._refusals))
-            raise LoadFailed(
-                f"{max(agents, len(names))} agents were awaited for {wait:g} s; came: {came}{refused}",
-                where=self.address,
-                mend="start them: rackwright load-agent --controller ADDRESS --keys agent.key",
-            ) from None
+            raise self._missing(max(agents, len(self._names)), wait) from None
+
+    def _missing(self, agents: int, wait: float) -> LoadFailed:
+        awaited = f"the agents {', '.join(sorted(self._names))}" if self._names else f"{agents} agents"
+        came = ", ".join(member.name for member in self._present) or "none"
+        refused = "; ".join(("", *self._refusals))
+        return LoadFailed(
+            f"{awaited} were awaited for {wait:g} s; came: {came}{refused}",
+            where=self.address,
+            mend="start them: rackwright load-agent --controller ADDRESS --keys agent.key",
+        )
 
     def load(self, work: Work, ears: Ears) -> Load:
         """A load on all agents that are here, and those that come while it goes on."""
@@ -183,12 +192,18 @@ class Fleet:
         load = self._loads[self._made] = FleetLoad(asked, ears, self, self.on_loss)
         return load
 
-    async def pull_rows(self) -> int:
-        """Bring the raw rows of all agents into the run's folder; gives the number of chunks."""
-        brought = 0
+    async def pull_rows(self) -> dict[str, str]:
+        """Bring the raw rows of all agents into the run's folder; gives why they did not come, by the agent's name.
+
+        Those of an agent that was lost stay where they are.
+        """
+        faults = {member.name: member.lost for member in self._members.values() if member.lost and self._wants(member)}
         for member in self.here:
-            brought += await self._rows.pull(member.identity, self._folder.name, self._folder)
-        return brought
+            try:
+                await self._rows.pull(member.identity, self._folder.name, self._folder)
+            except LoadFailed as error:
+                faults[member.name] = str(error)
+        return faults
 
     @property
     def _present(self) -> list[Member]:
@@ -197,7 +212,11 @@ class Fleet:
     @property
     def here(self) -> list[Member]:
         """The agents that can carry out load, in the order in which they came."""
-        return [member for member in self._members.values() if member.here]
+        return [member for member in self._members.values() if member.here and self._wants(member)]
+
+    def _wants(self, member: Member) -> bool:
+        """Whether it may take part."""
+        return not self._names or member.name in self._names
 
     def tell(self, member: Member, word: FromController) -> None:
         """Say something to an agent."""
@@ -231,7 +250,7 @@ class Fleet:
             why = "it was not let in" if member is None else member.lost
             self._control.send(identity, messages.pack(Dismissed(why)))
             return
-        member.heard = time.monotonic()
+        member.heard = member.turned = time.monotonic()
         if isinstance(word, Pong):
             self._read_clock(member, word)
         elif isinstance(word, Lacks):
@@ -242,6 +261,7 @@ class Fleet:
             load.hear(member, word)
 
     def _part_from(self, member: Member) -> None:
+        member.left = True
         if self._leaving:
             member.lost = "the run is over"
         else:
@@ -256,6 +276,7 @@ class Fleet:
         if member is None or member.lost:
             return
         member.heard = time.monotonic()
+        member.turned = max(member.turned, member.heard - (word.turned if isinstance(word, Beat) else 0.0))
         if not isinstance(word, Beat):
             if load := self._loads.get(word.load):
                 load.take(member, word)
@@ -324,7 +345,7 @@ class Fleet:
             self.tell(member, Ping(time.monotonic()))
         elif not was_known:
             self._say(f"{member.name} is here, on {member.host}; its clock is known to {clock.doubt * 1e3:.2g} ms")
-            for load in list(self._loads.values()):
+            for load in list(self._loads.values()) if self._wants(member) else ():
                 load.join(member)
             self._changed.set()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Sequence
@@ -10,12 +11,23 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from rackwright.core.load.course import Deal
+from rackwright.core.load.course import Deal, rest, split, starts
 from rackwright.core.load.result import Health, Sample, Second
-from rackwright.core.load.schedule import Closed, Open, Share
+from rackwright.core.load.schedule import Open, Share
 from rackwright.load.distributed import messages
+from rackwright.load.distributed.dealing import NOTICE, Dealing
 from rackwright.load.distributed.member import Member
-from rackwright.load.distributed.messages import Began, Delta, Finished, FromController, Halt, Prepare, Prepared, Proven
+from rackwright.load.distributed.messages import (
+    Began,
+    Delta,
+    Finished,
+    FromController,
+    Halt,
+    Held,
+    Prepare,
+    Prepared,
+    Proven,
+)
 from rackwright.load.distributed.part import Part, health
 from rackwright.load.generators import Ears, LoadFailed
 from rackwright.load.local import READY
@@ -23,8 +35,6 @@ from rackwright.load.merging import Merging
 
 AHEAD = 0.3
 """Seconds from the word to the start, so that it reaches all agents before."""
-TURN = 0.5
-"""Seconds from a new deal to the moment from which it holds."""
 PREPARING = READY + 10
 """Seconds that an agent has to prepare a piece."""
 LAST = 30.0
@@ -37,12 +47,16 @@ LAG = 60.0
 """Seconds that an agent may tell of the past: longer than it waits for a load process that says nothing."""
 LOOK = 0.25
 """Seconds between looks at what takes too long."""
+NOBODY = "no agent was left to take the share of the one that was lost"
 
 OnLoss = Literal["resplit", "fail"]
 
 
 class Crew(Protocol):
     """The agents, as a load uses them."""
+
+    leash: float
+    """Seconds without a word of ours after which they start no more."""
 
     @property
     def here(self) -> Sequence[Member]:
@@ -69,13 +83,19 @@ class FleetLoad:
         schedule = asked.work.schedule
         until = schedule.last if isinstance(schedule, Open) else 0.0
         self._asked = asked
-        self._work = msgspec.structs.replace(asked.work, until=until)
+        self._work = msgspec.structs.replace(asked.work, until=until, leash=crew.leash)
         self._ears = ears
         self._crew = crew
         self._on_loss = on_loss
         self._parts: list[Part] = []
         self._by_key: dict[tuple[str, int], Part] = {}
         self._merging = Merging(())
+        self._dealing = Dealing(asked.load, crew.tell)
+        self._orphans: list[Part] = []
+        """Lost parts of an open schedule whose starts are not dealt to others yet."""
+        self._floor = 0.0
+        """The place before which no new share may begin: others may still start what they had."""
+        self._looked = 0.0
         self._changed = asyncio.Event()
         self._begun = False
         self._stopped = self._cancelled = math.inf
@@ -111,6 +131,8 @@ class FleetLoad:
         if cancel:
             self._cancelled = min(self._cancelled, time.monotonic())
         self._halt(self._open_parts, cancel=cancel)
+        self._dealing.forget()
+        self._bury(math.inf)
 
     @property
     def samples(self) -> list[Sample]:
@@ -126,7 +148,7 @@ class FleetLoad:
             agents.setdefault(part.member, []).append(part)
         return [health(parts, (planned or 0) / len(agents)) for parts in agents.values()]
 
-    def hear(self, member: Member, word: Prepared | Began | Proven | Finished) -> None:
+    def hear(self, member: Member, word: Prepared | Began | Proven | Held | Finished) -> None:
         """An agent says something of this load."""
         if isinstance(word, Began):
             self._ears.start(word.number, word.at)
@@ -142,9 +164,14 @@ class FleetLoad:
             part.ready = True
             if self._begun:
                 self._begin_late(part)
+        elif isinstance(word, Held):
+            self._dealing.hear(part, word.turn, word.limit)
+            self._settle()
         else:
-            part.finished, part.since = word, time.monotonic()
+            part.finished, part.since, part.done = word, time.monotonic(), True
             self._close_if_complete(part)
+            if part in self._dealing.shares:
+                self._deal()
         self._changed.set()
 
     def take(self, member: Member, delta: Delta) -> None:
@@ -168,20 +195,33 @@ class FleetLoad:
         for part in self._open_parts:
             if part.member is member:
                 part.over = True
-                part.lost_at = max(0.0, time.monotonic() - self.zero) if self._begun else 0.0
+                part.lost_at = max(0.0, self._second) if self._begun else 0.0
                 self.notes.append(f"{member.name} was given up at second {part.lost_at:.1f}: {member.lost}")
-                # One that came late to an open schedule, and has not begun, has no share that it could leave.
-                if self._begun and (part.begun or isinstance(self._work.schedule, Closed)):
+                if self._begun:
                     self._inherit(part)
+        self._let_go()
         self._changed.set()
 
     def join(self, member: Member) -> None:
-        """An agent came late: it gets its share of an open schedule as soon as its processes are ready."""
-        schedule = self._work.schedule
-        working = sum(part.works for part in self._parts)
-        useful = isinstance(schedule, Open) and schedule.processes(working + 1) > working
+        """An agent came late: it gets a share as soon as its processes are ready."""
+        working = {part.member for part in self._parts if part.works}
+        useful = self._work.schedule.processes(len(working) + 1) > len(working)
         if self._begun and not self.stopped_for and useful and working:
-            self._ask(member, Share())
+            self._ask(member, (), Share().split(len(working) + 1)[-1])
+
+    @property
+    def _second(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.zero
+
+    @property
+    def _working(self) -> list[Part]:
+        return [part for part in self._parts if part.works]
+
+    @property
+    def _newcomers(self) -> list[Part]:
+        """Those that came late and have nothing yet."""
+        return [part for part in self._open_parts if not part.begun and not part.deals]
 
     @property
     def _open_parts(self) -> list[Part]:
@@ -191,22 +231,23 @@ class FleetLoad:
         part = self._by_key.get((member.session, piece))
         return None if part is None or part.over else part
 
-    def _ask(self, member: Member, share: Share, beyond: int = 0) -> None:
+    def _ask(self, member: Member, deals: Sequence[Deal], share: Share) -> Part:
+        """Ask an agent to get ready for a piece of these deals, or of about this share if there are none yet."""
         piece = sum(part.member is member for part in self._parts)
         former = sum(part.member.name == member.name for part in self._parts)
         within = f"{self._work.folder}/{member.name}" + (f".{former + 1}" if former else "")
-        folder = within if self._work.folder else ""
-        work = msgspec.structs.replace(self._work, share=share, beyond=beyond, folder=folder)
-        part = Part(member, piece, work)
+        work = msgspec.structs.replace(self._work, folder=within if self._work.folder else "")
+        part = Part(member, piece, self._work.schedule, deals)
         self._parts.append(part)
         self._by_key[part.key] = part
-        self._crew.tell(member, msgspec.structs.replace(self._asked, piece=piece, work=work))
+        self._crew.tell(member, msgspec.structs.replace(self._asked, piece=piece, work=work, share=share))
+        return part
 
     async def _prepare(self) -> None:
         here = self._crew.here
         members = here[: self._work.schedule.processes(len(here))]
         for member, share in zip(members, Share().split(len(members)), strict=True):
-            self._ask(member, share)
+            self._ask(member, (), share)
         while not self.stopped_for and any(not part.ready for part in self._open_parts):
             await self._wait()
         if self._fault is not None:
@@ -222,70 +263,123 @@ class FleetLoad:
             return
         self.zero = time.monotonic() + AHEAD
         self._begun = True
-        for part in self._open_parts:
-            self._merging.join(part.key)
-            self._start(part)
-        for part in [each for each in self._parts if each.over]:
-            self._inherit(part)
+        ready = self._open_parts
+        for part, share in zip(ready, Share().split(len(ready)), strict=True):
+            self._start(part, [Deal(0.0, share)])
+        lost = [part for part in self._parts if part.over]
+        if lost and self._on_loss == "fail":
+            self._fail(f"{lost[0].member.name} was lost before the start: {lost[0].member.lost}")
+        for member in [each for each in self._crew.here if not any(part.member is each for part in self._parts)]:
+            self.join(member)
 
-    def _start(self, part: Part, after: float = 0.0) -> None:
-        part.begun, part.since = True, time.monotonic()
+    def _start(self, part: Part, deals: Sequence[Deal]) -> None:
+        """Let a part begin with these deals."""
+        self._merging.join(part.key)
+        part.deals = list(deals)
+        part.begun, part.since, part.upto = True, time.monotonic(), deals[0].after if self._is_open else 0.0
         zero = self.zero + part.member.clock.ahead
-        self._crew.tell(part.member, messages.Start(load=self._asked.load, piece=part.piece, zero=zero, after=after))
+        self._crew.tell(
+            part.member,
+            messages.Start(load=self._asked.load, piece=part.piece, zero=zero, deals=tuple(deals)),
+        )
+
+    @property
+    def _is_open(self) -> bool:
+        return isinstance(self._work.schedule, Open)
 
     def _begin_late(self, part: Part) -> None:
+        """A part is ready after the start: an heir begins with what it inherits, a newcomer when it has got a share."""
         if self.stopped_for:
             self._halt([part], cancel=True)
-            return
-        if isinstance(self._work.schedule, Closed):
-            self._start(part)
-            return
-        after = time.monotonic() - self.zero + TURN
-        self._merging.join(part.key)
-        part.upto = after
-        self._start(part, after)
-        self._deal(after)
-        self.notes.append(f"{part.member.name} came late: it takes part from second {after:.1f} on")
+        elif part.deals:
+            wait = max(0.0, part.free_at - time.monotonic())
+            asyncio.get_running_loop().call_later(wait, self._start_heir, part)
+        else:
+            self._deal()
 
-    def _deal(self, after: float) -> None:
-        """Divide an open schedule anew among all that work."""
-        working = [part for part in self._parts if part.works]
-        for part, share in zip(working, Share().split(len(working)), strict=True):
-            part.deal(Deal(after, share))
-            self._crew.tell(part.member, messages.Deal(self._asked.load, after, share))
+    def _start_heir(self, part: Part) -> None:
+        if not part.over and not self.stopped_for:
+            self._start(part, part.deals)
+
+    def _deal(self) -> None:
+        """Divide the load anew among all that work, and those that came late."""
+        newcomers = [part for part in self._newcomers if part.ready]
+        if self.stopped_for or not self._divisible or not (newcomers or self._orphans):
+            self._dealing.call_off()
+            return
+        self._dealing.ask(self._working, newcomers)
+        self._settle()
+
+    @property
+    def _divisible(self) -> bool:
+        """Whether everything beyond some place is still to be done. Of a closed schedule that is not so when one has
+        done all of its share, or has not begun what it inherits."""
+        if self._is_open:
+            return True
+        mine = [part for part in self._parts if part.deals]
+        return any(part.works for part in mine) and all(part.begun and not part.done for part in mine)
+
+    def _settle(self) -> None:
+        """Let the new shares hold, when all have told how far they go."""
+        reach = self._dealing.reach
+        if not self._dealing.shares or reach is None:
+            return
+        if math.isinf(reach):
+            self._dealing.call_off()
+            return
+        if self._is_open:
+            reach = max(reach, self._floor, self._second)
+        self._floor = reach
+        for part, share in self._dealing.settle(reach).items():
+            if not part.begun:
+                self._start(part, [Deal(reach, share)])
+                what = "second" if self._is_open else "iteration"
+                self.notes.append(f"{part.member.name} came late: it takes part from {what} {reach:.4g} on")
+        self._bury(reach)
 
     def _inherit(self, lost: Part) -> None:
         """The others do what a lost part has left."""
-        after = max(0.0, time.monotonic() - self.zero + TURN)
+        free_at = lost.member.free_at(self._crew.leash)
         if not self.stopped_for and self._on_loss == "fail":
             self._fail(f"{lost.member.name} was lost at second {lost.lost_at:.1f}: {lost.member.lost}")
-        elif not self.stopped_for:
-            self._replace(lost, after)
-        if isinstance(self._work.schedule, Open):
-            # Also of a load that ended: what nobody knows of must not count as done.
-            end = min(after, self._stopped - self.zero)
-            self._give(self._merging.take(lost.key, lost.unknown(end)))
-        self._give(self._merging.leave(lost.key))
+        if self._is_open and lost.begun:
+            self._floor = max(self._floor, free_at - self.zero)
+            self._orphans.append(lost)
+        else:
+            if lost.deals and not self.stopped_for:
+                self._bequeath(lost, free_at)
+            self._give(self._merging.leave(lost.key))
+        if self._orphans:
+            self._pass_on()
+        elif lost in self._dealing.shares:
+            self._deal()
 
-    def _replace(self, lost: Part, after: float) -> None:
-        """Let others have a lost part's share, of an open schedule from a second on."""
-        heirs, closed = self._crew.here, isinstance(self._work.schedule, Closed)
-        if closed and heirs:
-            self._bequeath(lost, heirs)
-        elif not closed and any(part.works for part in self._parts):
-            self._deal(after)
-        elif closed or after <= self._work.until:
-            self._fail("no agent was left to take the share of the one that was lost")
+    def _pass_on(self) -> None:
+        """Find somebody for the starts of those that were lost."""
+        if not self.stopped_for and (self._working or self._newcomers):
+            self._deal()
+            return
+        if not self.stopped_for and self._second + NOTICE <= self._work.until:
+            self._fail(NOBODY)
+        self._bury(math.inf)
 
-    def _bequeath(self, lost: Part, heirs: Sequence[Member]) -> None:
+    def _bury(self, end: float) -> None:
+        """What nobody knows of, until others have the share of those that were lost, must not count as done."""
+        orphans, self._orphans = self._orphans, []
+        for lost in orphans:
+            self._give(self._merging.take(lost.key, lost.unknown(min(end, self._stopped - self.zero))))
+            self._give(self._merging.leave(lost.key))
+
+    def _bequeath(self, lost: Part, free_at: float) -> None:
         """Divide the iterations of a closed schedule that a lost part has not told of."""
-        schedule, share = self._work.schedule, lost.work.share
-        assert isinstance(schedule, Closed)
-        beyond = schedule.passed(share, lost.work.beyond, lost.iterations)
-        for heir, part in zip(heirs, share.split(len(heirs)), strict=True):
-            if next(schedule.numbers(part, beyond), None) is not None:
-                self._ask(heir, part, beyond)
-                self._merging.join(self._parts[-1].key)
+        schedule, heirs = self._work.schedule, self._crew.here
+        left = rest(schedule, lost.deals, lost.iterations)
+        lost.done = not left
+        if left and not heirs:
+            self._fail(NOBODY)
+        for heir, deals in zip(heirs, split(schedule, left, len(heirs)), strict=True):
+            if next(starts(schedule, deals), None) is not None:
+                self._ask(heir, deals, deals[-1].share or Share()).free_at = free_at
 
     def _fail(self, why: str) -> None:
         self.faults.append(why)
@@ -304,23 +398,38 @@ class FleetLoad:
         self.faults += [f"{name}: {fault}" for fault in finished.faults]
         if part.gaps:
             self.faults.append(f"{part.gaps} reports of {name} did not come: their iterations are not counted")
-        if finished.fault and self._fault is None:
-            self._fault = LoadFailed(finished.fault, where=name, mend="mend the scenario, or what the agent has not")
-            self.stop(finished.fault, cancel=True)
+        trouble = finished.trouble
+        if trouble is not None and self._fault is None:
+            where = f"{name}: {trouble.where}" if trouble.where else name
+            self._fault = LoadFailed(trouble.what, where=where, mend=trouble.mend)
+            self.stop(trouble.what, cancel=True)
         self._give(self._merging.leave(part.key))
+        self._let_go()
         self._changed.set()
+
+    def _let_go(self) -> None:
+        """Who came late is not needed any more when all others have done their share."""
+        if not self._begun or self._orphans or any(part.deals for part in self._open_parts):
+            return
+        self._halt(self._newcomers, cancel=True)
+        for part in self._newcomers:
+            part.over = True
 
     async def _wait(self) -> None:
         """Wait until something changes; agents that take too long are given up."""
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK):
                 await self._changed.wait()
-        except TimeoutError:
-            self._look()
         self._changed.clear()
+        if time.monotonic() - self._looked > LOOK:
+            self._look()
 
     def _look(self) -> None:
-        now = time.monotonic()
+        now = self._looked = time.monotonic()
+        if self._dealing.late:
+            self._dealing.call_off()
+        elif self._begun and not self._dealing.shares:
+            self._deal()
         for part in self._open_parts:
             if part.finished is not None:
                 if now - part.since > LAST:

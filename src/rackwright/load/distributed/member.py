@@ -6,6 +6,9 @@ import time
 
 from rackwright.load.distributed.clock import Clock
 
+UNHEARD = 1.5
+"""Seconds that an agent may have heard us after the last that we heard of it: heartbeats and pings come each second."""
+
 
 class Member:
     """One agent that was let in. ``session`` is known to it and the controller alone."""
@@ -18,8 +21,16 @@ class Member:
         self.clock = Clock()
         self.heard = time.monotonic()
         """When its last sign of life came."""
+        self.turned = self.heard
+        """When its loop surely turned."""
+        self.left = False
+        """It went by itself."""
         self.lost = ""
         """Why it was given up."""
+
+    def free_at(self, leash: float) -> float:
+        """The moment from which it surely starts nothing, once it is lost: a leash after it could last hear us."""
+        return time.monotonic() if self.left else self.turned + UNHEARD + leash
 
     @property
     def here(self) -> bool:

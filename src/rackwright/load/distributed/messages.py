@@ -7,10 +7,13 @@
     Pong     ->
              <- Prepare         a share of a workload; the agent answers Lacks, if it has not the scenario's file
     Prepared ->                 or Finished, with a fault
-             <- Begin
+             <- Start
     Delta    ->                 once a second, on the channel of seconds
     Proven   ->                 at once
-             <- Stop
+             <- Offer           shares change; all that work are asked
+    Held     ->                 how far the agent goes meanwhile
+             <- Settle          from where on the new shares hold
+             <- Halt
     Finished ->
              <- Leave
     Goodbye  ->                 also when the agent ends before the run does
@@ -22,11 +25,12 @@ from __future__ import annotations
 
 import msgspec
 
+from rackwright.core.load.course import WHOLE, Deal
 from rackwright.core.load.result import Health
 from rackwright.core.load.schedule import Share
 from rackwright.load.words import Report, Work
 
-VERSION = 1
+VERSION = 2
 """Of these words; both sides must have the same."""
 
 
@@ -76,8 +80,26 @@ class Proven(msgspec.Struct, tag=True):
     reason: str
 
 
+class Held(msgspec.Struct, kw_only=True, tag=True):
+    """The answer to an offer: the piece makes no start from the place ``limit`` on before the turn is settled;
+    infinite: it cannot take another share."""
+
+    load: int
+    piece: int
+    turn: int
+    limit: float
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """Why a piece could not be carried out at all."""
+
+    what: str
+    where: str = ""
+    mend: str = ""
+
+
 class Finished(msgspec.Struct, kw_only=True, tag=True):
-    """The last word on a piece. ``fault``: why it could not be carried out at all."""
+    """The last word on a piece."""
 
     load: int
     piece: int
@@ -86,7 +108,7 @@ class Finished(msgspec.Struct, kw_only=True, tag=True):
     length: float = 0.0
     notes: list[str] = []
     faults: list[str] = []
-    fault: str = ""
+    trouble: Trouble | None = None
     health: list[Health] = []
 
 
@@ -154,27 +176,41 @@ class Prepare(msgspec.Struct, kw_only=True, tag=True):
     load: int
     piece: int
     work: Work
+    share: Share = Share()
+    """What it will begin with, as far as that is known: how many processes are worth it."""
     digest: str = ""
     run: str = ""
     """Under which raw rows are kept; ``work.folder`` is the place within it."""
 
 
 class Start(msgspec.Struct, kw_only=True, tag=True):
-    """Begin a piece: the load starts, or has started, at ``zero`` by the agent's monotonic clock; starts of an open
-    schedule before the second ``after`` are left to others."""
+    """Begin a piece, which these deals make. The load starts, or has started, at ``zero`` by the agent's monotonic
+    clock."""
 
     load: int
     piece: int
     zero: float
-    after: float = 0.0
+    deals: tuple[Deal, ...] = WHOLE
 
 
-class Deal(msgspec.Struct, tag=True):
-    """From the second ``after`` on, carry out another share of an open schedule."""
+class Offer(msgspec.Struct, kw_only=True, tag=True):
+    """Another share is to be yours. Say how far you go meanwhile, and stay there until it is settled; that comes within
+    ``ahead`` seconds if all goes well."""
 
     load: int
-    after: float
+    piece: int
+    turn: int
     share: Share
+    ahead: float
+
+
+class Settle(msgspec.Struct, kw_only=True, tag=True):
+    """From this place on the shares of a turn hold; infinite: they do not, all stays as it was."""
+
+    load: int
+    piece: int
+    turn: int
+    place: float
 
 
 class Halt(msgspec.Struct, tag=True):
@@ -207,10 +243,12 @@ class Rows(msgspec.Struct, kw_only=True, tag=True):
     paths: list[str] = []
     path: str = ""
     chunk: bytes = b""
+    fault: str = ""
+    """Why there is nothing."""
 
 
-FromAgent = Hello | Pong | Lacks | Prepared | Began | Proven | Finished | Goodbye
-FromController = Welcome | Refused | Dismissed | Ping | Source | Prepare | Start | Deal | Halt | Leave
+FromAgent = Hello | Pong | Lacks | Prepared | Began | Proven | Held | Finished | Goodbye
+FromController = Welcome | Refused | Dismissed | Ping | Source | Prepare | Start | Offer | Settle | Halt | Leave
 Word = FromAgent | FromController | Delta | Beat | ListRows | GiveRows | Rows
 
 _encoder = msgspec.msgpack.Encoder()

@@ -7,25 +7,28 @@ from collections.abc import Sequence
 
 from rackwright.core.load.course import Deal, between
 from rackwright.core.load.result import WHOLE, Health, Second
-from rackwright.core.load.schedule import Open
+from rackwright.core.load.schedule import Open, Schedule
 from rackwright.load.distributed.member import Member
 from rackwright.load.distributed.messages import Delta, Finished
-from rackwright.load.words import Report, Work
+from rackwright.load.words import Report
 
 
 class Part:
     """One piece of a load at one agent; an agent that inherits has more than one."""
 
-    def __init__(self, member: Member, piece: int, work: Work) -> None:
+    def __init__(self, member: Member, piece: int, schedule: Schedule, deals: Sequence[Deal]) -> None:
         self.member = member
         self.piece = piece
-        self.work = work
-        self.deals = [Deal(0.0, work.share)]
+        self.schedule = schedule
+        self.deals = list(deals)
+        """What it has of the load, from which place on; nothing yet for one that comes late."""
         self.since = time.monotonic()
         """When it was asked for, began, or last told something."""
         self.ready = False
         self.begun = False
         self.over = False
+        self.done = False
+        """Whether nothing of it is left to do."""
         self.finished: Finished | None = None
         self.lost_at: float | None = None
         self.deltas = 0
@@ -34,6 +37,8 @@ class Part:
         self.uncovered = 0
         """Starts of which nobody knows whether they took place."""
         self.upto = 0.0
+        self.free_at = 0.0
+        """The moment before which it must not begin: others may still start what it inherits."""
         self.iterations = 0
         """That ended, and are counted in the seconds that came."""
         self.peak_rss = 0
@@ -62,21 +67,16 @@ class Part:
         self.iterations += sum(second.parts[WHOLE].total for second in delta.report.seconds if WHOLE in second.parts)
         self.peak_rss = delta.report.peak_rss
 
-    def deal(self, deal: Deal) -> None:
-        """It has another share from a moment on."""
-        self.deals.append(deal)
-
     def unknown(self, end: float) -> Report:
         """The starts that it should have made from its last delta until ``end``: they count as missed."""
-        schedule = self.work.schedule
-        assert isinstance(schedule, Open)
+        assert isinstance(self.schedule, Open)
         seconds: dict[int, Second] = {}
-        for at in between(schedule, self.deals, self.upto, end):
+        for at in between(self.schedule, self.deals, self.upto, end):
             second = seconds.setdefault(int(at), Second(at=int(at)))
             second.intended += 1
             second.missed += 1
             self.uncovered += 1
-        return Report(upto=end, seconds=list(seconds.values()))
+        return Report(upto=self.upto, seconds=list(seconds.values()))
 
 
 def health(parts: Sequence[Part], share: float) -> Health:

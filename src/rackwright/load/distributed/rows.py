@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import zmq
 
 from rackwright.load.chunks import ENDING
@@ -33,7 +34,7 @@ class RowsChannel:
         """Bring all chunks of a run from one agent into a folder; gives their number.
 
         Raises:
-            LoadFailed: when the agent does not answer.
+            LoadFailed: when the agent does not answer, has lost them, or they cannot be kept here.
         """
         listed = await self._ask(identity, ListRows(run))
         for path in listed.paths:
@@ -47,23 +48,35 @@ class RowsChannel:
         self._channel.send(identity, messages.pack(word))
         try:
             async with asyncio.timeout(PATIENCE):
-                return await answer
+                given = await answer
         except TimeoutError:
-            raise LoadFailed(f"an agent did not give its raw rows within {PATIENCE:g} s") from None
+            raise LoadFailed(f"nothing was said for {PATIENCE:g} s", mend="see whether it still runs") from None
         finally:
             del self._answers[identity]
+        if given.fault:
+            raise LoadFailed(given.fault, mend="look at the disk of that host")
+        return given
 
     def _hear(self, frames: Sequence[bytes]) -> None:
         answer = self._answers.get(frames[0])
-        if answer is not None and not answer.done():
+        if answer is None or answer.done():
+            return
+        try:
             answer.set_result(messages.rows_given.decode(frames[-1]))
+        except msgspec.MsgspecError as error:
+            answer.set_result(Rows(fault=f"the answer makes no sense: {error}"))
 
 
 def _keep(into: Path, path: str, chunk: bytes) -> None:
     file = (into / path).resolve()
     if not file.is_relative_to(into.resolve()) or not path.endswith(ENDING):
         raise LoadFailed("an agent names a file that cannot be its own", where=path, mend="do not trust this agent")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f".{file.name}")
-    draft.write_bytes(chunk)
-    draft.replace(file)
+    if not chunk:
+        raise LoadFailed("a chunk is not there any more", where=path, mend="see who removes files at that host")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft = file.with_name(f".{file.name}")
+        draft.write_bytes(chunk)
+        draft.replace(file)
+    except OSError as error:
+        raise LoadFailed(f"it cannot be written here: {error}", where=path, mend="free space on this disk") from None
