@@ -8,9 +8,10 @@ STAMP := $(VENV)/.stamp
 PYTEST_ARGS ?=
 SECONDS ?= 600
 SEED ?= 1
+AWAY ?= 180
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab-demo test chaos check bench docs wheel lock clean
+.PHONY: help setup demo lab-demo test chaos away check bench docs wheel lock clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -39,6 +40,9 @@ test: setup ## Run the unit, integration and acceptance tests
 
 chaos: setup ## Kill, cut and fill everything at random while it works (SECONDS=600 SEED=1)
 	CHAOS_SECONDS=$(SECONDS) CHAOS_SEED=$(SEED) $(BIN)/python -m pytest -m '' tests/acceptance/test_chaos.py tests/integration/test_many_actors.py $(PYTEST_ARGS)
+
+away: setup ## The region is away for minutes; DHCP, DNS and boot are asked twice a second (AWAY=180)
+	AWAY_SECONDS=$(AWAY) $(BIN)/python -m pytest tests/acceptance/test_region_away.py $(PYTEST_ARGS)
 
 check: setup ## Check the law of the house, the types and the style
 	$(BIN)/lint-imports

@@ -27,15 +27,15 @@ FILE_LIMIT = 4096
 
 class Wire:
     """A TCP relay to the api in a thread of its own, that can be stalled and cut. It remembers which results the api
-    has acknowledged through it, as (id, attempt)."""
+    has acknowledged through it, as (id, attempt). ``host``: where it listens."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self.acknowledged: set[tuple[int, int]] = set()
         self._target = port
         self._open = asyncio.Event()
         self._links: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
-        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening = socket.create_server((host, 0))
         self.port = int(self._listening.getsockname()[1])
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),), daemon=True)
         self._ending = asyncio.Event()

@@ -149,6 +149,12 @@ def _enter(namespace: int) -> None:
         raise OSError(ctypes.get_errno(), "setns")
 
 
+def asked(line: Wire, mac: str, **said: str) -> dict[str, Any]:
+    """The same as ``Wire.ask``, from this very process: quick, and it blocks."""
+    with entered(line.machine):
+        return _ask({"mac": mac, "relay": "", **said})
+
+
 def _through_relay(question: Message) -> socket.socket:
     opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     opened.bind((question.relay, 67))

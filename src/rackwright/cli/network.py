@@ -34,7 +34,15 @@ def _described(function: F) -> F:
         click.option("--gateway", metavar="ADDRESS", help="The way out."),
         click.option("--dns", multiple=True, metavar="ADDRESS", help="A DNS server; may be repeated."),
         click.option("--domain", metavar="NAME", help="The domain of its nodes."),
+        click.option(
+            "--forwarder",
+            "forwarders",
+            multiple=True,
+            metavar="ADDRESS",
+            help="A resolver for names that are not the rack's; may be repeated.",
+        ),
         click.option("--dynamic", metavar="FIRST-LAST", help="For machines without an address of their own."),
+        click.option("--lease", type=click.IntRange(min=1), metavar="SECONDS", help="For which an address is given."),
         click.option("--static", metavar="FIRST-LAST", help="Out of which nodes are given addresses."),
         click.option("--reserved", multiple=True, metavar="FIRST[-LAST]", help="Never given to nodes."),
         click.option("--vlan", type=click.IntRange(1, 4094), help="The tag of its VLAN."),
@@ -175,6 +183,7 @@ def _body(how: dict[str, Any]) -> dict[str, Any]:
         "static": _span,
         "reserved": lambda spans: list(map(_span, spans)),
         "dns": list,
+        "forwarders": list,
     }
     return {key: read[key](value) if key in read else value for key, value in said.items()}
 

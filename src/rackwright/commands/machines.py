@@ -19,13 +19,16 @@ import structlog
 from rackwright.core.errors import RackwrightError
 from rackwright.core.jig import Jig
 from rackwright.core.power import PowerFactory
+from rackwright.core.served import Network
 from rackwright.drivers.image.archive import agent_archive
 from rackwright.drivers.jig.agent import AgentJig
 from rackwright.drivers.jig.boot import BootJig
 from rackwright.drivers.jig.power import PowerJig
 from rackwright.drivers.jig.rack_key import public_key
+from rackwright.rack.carrying import Carrying
 from rackwright.rack.client import RackClient
 from rackwright.rack.desk import AgentDesk
+from rackwright.rack.dhcp.choice import lease_files
 from rackwright.rack.dhcp.choice import servers as dhcp_servers
 from rackwright.rack.dhcp.kea import ROWS_FROM
 from rackwright.rack.door.app import build
@@ -33,7 +36,8 @@ from rackwright.rack.door.inside import Inside
 from rackwright.rack.door.server import bind, opened
 from rackwright.rack.door.service import DoorBoot
 from rackwright.rack.images import GIB, ImageCache
-from rackwright.rack.rack import RackSetting, only_one
+from rackwright.rack.lending import Lending
+from rackwright.rack.rack import RackSetting, only_one, seat_of
 from rackwright.rack.region import Region
 from rackwright.rack.relay import Relay
 from rackwright.rack.replica import Replica
@@ -52,13 +56,14 @@ log = structlog.get_logger()
 @dataclass(frozen=True, kw_only=True)
 class MachinesSetting:
     """How a rack serves machines: which DHCP server answers, from how many hosts on it has them in a database, whether
-    DNS and TFTP are answered, where the door listens (no host: on every IPv4 address), and how many GiB the image cache
-    may have."""
+    DNS and TFTP are answered, whether the rack's addresses come along with the work, where the door listens (no host:
+    on every IPv4 address), and how many GiB the image cache may have."""
 
     dhcp: str = "kea"
     dhcp_rows: int = ROWS_FROM
     dns: bool = True
     tftp: bool = True
+    carry_addresses: bool = False
     door_host: str = ""
     door_port: int = 8480
     image_cache: int = 50
@@ -85,11 +90,7 @@ async def machine_side(rack: RackSetting, setting: MachinesSetting, seat: Seat) 
             desk = AgentDesk(os.path.join(folder, "agents"))
             switches = Switchboard(replica, client.power, relay.mention, power_drivers())
             stack.push_async_callback(switches.close)
-            servers = dhcp_servers(
-                setting.dhcp, os.path.join(folder, "dhcp"),
-                tftp=setting.tftp, dns=setting.dns, database=_database, rows_from=setting.dhcp_rows,
-            )  # fmt: skip
-            following = Serving(client, replica, servers, setting.door_port)
+            following = _following(rack, setting, seat, client, replica)
             if not seat.held:
                 await following.rest()
             images.changed = following.tells("images", images.state)
@@ -120,6 +121,25 @@ async def machine_side(rack: RackSetting, setting: MachinesSetting, seat: Seat) 
                 "boot": BootJig(DoorBoot(replica, images)),
                 "power": PowerJig(switches),
             }
+
+
+def _following(
+    rack: RackSetting, setting: MachinesSetting, seat: Seat, client: RackClient, replica: Replica
+) -> Serving:
+    """What follows the region, with the servers that answer."""
+
+    def networks() -> tuple[Network, ...]:
+        known = replica.rack()
+        return known.networks if known is not None else ()
+
+    folder, carries = os.path.join(rack.data, "machines", "dhcp"), setting.carry_addresses
+    servers = dhcp_servers(
+        setting.dhcp, folder,
+        tftp=setting.tftp, dns=setting.dns, tied=carries, database=_database, rows_from=setting.dhcp_rows,
+    )  # fmt: skip
+    books = lease_files(folder) if setting.dhcp == "kea" else []
+    lending = Lending(client, seat_of(rack.data), books, networks)
+    return Serving(client, replica, servers, setting.door_port, lending, Carrying(seat, networks) if carries else None)
 
 
 def _database(folder: str) -> AbstractAsyncContextManager[str]:

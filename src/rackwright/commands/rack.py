@@ -76,6 +76,11 @@ log = structlog.get_logger()
     help="Give the first boot stage by TFTP.",
 )  # fmt: skip
 @click.option(
+    "--carry-addresses/--no-carry-addresses", default=False, show_default=True,
+    envvar="RACKWRIGHT_RACK_CARRY_ADDRESSES",
+    help="Have the rack's addresses on this host while this process works for it: for a rack on several hosts.",
+)  # fmt: skip
+@click.option(
     "--door-host", default="", envvar="RACKWRIGHT_RACK_DOOR_HOST",
     help="Where machines reach the rack by HTTP.  [default: every IPv4 address]",
 )  # fmt: skip
@@ -116,7 +121,7 @@ def _machines(given: dict[str, Any]) -> MachinesSetting | None:
     """How machines are served; None: they are not."""
     if not given["machines"]:
         return None
-    fields = ("dhcp", "dhcp_rows", "dns", "tftp", "door_host", "door_port", "image_cache")
+    fields = ("dhcp", "dhcp_rows", "dns", "tftp", "carry_addresses", "door_host", "door_port", "image_cache")
     return MachinesSetting(**{field: given[field] for field in fields})
 
 

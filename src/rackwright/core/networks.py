@@ -45,7 +45,9 @@ class NamedNetwork(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     gateway: str | None = None
     dns: tuple[str, ...] = ()
     domain: str = ""
+    forwarders: tuple[str, ...] = ()
     dynamic: tuple[str, str] | None = None
+    lease: int = 3600
     static: tuple[str, str] | None = None
     reserved: tuple[tuple[str, str], ...] = ()
     vlan: int | None = None
@@ -176,7 +178,7 @@ def capacity(network: Network) -> int:
 def _check(network: Network) -> None:
     """Raises ValueError for what is no network or address."""
     within = ipaddress.ip_network(network.cidr)
-    for address in (network.address, network.gateway, *network.dns):
+    for address in (network.address, network.gateway, *network.dns, *network.forwarders):
         if address is not None:
             ipaddress.ip_address(address)
     for span in (network.dynamic, network.static, *network.reserved):
@@ -185,6 +187,8 @@ def _check(network: Network) -> None:
     odd = [word for word in (network.domain, network.interface, network.name) if not _WORD.fullmatch(word)]
     if odd:
         raise ValueError(f"{odd[0]!r} is no name")
+    if network.lease < 1:
+        raise ValueError(f"{network.lease} s is no time for which an address can be given")
     if network.vlan is not None and not 0 < network.vlan <= _LAST_VLAN:
         raise ValueError(f"{network.vlan} is no VLAN: they go from 1 to {_LAST_VLAN}")
 

@@ -23,6 +23,7 @@ from rackwright.core.errands import HookErrands, JobErrands, SealedErrands
 from rackwright.core.facts import Fact, FactWrite
 from rackwright.core.forecast import PastErrands
 from rackwright.core.limits import Limit, Running
+from rackwright.core.leases import LeaseErrands
 from rackwright.core.machines import MachineErrands
 from rackwright.core.networks import NetworkErrands
 from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask, Run
@@ -149,6 +150,7 @@ class Transaction(
     SealedErrands,
     ServedErrands,
     MachineErrands,
+    LeaseErrands,
     CampaignErrands,
     PastErrands,
     NetworkErrands,

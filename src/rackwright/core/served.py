@@ -60,8 +60,12 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
     gateway: str | None = None
     dns: tuple[str, ...] = ()
     domain: str = ""
+    forwarders: tuple[str, ...] = ()
+    """Whom the rack's DNS asks for names that are not the rack's; empty: it refuses them."""
     dynamic: tuple[str, str] | None = None
     """First and last address for machines without one of their own."""
+    lease: int = 3600
+    """Seconds for which DHCP gives an address."""
     static: tuple[str, str] | None = None
     """First and last address that nodes are given when they are accepted."""
     reserved: tuple[tuple[str, str], ...] = ()

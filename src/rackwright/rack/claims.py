@@ -108,7 +108,7 @@ class ClaimsLoop:
             return
         self.lease = claims.lease
         self.leased.set()
-        self.place.take()
+        self.place.take(claims.lease)
         for claim in claims.items:
             if self._open:
                 self._start(claim)

@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from rackwright.core.errors import Conflict, InvalidInput, NotAllowed, Retryable
+from rackwright.core.leases import Lease, LeaseReport, Leases
 from rackwright.core.messages import (
     ClaimRequest,
     Claims,
@@ -108,6 +109,14 @@ class RackClient:
         """Say up to which generation everything is answered. Raises ``Conflict`` when the api never gave that one."""
         await self._post("applied", applied, msgspec.Struct)
 
+    async def leases(self, seat: str) -> tuple[Lease, ...]:
+        """Ask for the dynamic addresses that other seats of the rack have given and that are given still."""
+        return (await self._ask("GET", f"leases?seat={quote(seat, safe='')}", None, Leases, 0.0)).items
+
+    async def note_leases(self, report: LeaseReport) -> None:
+        """Tell of dynamic addresses that were given. Raises ``Conflict`` while another seat works for the rack."""
+        await self._post("leases", report, msgspec.Struct)
+
     async def _post(self, verb: str, body: msgspec.Struct, answer: type[_Answer], extra: float = 0.0) -> _Answer:
         return await self._ask("POST", verb, body, answer, extra)
 
@@ -138,7 +147,7 @@ class RackClient:
             raise NotAllowed(what, mend=f"get a new one with `rackwright rack add {self.name}`")
         if status in refusals and url.endswith(("/results", "/logs")):
             raise InvalidInput(said, where=url)
-        if status == 409 and url.endswith(("/applied", "/claims")):
+        if status == 409 and url.endswith(("/applied", "/claims", "/leases")):
             raise Conflict(said, where=url)
         raise Retryable(said, where=url, after=_retry_after(response))
 

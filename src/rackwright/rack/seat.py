@@ -1,7 +1,7 @@
 """Whether this process works for its rack now, or stands by while another one does.
 
-The region decides, with the answers to claims (see ``core.seats``). What it said last is kept on the disk: a process
-that starts with the region away goes on with what it was.
+The region decides, with the answers to claims and heartbeats (see ``core.seats``). What it said last is kept on the
+disk: a process that starts with the region away goes on with what it was.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -24,6 +25,7 @@ class Seat:
         self._mark = mark
         self._held = os.path.exists(mark)
         self._said = False
+        self._until = 0.0
         self._taken, self._lost = asyncio.Event(), asyncio.Event()
         (self._taken if self._held else self._lost).set()
 
@@ -32,8 +34,15 @@ class Seat:
         """Whether this process works for the rack, as far as it knows."""
         return self._held
 
-    def take(self) -> None:
-        """The region says that it does."""
+    @property
+    def is_sure(self) -> bool:
+        """Whether the region's word still holds: nobody else was given the rack. Without it the region may be away, or
+        only out of reach."""
+        return self._held and time.monotonic() < self._until
+
+    def take(self, seconds: float = 0.0) -> None:
+        """The region says that it does, for so long unless it says so again."""
+        self._until = time.monotonic() + seconds
         if not self._held:
             os.makedirs(os.path.dirname(self._mark), mode=0o700, exist_ok=True)
             with open(self._mark, "w", encoding="ascii"):

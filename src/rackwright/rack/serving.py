@@ -20,9 +20,11 @@ from rackwright.core.dhcp import Answers, DhcpServer, Host
 from rackwright.core.errors import Conflict, Retryable
 from rackwright.core.hosts import Hosts
 from rackwright.core.served import Applied, Delta, Network, ServedNode
+from rackwright.rack.carrying import Carrying
 from rackwright.rack.client import RackClient, patiently
 from rackwright.rack.dhcp import interfaces
 from rackwright.rack.dhcp.foreign import servers_on
+from rackwright.rack.lending import Lending
 from rackwright.rack.replica import NEVER, Replica
 
 WAIT = 50.0
@@ -44,12 +46,23 @@ log = structlog.get_logger()
 
 class Serving:
     """Keeps the replica in step with the region, and ``servers`` with the replica while this process works for the
-    rack. ``door``: the port of the door."""
+    rack. ``door``: the port of the door. ``lending`` tells of addresses that are given to strangers, ``carrying``
+    brings the rack's own; without them nobody does."""
 
-    def __init__(self, client: RackClient, replica: Replica, servers: Sequence[DhcpServer], door: int) -> None:
+    def __init__(
+        self,
+        client: RackClient,
+        replica: Replica,
+        servers: Sequence[DhcpServer],
+        door: int,
+        lending: Lending | None = None,
+        carrying: Carrying | None = None,
+    ) -> None:
         self._client = client
         self._replica = replica
         self._servers = servers
+        self._lending = lending
+        self._carrying = carrying
         self._hosts = Hosts()
         self._pending: dict[int, Host | None] = {}
         self._anew = True
@@ -92,10 +105,15 @@ class Serving:
         self._changed.set()
         self._report.set()
         try:
+            await self._inherit()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._serve())
                 group.create_task(self._tell())
                 group.create_task(self._probe())
+                if self._lending is not None:
+                    group.create_task(self._lending.tell())
+                if self._carrying is not None:
+                    group.create_task(self._carrying.run(self._look_again))
         finally:
             await self.rest()
 
@@ -103,6 +121,19 @@ class Serving:
         """Stop the servers, also those that a process which was killed has left."""
         for server in self._servers:
             await server.close()
+
+    async def _inherit(self) -> None:
+        """Give to nobody else what another process of the rack has given. Servers that one of this seat's has left do
+        not know of it, and begin anew."""
+        given = await self._lending.others() if self._lending is not None else ()
+        if self._lending is not None and given:
+            await self.rest()
+            await self._lending.inherit(given)
+
+    def _look_again(self) -> None:
+        """An interface has another address now."""
+        self._looked = NOT_YET
+        self._changed.set()
 
     async def _next(self) -> Delta:
         return await self._client.served(self._replica.generation, WAIT)

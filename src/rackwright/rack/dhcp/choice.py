@@ -14,6 +14,7 @@ from rackwright.rack.dhcp.dnsmasq import Dnsmasq
 from rackwright.rack.dhcp.kea import ROWS_FROM, Kea
 from rackwright.rack.dhcp.kea6 import Kea6
 from rackwright.rack.dhcp.kea_rows import HostRows
+from rackwright.rack.dhcp.lease_file import LeaseFile
 from rackwright.rack.dns.powerdns import PowerDns
 
 KINDS = ("kea", "dnsmasq", "none")
@@ -30,19 +31,29 @@ def servers(
     *,
     tftp: bool,
     dns: bool = False,
+    tied: bool = False,
     database: Database | None = None,
     rows_from: int = ROWS_FROM,
 ) -> list[DhcpServer]:
     """The servers of a rack, each with its files below ``folder``. With a ``database`` Kea keeps hosts there from
-    ``rows_from`` on. Raises ``InvalidInput`` for an unknown kind."""
+    ``rows_from`` on. ``tied``: they end with this process. Raises ``InvalidInput`` for an unknown kind."""
     if kind not in KINDS:
         raise InvalidInput(f"there is no DHCP server {kind!r}", mend=f"use one of {', '.join(KINDS)}")
-    chosen: list[DhcpServer] = [Dnsmasq(os.path.join(folder, "boot"), addresses=False, tftp=tftp)]
+    chosen: list[DhcpServer] = [Dnsmasq(os.path.join(folder, "boot"), addresses=False, tftp=tftp, tied=tied)]
     if kind == "kea":
         rows = None if database is None else HostRows(functools.partial(database, os.path.join(folder, "hosts")))
-        chosen += [Kea(os.path.join(folder, "kea"), rows, rows_from), Kea6(os.path.join(folder, "kea6"))]
+        chosen.append(Kea(os.path.join(folder, "kea"), rows, rows_from, tied=tied))
+        chosen.append(Kea6(os.path.join(folder, "kea6"), tied=tied))
     if kind == "dnsmasq":
-        chosen.append(Dnsmasq(os.path.join(folder, "addresses"), addresses=True))
+        chosen.append(Dnsmasq(os.path.join(folder, "addresses"), addresses=True, tied=tied))
     if dns:
-        chosen.append(PowerDns(os.path.join(folder, "dns")))
+        chosen.append(PowerDns(os.path.join(folder, "dns"), tied=tied))
     return [*chosen, Advertising()] if kind != "none" or tftp else chosen
+
+
+def lease_files(folder: str) -> list[LeaseFile]:
+    """Where Kea notes what it gives, by the same ``folder`` as of ``servers``."""
+    return [
+        LeaseFile(os.path.join(folder, "kea", "leases.csv")),
+        LeaseFile(os.path.join(folder, "kea6", "leases6.csv"), version=6),
+    ]

@@ -29,13 +29,11 @@ from rackwright.core.dhcp import (
 )
 from rackwright.core.errors import Retryable
 from rackwright.core.served import Network
+from rackwright.rack.dhcp.files import write_whole
 from rackwright.rack.dhcp.process import STARTED, ServerProcess, end_former
 
 FIRST_STAGE = "/usr/lib/ipxe"
 """Where Debian's package ipxe puts what firmware boots."""
-
-LEASE = 3600
-"""Seconds for which an address is given."""
 
 PIDS = "dnsmasq.pid"
 """File with the id of the process that runs."""
@@ -48,17 +46,17 @@ log = structlog.get_logger()
 
 class Dnsmasq:
     """One dnsmasq, with its files in ``folder``. ``addresses``: it gives the addresses; else it serves the first stage
-    (with ``tftp``) and adds the boot information on networks with ``proxy``."""
+    (with ``tftp``) and adds the boot information on networks with ``proxy``. ``tied``: see ``ServerProcess``."""
 
     name = "dnsmasq"
 
-    def __init__(self, folder: str, *, addresses: bool, tftp: bool = False) -> None:
+    def __init__(self, folder: str, *, addresses: bool, tftp: bool = False, tied: bool = False) -> None:
         self._folder = folder
         self._addresses = addresses
         self._tftp = tftp and not addresses
         self._configured: list[str] = []
         self._started = asyncio.Event()
-        self._process = ServerProcess("dnsmasq", "dnsmasq-base", self._hear)
+        self._process = ServerProcess("dnsmasq", "dnsmasq-base", self._hear, tied=tied)
         self._writing = asyncio.Lock()
 
     async def answer(self, answers: Answers, changed: Collection[int] | None = None) -> None:
@@ -94,11 +92,8 @@ class Dnsmasq:
     def _written(self, lines: list[str]) -> str:
         if self._tftp and not os.path.isdir(FIRST_STAGE):
             raise Retryable("there is nothing to boot by TFTP", where=FIRST_STAGE, mend="install the package ipxe")
-        os.makedirs(self._folder, mode=0o700, exist_ok=True)
         path = os.path.join(self._folder, CONFIGURATION)
-        with open(os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write("\n".join(lines) + "\n")
-        os.replace(f"{path}.new", path)
+        write_whole(path, "\n".join(lines) + "\n")
         return path
 
     def _hear(self, line: str) -> None:
@@ -179,9 +174,9 @@ def _network(number: int, network: Network, port: int) -> Iterator[str]:
         yield f"dhcp-range=set:{tag},{within.network_address},proxy,{mask}"
     elif network.dynamic:
         first, last = network.dynamic
-        yield f"dhcp-range=set:{tag},{first},{last},{mask},{LEASE}"
+        yield f"dhcp-range=set:{tag},{first},{last},{mask},{network.lease}"
     else:
-        yield f"dhcp-range=set:{tag},{within.network_address},static,{mask},{LEASE}"
+        yield f"dhcp-range=set:{tag},{within.network_address},static,{mask},{network.lease}"
     for option, value in (("router", network.gateway or ""), ("dns-server", ",".join(network.dns))):
         # Without a value it is not sent; else dnsmasq would name itself.
         yield f"dhcp-option=tag:{tag},option:{option}{',' + value if value else ''}"

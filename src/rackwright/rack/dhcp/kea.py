@@ -26,13 +26,16 @@ class Kea:
     """Kea's DHCPv4 server; its configuration, leases and socket are in ``folder``. From ``rows_from`` hosts on they are
     ``rows``; without these they stay in the configuration.
 
-    It goes on answering when the rack's process is killed, and the next one takes it over.
+    It goes on answering when the rack's process is killed, and the next one takes it over; unless it is ``tied`` (see
+    ``ServerProcess``).
     """
 
     name = "kea"
 
-    def __init__(self, folder: str, rows: HostRows | None = None, rows_from: int = ROWS_FROM) -> None:
-        self._kea = KeaServer(folder, "kea-dhcp4", "kea-dhcp4-server")
+    def __init__(
+        self, folder: str, rows: HostRows | None = None, rows_from: int = ROWS_FROM, *, tied: bool = False
+    ) -> None:
+        self._kea = KeaServer(folder, "kea-dhcp4", "kea-dhcp4-server", tied=tied)
         self._rows = rows
         self._rows_from = rows_from
         self._writing = asyncio.Lock()

@@ -16,19 +16,20 @@ from typing import Any
 from rackwright.core.dhcp import Answers, Host, Within
 from rackwright.core.served import Network
 from rackwright.rack.dhcp import leases
-from rackwright.rack.dhcp.kea_configuration import LEASE, LEASE_COMMANDS, hook
+from rackwright.rack.dhcp.kea_configuration import LEASE_COMMANDS, hook
 from rackwright.rack.dhcp.kea_server import KeaServer
 
 Ports = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 class Kea6:
-    """Kea's DHCPv6 server, with its files in ``folder``. It runs once there is a network with IPv6."""
+    """Kea's DHCPv6 server, with its files in ``folder``. It runs once there is a network with IPv6. ``tied``: see
+    ``ServerProcess``."""
 
     name = "kea6"
 
-    def __init__(self, folder: str) -> None:
-        self._kea = KeaServer(folder, "kea-dhcp6", "kea-dhcp6-server")
+    def __init__(self, folder: str, *, tied: bool = False) -> None:
+        self._kea = KeaServer(folder, "kea-dhcp6", "kea-dhcp6-server", tied=tied)
         self._writing = asyncio.Lock()
         self._frame: tuple[object, ...] | None = None
         self._known: dict[int, Ports] = {}
@@ -76,8 +77,6 @@ def configuration(answers: Answers, folder: str) -> dict[str, Any]:
             "lease-database": {"type": "memfile", "persist": True, "name": os.path.join(folder, "leases6.csv")},
             "data-directory": folder,
             "server-id": {"type": "LL", "persist": True},
-            "valid-lifetime": LEASE,
-            "preferred-lifetime": LEASE // 2,
             "host-reservation-identifiers": ["hw-address"],
             "mac-sources": ["any"],
             "ip-reservations-unique": False,
@@ -88,6 +87,11 @@ def configuration(answers: Answers, folder: str) -> dict[str, Any]:
     }
 
 
+def subnet_id(network: Network) -> int:
+    """Kea's number of a network: it follows from its first address, whatever other networks there are."""
+    return zlib.crc32(ipaddress.IPv6Network(network.cidr, strict=False).network_address.packed) or 1
+
+
 def _networks(answers: Answers) -> list[tuple[Network, str]]:
     return [(network, interface) for network, interface in answers.present(6) if not network.proxy]
 
@@ -95,9 +99,11 @@ def _networks(answers: Answers) -> list[tuple[Network, str]]:
 def _subnet(network: Network, interface: str, answers: Answers) -> dict[str, Any]:
     options = [("dns-servers", ", ".join(_sixes(network.dns))), ("domain-search", network.domain)]
     return {
-        "id": zlib.crc32(ipaddress.IPv6Network(network.cidr, strict=False).network_address.packed) or 1,
+        "id": subnet_id(network),
         "subnet": network.cidr,
         **({} if network.relayed else {"interface": interface}),
+        "valid-lifetime": network.lease,
+        "preferred-lifetime": max(network.lease // 2, 1),
         "pools": [{"pool": " - ".join(network.dynamic)}] if network.dynamic else [],
         "option-data": [{"name": name, "data": data} for name, data in options if data],
         "reservations": list(_reservations(network, answers)),

@@ -29,9 +29,6 @@ from rackwright.core.dhcp import (
 )
 from rackwright.core.served import Network
 
-LEASE = 3600
-"""Seconds for which an address is given."""
-
 FLEX_OPTION, LEASE_COMMANDS = "libdhcp_flex_option.so", "libdhcp_lease_cmds.so"
 
 _HOOKS = "/usr/lib/*/kea/hooks/"
@@ -58,7 +55,6 @@ def configuration(
             },
             "control-socket": {"socket-type": "unix", "socket-name": os.path.join(folder, "control")},
             "lease-database": {"type": "memfile", "persist": True, "name": os.path.join(folder, "leases.csv")},
-            "valid-lifetime": LEASE,
             "host-reservation-identifiers": ["hw-address"],
             # Firmware, iPXE and the installed system name themselves differently: a machine is its Ethernet address.
             "match-client-id": False,
@@ -154,6 +150,7 @@ def _subnet(network: Network, answers: Answers, taken: list[ipaddress.IPv4Addres
         "id": subnet_id(network),
         "subnet": network.cidr,
         "pools": [{"pool": f"{first} - {last}"} for first, last in _pools(network, taken or [])],
+        "valid-lifetime": network.lease,
         "next-server": network.address,
         "authoritative": True,
         "option-data": [{"name": name, "data": data} for name, data in options if data],

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 import structlog
 
 from rackwright.core.errors import Retryable
+from rackwright.rack.dhcp.files import write_whole
 from rackwright.rack.dhcp.kea_control import KeaControl
 from rackwright.rack.dhcp.process import STARTED, ServerProcess, end_former
 
@@ -22,13 +23,14 @@ log = structlog.get_logger()
 
 
 class KeaServer:
-    """The ``program`` of a Debian ``package``; its configuration, leases and socket are in ``folder``."""
+    """The ``program`` of a Debian ``package``; its configuration, leases and socket are in ``folder``. ``tied``: see
+    ``ServerProcess``."""
 
-    def __init__(self, folder: str, program: str, package: str) -> None:
+    def __init__(self, folder: str, program: str, package: str, *, tied: bool = False) -> None:
         self.folder = folder
         self.control = KeaControl(os.path.join(folder, "control"))
         self._program = program
-        self._process = ServerProcess(program, package)
+        self._process = ServerProcess(program, package, tied=tied)
 
     async def tell(self, wanted: Mapping[str, object], lives: bool) -> None:
         """Have it work by this configuration; start it unless it ``lives``. Raises ``Retryable`` when it does not take
@@ -83,12 +85,9 @@ class KeaServer:
 
     def _write(self, text: str) -> None:
         """Write the configuration for its next start."""
-        os.makedirs(self.folder, mode=0o700, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             os.remove(self._told)
-        with open(os.open(f"{self._path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(text)
-        os.replace(f"{self._path}.new", self._path)
+        write_whole(self._path, text)
 
 
 def _digest(text: str) -> str:

@@ -20,14 +20,21 @@ STOPPED = 5.0
 TAIL = 20
 """Lines of its output that are kept for messages."""
 
+_TIED = ("setpriv", "--pdeathsig", "KILL")
+"""Has the kernel end the program with its starter (package util-linux)."""
+
 log = structlog.get_logger()
 
 
 class ServerProcess:
-    """One program in the foreground; its output goes into the rack's log. ``heard`` is given every line of it."""
+    """One program in the foreground; its output goes into the rack's log. ``heard`` is given every line of it.
+    ``tied``: it ends when this process is killed; else it goes on until the next start takes it over."""
 
-    def __init__(self, name: str, package: str, heard: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(
+        self, name: str, package: str, heard: Callable[[str], None] = lambda line: None, *, tied: bool = False
+    ) -> None:
         self.name = name
+        self._tied = tied
         self._package = package
         self._heard = heard
         self._process: asyncio.subprocess.Process | None = None
@@ -44,21 +51,22 @@ class ServerProcess:
         """The last lines that it said."""
         return " | ".join(self._tail[-12:])
 
-    async def start(self, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
-        """Start it anew. Raises ``Retryable`` when it is not installed."""
+    async def start(self, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
+        """Start it anew; gives its process id. Raises ``Retryable`` when it is not installed."""
         await self.stop()
         program = shutil.which(self.name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
         if program is None:
             raise Retryable(f"{self.name} is not installed", mend=f"install the package {self._package}")
         self._tail.clear()
         self._process = await asyncio.create_subprocess_exec(
-            program, *arguments,
+            *(_TIED if self._tied else ()), program, *arguments,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
             env=os.environ | dict(environment or {}),
             # It goes on when the rack's process is killed: what it then says to nobody must not end it (SIGPIPE).
             restore_signals=False,
         )  # fmt: skip
         self._reading = asyncio.create_task(self._read(self._process))
+        return self._process.pid
 
     def signal(self, number: int) -> None:
         """Send it a signal, if it runs."""
@@ -88,6 +96,12 @@ class ServerProcess:
             self._heard(said)
             log.debug(said, program=self.name)
         await process.wait()
+
+
+async def runs(pid_file: str, argument: str) -> bool:
+    """Whether the program runs whose id is in the file, and that was started with something that ends with this
+    argument: one that a rack's process left behind when it was killed."""
+    return await asyncio.to_thread(_still_runs, pid_file, argument) is not None
 
 
 async def end_former(pid_file: str, argument: str) -> None:

@@ -1,5 +1,5 @@
 """PowerDNS (https://doc.powerdns.com/authoritative/) answers for the rack's names from rows in SQLite, and for nothing
-else: what is no name of the rack is refused."""
+else: what is no name of the rack is refused, unless the operator says who is to be asked for it (see ``dnsdist``)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,15 @@ import structlog
 from rackwright.core.dhcp import Answers
 from rackwright.core.errors import Retryable
 from rackwright.core.names import Naming
-from rackwright.rack.dhcp.process import STARTED, ServerProcess, end_former
+from rackwright.rack.dhcp.files import read_lines, write_whole
+from rackwright.rack.dhcp.process import STARTED, ServerProcess, end_former, runs
+from rackwright.rack.dns.dnsdist import Dnsdist, is_wanted
 from rackwright.rack.dns.records import Records
 
 PORT = 53
+
+INNER = ("127.0.0.1", 10053)
+"""Where it answers while another server stands before it."""
 
 PACKAGES = "pdns-server and pdns-backend-sqlite3, or start the rack with --no-dns"
 
@@ -30,14 +35,17 @@ log = structlog.get_logger()
 
 
 class PowerDns:
-    """One PowerDNS with its rows in ``folder``. It answers on the rack's addresses once a network has a domain."""
+    """One PowerDNS with its rows in ``folder``. It answers on the rack's addresses once a network has a domain. It goes
+    on when the rack's process is killed, and the next one takes it over, unless it is ``tied`` (see
+    ``ServerProcess``)."""
 
     name = "powerdns"
 
-    def __init__(self, folder: str, port: int = PORT) -> None:
+    def __init__(self, folder: str, port: int = PORT, *, tied: bool = False) -> None:
         self._folder = folder
         self._port = port
-        self._process = ServerProcess("pdns_server", PACKAGES)
+        self._process = ServerProcess("pdns_server", PACKAGES, tied=tied)
+        self._front = Dnsdist(os.path.join(folder, "front"), port, INNER, tied=tied)
         self._records: Records | None = None
         self._naming = Naming(())
         self._frame: tuple[object, ...] | None = None
@@ -50,13 +58,22 @@ class PowerDns:
             same = self._frame == answers.frame()
             if not same or changed is None or changed:
                 await self._write(answers, changed if same else None)
-            await self._run(answers)
+            zones = self._naming.zones()
+            if is_wanted(answers):
+                await self._run(answers if zones else None, INNER)
+                await self._front.answer(answers, zones)
+            else:
+                if not same:
+                    await self._front.close()
+                await self._run(answers if zones else None)
             self._frame = answers.frame()
 
     async def close(self) -> None:
         """See the protocol."""
+        await self._front.close()
         await self._process.stop()
-        await end_former(os.path.join(self._folder, PIDS), self._folder)
+        self._configured = []
+        await end_former(self._pids, self._folder)
         if self._records is not None:
             self._records.close()
         self._records, self._frame = None, None
@@ -81,23 +98,39 @@ class PowerDns:
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         return Records(os.path.join(self._folder, "names.sqlite"))
 
-    async def _run(self, answers: Answers) -> None:
-        """Have it run, or not, with the configuration for these answers."""
-        lines = configuration(answers, self._folder, self._port) if self._naming.zones() else []
-        if (self._process.running or not lines) and lines == self._configured:
+    async def _run(self, answers: Answers | None, inner: tuple[str, int] | None = None) -> None:
+        """Have it run with the configuration for these answers; None: it is not to run. ``inner``: where it answers
+        instead of the rack's addresses."""
+        lines = configuration(answers, self._folder, self._port, inner) if answers is not None else []
+        if lines == self._configured and (not lines or await self._runs()):
+            return
+        if not self._configured and lines == await asyncio.to_thread(read_lines, self._path) and await self._runs():
+            # The one that a process has left behind which was killed: nobody is without an answer.
+            self._configured = lines
             return
         await self._process.stop()
+        await end_former(self._pids, self._folder)
         if any(line.startswith("local-address=") for line in lines):
             await self._start(lines)
         self._configured = lines
 
+    async def _runs(self) -> bool:
+        return self._process.running or await runs(self._pids, self._folder)
+
+    @property
+    def _pids(self) -> str:
+        return os.path.join(self._folder, PIDS)
+
+    @property
+    def _path(self) -> str:
+        return os.path.join(self._folder, "pdns.conf")
+
     async def _start(self, lines: list[str]) -> None:
-        path = os.path.join(self._folder, "pdns.conf")
-        await asyncio.to_thread(_written, path, lines)
-        await end_former(os.path.join(self._folder, PIDS), self._folder)
+        await asyncio.to_thread(write_whole, self._path, "\n".join(lines) + "\n")
         await self._process.start([f"--config-dir={self._folder}"])
         until = asyncio.get_running_loop().time() + STARTED
-        while not await self._answers_control():
+        # It writes its id after it answers the first control; the next process of the rack goes by that.
+        while not (await self._answers_control() and await runs(self._pids, self._folder)):
             if not self._process.running or asyncio.get_running_loop().time() > until:
                 said = self._process.tail
                 await self._process.stop()
@@ -117,9 +150,11 @@ class PowerDns:
         return await asking.wait() == 0
 
 
-def configuration(answers: Answers, folder: str, port: int) -> list[str]:
-    """The lines of its configuration."""
+def configuration(answers: Answers, folder: str, port: int, inner: tuple[str, int] | None = None) -> list[str]:
+    """The lines of its configuration. ``inner``: where it answers instead of the rack's addresses."""
     addresses = [str(ipaddress.ip_address(network.address)) for network, _ in answers.present()]
+    if inner is not None:
+        addresses, port = [inner[0]], inner[1]
     listening = [f"local-address={', '.join(dict.fromkeys(addresses))}"] if addresses else []
     return [
         *listening,
@@ -143,9 +178,3 @@ def configuration(answers: Answers, folder: str, port: int) -> list[str]:
         "distributor-threads=1",
         "loglevel=4",
     ]
-
-
-def _written(path: str, lines: list[str]) -> None:
-    with open(os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write("\n".join(lines) + "\n")
-    os.replace(f"{path}.new", path)

@@ -14,6 +14,7 @@ from rackwright.store.memory.facts import FactWork
 from rackwright.store.memory.graphs import GraphWork
 from rackwright.store.memory.history import HistoryWork
 from rackwright.store.memory.jobs import JobWork
+from rackwright.store.memory.leases import LeaseWork
 from rackwright.store.memory.machines import MachineWork
 from rackwright.store.memory.plans import PlanWork
 from rackwright.store.memory.reads import ReadWork
@@ -39,6 +40,7 @@ class MemoryTransaction(
     JobWork,
     SealedWork,
     ServedWork,
+    LeaseWork,
     MachineWork,
 ):
     """The port's Transaction on a working copy."""

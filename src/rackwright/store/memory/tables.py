@@ -91,6 +91,8 @@ class Tables(msgspec.Struct):
     """By rack and scope: generation and document."""
     served_steps: frozenset[tuple[int, int]] = frozenset()
     """Rack and generation."""
+    leases: dict[tuple[int, str], tuple[str, str, float]] = {}
+    """By rack and address: who told of it, to whom it was given, and until when."""
     traits: dict[int, dict[str, Any]] = {}
     """By scope."""
     tag_rules: dict[str, TagRule] = {}

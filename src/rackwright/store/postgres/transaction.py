@@ -15,6 +15,7 @@ from rackwright.store.postgres.facts import FactWork
 from rackwright.store.postgres.graphs import GraphWork
 from rackwright.store.postgres.history import HistoryWork
 from rackwright.store.postgres.jobs import JobWork
+from rackwright.store.postgres.leases import LeaseWork
 from rackwright.store.postgres.machines import MachineWork
 from rackwright.store.postgres.moves import MoveWork
 from rackwright.store.postgres.plans import PlanWork
@@ -41,6 +42,7 @@ class PostgresTransaction(
     SteeringWork,
     JobWork,
     ServedWork,
+    LeaseWork,
     MachineWork,
     SealedWork,
 ):
