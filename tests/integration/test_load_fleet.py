@@ -7,145 +7,32 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
 from rackwright.commands.demo_ground import free_port
 from rackwright.core.errors import NotAllowed
-from rackwright.core.load.result import WHOLE, Part, Second
-from rackwright.core.load.schedule import Closed, Open, Stage
+from rackwright.core.load.result import WHOLE
+from rackwright.core.load.schedule import Closed
 from rackwright.core.load.sla.proof import Bounds
 from rackwright.core.load.triggers import Watch
 from rackwright.load.chunks import read as read_chunks
 from rackwright.load.distributed import fleet_load
 from rackwright.load.distributed.agent import Agent
 from rackwright.load.distributed.fleet import Fleet
-from rackwright.load.distributed.keys import AgentKeys, ControllerKeys, pair
-from rackwright.load.generators import Ears, Load, LoadFailed
-from rackwright.load.merging import add_whole
+from rackwright.load.distributed.keys import AgentKeys, pair
+from rackwright.load.generators import LoadFailed
 from rackwright.load.run_folder import RunFolder
-from rackwright.load.words import Work
-
-CODE = '''
-import os
-import time
-
-from rackwright.load.scenario import Scenario
-
-
-class Own(Scenario):
-    """Waits a little."""
-
-    async def run(self, seconds: float = 0.01, slow: int = 0) -> None:
-        await self.sleep(1.0 if self.iteration == slow else seconds)
-'''
-
-SILENCE = 2.0
-"""Seconds after which an agent is lost here."""
-
-
-class Heard:
-    """What a load told."""
-
-    def __init__(self) -> None:
-        self.seconds: list[Second] = []
-        self.started: list[int] = []
-        self.proofs: list[str] = []
-        self.on_proof: Callable[[str], None] = lambda reason: None
-        self.first = asyncio.Event()
-
-    @property
-    def ears(self) -> Ears:
-        return Ears(self._take, lambda number, at: self.started.append(number), self._prove)
-
-    @property
-    def whole(self) -> Part:
-        parts: dict[str, Part] = {}
-        for second in self.seconds:
-            add_whole(parts, second)
-        return parts.get(WHOLE) or Part()
-
-    def count(self, of: Callable[[Second], int]) -> int:
-        return sum(of(second) for second in self.seconds)
-
-    def _take(self, second: Second) -> None:
-        self.seconds.append(second)
-        self.first.set()
-
-    def _prove(self, reason: str) -> None:
-        self.proofs.append(reason)
-        self.on_proof(reason)
-
-
-class Ground:
-    """Keys, a fleet, a scenario, and agents that end with the test."""
-
-    def __init__(self, folder: Path, keys: tuple[ControllerKeys, AgentKeys], fleet: Fleet, said: list[str]) -> None:
-        self.folder = folder
-        self.controller_keys, self.agent_keys = keys
-        self.fleet = fleet
-        self.said = said
-        self.agents: list[Process] = []
-        self.scenario = folder / "elsewhere" / "own.py"
-        self.scenario.parent.mkdir()
-        self.scenario.write_text(CODE)
-
-    async def start(self, name: str, *more: str, keys: AgentKeys | None = None) -> Process:
-        file = self.folder / f"{name}.key"
-        file.write_bytes(msgspec.json.encode(keys or self.agent_keys))
-        file.chmod(0o600)
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "rackwright", "load-agent", "--controller", self.fleet.address, "--keys", str(file),
-            "--name", name, "--processes", "1", "--data", str(self.folder / name), *more, stderr=PIPE,
-        )  # fmt: skip
-        self.agents.append(process)
-        return process
-
-    def load(self, schedule: Open | Closed, **more: Any) -> tuple[Load, Heard]:
-        heard = Heard()
-        more.setdefault("folder", "")
-        work = Work(scenario=f"{self.scenario}:Own", schedule=schedule, **more)
-        return self.fleet.load(work, heard.ears), heard
-
-    async def end(self) -> None:
-        for process in self.agents:
-            if process.returncode is None:
-                process.send_signal(signal.SIGCONT)
-                process.terminate()
-        for process in self.agents:
-            try:
-                async with asyncio.timeout(30):
-                    await process.wait()
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+from tests.integration.load_ground import CODE, Ground, carry_out, opened, steady
 
 
 @pytest.fixture
 async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
-    keys, said = pair(), list[str]()
-    run = tmp_path / "run"
-    async with Fleet(keys[0], bind="tcp://127.0.0.1:*", folder=run, silence=SILENCE, say=said.append) as fleet:
-        here = Ground(tmp_path, keys, fleet, said)
-        try:
-            yield here
-        finally:
-            await here.end()
-
-
-def steady(rate: float, seconds: float) -> Open:
-    """A steady rate; starts may be very late, for the machine may be slow, and those that are missed are told apart."""
-    return Open(stages=(Stage(seconds, rate),), max_lag=60.0)
-
-
-async def carry_out(load: Load) -> None:
-    """Run it; whatever happens, it ends."""
-    async with asyncio.timeout(90):
-        await load.run()
+    async with opened(tmp_path) as here:
+        yield here
 
 
 async def test_two_agents_do_together_what_was_asked_and_their_rows_come_on_request(ground: Ground) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rackwright.core.load.course import Deal
+from rackwright.core.load.course import Deal, starts
 from rackwright.core.load.result import WHOLE, Part, Second
 from rackwright.core.load.schedule import Closed, Open, Schedule, Share, Stage
 from rackwright.core.load.sla.proof import Bounds
@@ -20,7 +21,7 @@ from rackwright.load.alarm import Alarm
 from rackwright.load.generator import Generator
 from rackwright.load.http import Http
 from rackwright.load.scenario import BlockingScenario, Scenario, Surroundings, clock
-from rackwright.load.words import Ended, Report, Started, Told, Work, pack
+from rackwright.load.words import Ended, Held, Report, Started, Told, Turn, Work, pack
 
 
 class Quick(Scenario):
@@ -231,6 +232,97 @@ async def test_iterations_that_never_end_fail_with_words_some_time_after_the_las
     assert (done.part.total, done.part.errors, done.ended.left) == (3, 3, 0)
     (sample,) = [sample for word in done.told if isinstance(word, Report) for sample in word.samples]
     assert sample.message == "not done 0.3 s after the last one was started"
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        Closed(times=100, concurrency=2),
+        Closed(duration=600.0, concurrency=2),
+        Open(stages=(Stage(600.0, 50.0),), max_in_flight=2),
+    ],
+)
+async def test_a_load_in_which_nothing_goes_on_is_ended_with_the_reason(
+    schedule: Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generator, "GRACE", 0.5)
+    done = await load(Slow, schedule, seconds=600)
+    assert (done.part.total, done.part.errors, done.ended.left) == (2, 2, 0)
+    assert done.ended.stuck == "2 iterations, as many as may run at once, did not end for 0.5 s"
+    assert done.kinds == {"TimeoutError": 2}
+
+
+async def test_slots_whose_iterations_cannot_even_be_cancelled_end_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generator, "PATIENCE", 0.3)
+    monkeypatch.setattr(Stubborn, "released", False)
+    done = await load(Stubborn, Closed(times=100, concurrency=3, timeout=0.2))
+    assert done.ended.left == 3
+    assert done.ended.stuck.startswith("3 iterations, as many as may run at once")
+    # They end when the test's loop cancels them.
+    Stubborn.released = True
+
+
+async def test_a_load_that_is_slow_but_goes_on_is_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generator, "GRACE", 0.8)
+    done = await load(Slow, Closed(times=4, concurrency=1), seconds=0.4)
+    assert (done.part.total, done.part.errors, done.ended.stuck) == (4, 0, "")
+
+
+@pytest.mark.parametrize("schedule", [Closed(times=400, concurrency=2), Open(stages=(Stage(1.0, 200.0),))])
+async def test_nothing_is_started_while_the_share_is_not_surely_its_own(schedule: Schedule) -> None:
+    began: list[int] = []
+
+    def hear(running: Generator, word: Told) -> None:
+        if isinstance(word, Started):
+            began.append(word.number)
+            if word.number == 100:
+                running.lend(0.0)
+                asyncio.get_running_loop().call_later(0.5, pause.append, len(began))
+                asyncio.get_running_loop().call_later(0.5, running.lend, math.inf)
+
+    pause: list[int] = []
+    done = await load(Quick, schedule, hear=hear, watch=Watch(periods=((1, 0, 1),)))
+    assert pause[0] <= 102
+    assert sorted(began) == list(range(1, len(began) + 1))
+    assert done.part.total == done.whole.started == schedule.planned
+
+
+async def test_a_share_is_kept_until_its_limit_and_the_next_one_holds_from_the_place_that_is_told() -> None:
+    told: list[Told] = []
+    schedule = Open(stages=(Stage(2.0, 100.0),))
+    work = Work(scenario="", schedule=schedule, watch=Watch(periods=((1, 0, 1),)), until=2.0)
+    running = Generator(work, Quick, Surroundings(Http()), told.append, clock(), deals=[Deal(0.0, Share(0, 2))])
+    ending = asyncio.create_task(running.run())
+    await asyncio.sleep(0.3)
+    running.turn(Turn(1, Share(0, 3), 0.2))
+    (held,) = [word for word in told if isinstance(word, Held)]
+    await asyncio.sleep(0.6)
+    last = max(word.number for word in told if isinstance(word, Started))
+    assert (last - 1) / 100.0 < held.limit
+    # The word comes long after the limit: nothing is lost, nothing is done twice.
+    running.settle(1, held.limit + 0.1)
+    await ending
+    numbers = [word.number for word in told if isinstance(word, Started)]
+    expected = [Deal(0.0, Share(0, 2)), Deal(held.limit + 0.1, Share(0, 3))]
+    assert numbers == [number for number, _ in starts(schedule, expected)]
+
+
+async def test_slots_that_are_dealt_away_end_and_slots_that_come_are_filled() -> None:
+    told: list[Told] = []
+    work = Work(scenario="", args={"seconds": 0.05}, schedule=Closed(times=400, concurrency=8), interval=0.05)
+    running = Generator(work, Slow, Surroundings(Http()), told.append, clock(), deals=[Deal(0.0, Share(0, 2))])
+    ending = asyncio.create_task(running.run())
+    slots = []
+    for turn, share in enumerate((Share(0, 4), Share()), 1):
+        await asyncio.sleep(0.2)
+        running.turn(Turn(turn, share, 0.1))
+        held = [word for word in told if isinstance(word, Held)][-1]
+        running.settle(turn, held.limit)
+        await asyncio.sleep(0.8)
+        slots.append(running.running)
+    await ending
+    assert slots == [2, 8]
+    assert isinstance(told[-1], Ended)
 
 
 async def test_one_iteration_that_is_cut_off_does_not_shorten_the_time_of_the_last_ones(

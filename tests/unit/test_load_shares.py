@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rackwright.core.load.course import Course, Deal, between, rest, split, starts
-from rackwright.core.load.schedule import Closed, Open, Share, Stage
+from rackwright.core.load.course import Course, Deal, between, divide, rest, split, starts
+from rackwright.core.load.schedule import Closed, Open, Schedule, Share, Stage
 
 rates = st.floats(0.1, 20)
 stages = st.lists(st.builds(Stage, st.floats(0.1, 3), rates, st.none() | rates), min_size=1, max_size=3).map(tuple)
@@ -98,3 +100,70 @@ def test_what_a_lost_agent_has_not_told_of_is_done_by_its_heirs(
     for deals in split(schedule, rest(schedule, mine, ended), heirs):
         done += starts(schedule, deals)
     assert sorted(done) == whole
+
+
+class Holder:
+    """One that has a share, makes starts when a test lets it, and hears of turns when a test lets it."""
+
+    def __init__(self, schedule: Schedule, deals: list[Deal]) -> None:
+        self.course = Course(schedule, deals)
+        self.made: list[int] = []
+
+    def go(self, place: float) -> None:
+        """Make all starts up to a place, if nothing holds it."""
+        while (head := self.course.head) is not None and head[1] <= place:
+            self.made.append(head[0])
+            self.course.step()
+
+    def answer(self, share: Share, ahead: float) -> float:
+        """Another share is to come; how far it goes meanwhile."""
+        limit = max(self.course.reached, 0.0) + ahead
+        self.course.hold(share, limit)
+        return limit
+
+
+closeds = st.builds(Closed, concurrency=st.integers(4, 9), times=st.integers(0, 60))
+steps = st.lists(st.tuples(st.integers(0, 3), st.floats(0, 70)), max_size=8)
+
+
+@settings(max_examples=100, deadline=None)
+@given(opens | closeds, steps, steps, steps, st.booleans())
+def test_however_late_the_words_of_a_deal_are_heard_every_start_is_made_once(
+    schedule: Schedule,
+    before: list[tuple[int, float]],
+    asked: list[tuple[int, float]],
+    late: list[tuple[int, float]],
+    agreed: bool,
+) -> None:
+    """Three have shares, a fourth comes. Each step lets one go on, as far as it may."""
+    shares = Share().split(4)
+    holders = [Holder(schedule, [Deal(0.0, share)]) for share in Share().split(3)]
+
+    def go_on(moves: list[tuple[int, float]]) -> None:
+        for who, place in moves:
+            if who < len(holders):
+                holders[who].go(place)
+
+    go_on(before)
+    limits = [holder.answer(share, ahead=1.0) for holder, share in zip(holders, shares, strict=False)]
+    go_on(asked)
+    place = max(limits) if agreed else math.inf
+    holders[0].course.settle(place)
+    if place < math.inf:
+        holders.append(Holder(schedule, [Deal(place, shares[3])]))
+    # The fourth goes on, and so does the first; the others hear of it after this.
+    go_on(late)
+    for holder in holders[1:3]:
+        holder.course.settle(place)
+    go_on([(who, math.inf) for who in range(4)] if schedule.planned is not None else [])
+    assert sorted(number for holder in holders for number in holder.made) == list(range(1, (schedule.planned or 0) + 1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 20), st.integers(1, 5), st.integers(1, 4))
+def test_the_bounds_of_all_processes_add_up_to_what_was_asked(bound: int, agents: int, cores: int) -> None:
+    for schedule in (Open(stages=(Stage(1, 1),), max_in_flight=bound), Closed(concurrency=bound, duration=1)):
+        mine = Share().split(schedule.processes(agents))
+        parts = [part for share in mine for part in divide(schedule, share, cores)]
+        slots = [schedule.slots(part) for part in parts if part is not None]
+        assert (sum(slots), min(slots) > 0) == (bound, True)

@@ -147,6 +147,11 @@ class Generator:
         self._lease = until
         self._renewed.set()
 
+    @property
+    def running(self) -> int:
+        """How many iterations are under way."""
+        return len(self._tasks)
+
     def _reach(self, ahead: float) -> float:
         """The place that will not be reached for so many seconds, and lies beyond all that was taken."""
         now = max(self._now(), 0.0)
@@ -237,7 +242,7 @@ class Generator:
                     self._breath = at
                 elif now - self._breath > BREATH:
                     await self._breathe()
-                while len(self._tasks) >= self._room:
+                while self.running >= self._room:
                     await self._wait_for_room()
                 if clock() > self._lease:
                     await self._wait_for_lease()
@@ -377,7 +382,7 @@ class Generator:
         self._counts.spend(self._tally.second(now))
         if int(now) > self._counts.second:
             # A second's reports add up: what is true of its end alone is told once.
-            self._tally.second(self._counts.second).in_flight = len(self._tasks)
+            self._tally.second(self._counts.second).in_flight = self.running
             self._counts.second = int(now)
         if self._writer is not None:
             self._writer.add(rows)
