@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rackwright.core.budgets import Budget, Shares, Turn
-from rackwright.core.forecast import forecast, of_machines
+from rackwright.core.forecast import Room, forecast, of_machines
 from rackwright.core.limits import SITE, Limit
 from rackwright.core.node_task import Barrier, NodeTask, State
 from rackwright.core.waves import WaveRule
@@ -28,7 +28,7 @@ def rows(*given: NodeTask) -> dict[int, NodeTask]:
 
 
 def test_the_longest_chain_decides_and_is_told() -> None:
-    found = forecast(rows(row(1, "a", 1, 2), row(2, "b", 2, 3), row(3, "c", 1)), {}, SECONDS, [], NAMES)
+    found = forecast(rows(row(1, "a", 1, 2), row(2, "b", 2, 3), row(3, "c", 1)), {}, SECONDS, Room(), NAMES)
     assert found is not None
     assert (found.seconds, found.because) == (16.0, "the longest chain of tasks")
     assert [(link.task, link.node) for link in found.chain] == [("a", "n1"), ("b", "n2"), ("c", "n1")]
@@ -37,21 +37,25 @@ def test_the_longest_chain_decides_and_is_told() -> None:
 def test_a_barrier_lets_nobody_on_before_the_last() -> None:
     barrier = Barrier(id=7, deployment=50, name="all", children=(3,))
     found = forecast(
-        rows(row(1, "a", 1, feeds=(7,)), row(2, "c", 2, feeds=(7,)), row(3, "b", 2)), {7: barrier}, SECONDS, [], NAMES
+        rows(row(1, "a", 1, feeds=(7,)), row(2, "c", 2, feeds=(7,)), row(3, "b", 2)),
+        {7: barrier},
+        SECONDS,
+        Room(),
+        NAMES,
     )
     assert found is not None
     assert found.seconds == 15.0
 
 
 def test_what_is_active_takes_no_time() -> None:
-    found = forecast(rows(row(1, "a", 1, 2, state=State.ACTIVE), row(2, "b", 1)), {}, SECONDS, [], NAMES)
+    found = forecast(rows(row(1, "a", 1, 2, state=State.ACTIVE), row(2, "b", 1)), {}, SECONDS, Room(), NAMES)
     assert found is not None
     assert found.seconds == 5.0
-    assert forecast(rows(row(1, "a", 1, state=State.ACTIVE)), {}, SECONDS, [], NAMES) is None
+    assert forecast(rows(row(1, "a", 1, state=State.ACTIVE)), {}, SECONDS, Room(), NAMES) is None
 
 
 def test_a_node_carries_out_one_task_at_a_time() -> None:
-    found = forecast(rows(row(1, "a", 1), row(2, "a", 1), row(3, "b", 2)), {}, SECONDS, [], NAMES)
+    found = forecast(rows(row(1, "a", 1), row(2, "a", 1), row(3, "b", 2)), {}, SECONDS, Room(), NAMES)
     assert found is not None
     assert (found.seconds, found.because) == (20.0, "n1 carries out one task at a time")
 
@@ -66,20 +70,29 @@ def test_a_node_carries_out_one_task_at_a_time() -> None:
 )
 def test_a_limit_makes_it_longer(limit: Limit, because: str) -> None:
     many = rows(*(row(number, "a", number) for number in range(100, 104)))
-    found = forecast(many, {}, SECONDS, [limit], NAMES)
+    found = forecast(many, {}, SECONDS, Room(limits=[limit]), NAMES)
     assert found is not None
     assert (found.seconds, found.because) == (40.0, because)
 
 
+def test_the_budget_of_a_place_makes_it_longer() -> None:
+    many = rows(*(row(number, "a", number) for number in range(100, 106)))
+    taken = {id: ("uplink=sw1",) for id in list(many)[:4]} | {id: ("uplink=sw2",) for id in list(many)[4:]}
+    room = Room(budgets=[Budget(kind="uplink", amount=2), Budget(kind="uplink", place="sw1", amount=1)], taken=taken)
+    found = forecast(many, {}, SECONDS, room, NAMES)
+    assert found is not None
+    assert (found.seconds, found.because) == (40.0, "the budget of uplink=sw1: 1 at the same time")
+
+
 def test_waves_come_one_after_the_other_with_their_pauses() -> None:
     many = rows(*(row(number, "a", number) for number in range(100, 104)))
-    found = forecast(many, {}, SECONDS, [], NAMES, WaveRule(pause=60.0), 3)
+    found = forecast(many, {}, SECONDS, Room(), NAMES, WaveRule(pause=60.0), 3)
     assert found is not None
     assert (found.seconds, found.because) == (150.0, "the longest chain of tasks, in 3 waves")
 
 
 def test_what_never_ran_is_named() -> None:
-    found = forecast(rows(row(1, "a", 1, 2), row(2, "new", 1)), {}, SECONDS, [], NAMES)
+    found = forecast(rows(row(1, "a", 1, 2), row(2, "new", 1)), {}, SECONDS, Room(), NAMES)
     assert found is not None
     assert (found.seconds, found.unknown) == (10.0, ("new",))
 
@@ -92,7 +105,7 @@ def test_it_is_never_shorter_than_any_node_or_any_edge_needs(given: list[tuple[s
             for number, (task, scope, children) in enumerate(given)
         )
     )
-    found = forecast(many, {}, SECONDS, [], NAMES)
+    found = forecast(many, {}, SECONDS, Room(), NAMES)
     if found is None:
         assert not given
         return

@@ -1,12 +1,14 @@
 """Budgets: of how many machines something may be done at the same time on one power feed, behind one uplink, ...
 
-They count machines, not node tasks: a machine keeps its share from the beginning of its activity to the end, also while
-it waits for its firmware. Budgets are asked where activities begin; what goes on is left alone.
+They count machines. One to which a verb was said keeps its shares from the beginning of its activity to the end, also
+while it waits for its firmware. In a deployment a node keeps them while a node task runs on it whose task says of which
+kinds of places it takes one (``Task.takes``). Budgets are asked where something begins; what goes on is left alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -26,6 +28,17 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def key(self) -> str:
         """The place as machines name theirs, or the kind."""
         return f"{self.kind}={self.place}" if self.place else self.kind
+
+
+class Placed(Protocol):
+    """What takes a share at each of its places."""
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """As ``kind=name``."""
+
+
+P = TypeVar("P", bound=Placed)
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,12 +62,12 @@ class Shares:
         """Places at which nothing more may begin, as far as they are known."""
         return {place for place in {*self._busy, *self._amounts} if "=" in place and not self._has(place)}
 
-    def has(self, turn: Turn) -> bool:
-        """Whether something is left at every place of a machine."""
+    def has(self, turn: Placed) -> bool:
+        """Whether something is left at every place of it."""
         return all(self._has(place) for place in turn.places)
 
-    def take(self, turn: Turn) -> None:
-        """Take the shares of a machine."""
+    def take(self, turn: Placed) -> None:
+        """Take its shares."""
         for place in turn.places:
             self._busy[place] = self._busy.get(place, 0) + 1
 
@@ -67,7 +80,7 @@ class Shares:
         return amount is None or self._busy.get(place, 0) < amount
 
 
-def admit(turns: Sequence[Turn], shares: Sequence[Shares]) -> list[Turn]:
+def admit(turns: Sequence[P], shares: Sequence[Shares]) -> list[P]:
     """Those whose turn has come, the first ones first: who has a share left of everything."""
     admitted = []
     for turn in turns:

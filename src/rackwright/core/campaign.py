@@ -97,7 +97,18 @@ class CampaignErrands(Protocol):
         """The campaign that each of these machines waits or works in."""
 
     async def busy_places(self) -> dict[tuple[int, str], int]:
-        """How many machines of a campaign are under way at a place, by campaign and place."""
+        """How many machines of a campaign are under way at a place, by campaign and place; under the campaign 0 on how
+        many scopes a node task runs that takes a share there."""
+
+    async def set_shares(self, deployment: int, graph: str, shares: Mapping[int, Sequence[str]]) -> None:
+        """Note at which places node tasks of a graph take a share while they run, in place of all that was noted of
+        the graph."""
+
+    async def shares_of(self, ids: Collection[int]) -> dict[int, tuple[str, ...]]:
+        """The places at which these node tasks take a share; those that take none are left out."""
+
+    async def shares_wanted(self, rack: int) -> bool:
+        """Whether a node task in the queue of a rack takes a share, and there are budgets."""
 
     async def next_turns(self, campaign: int, wave: int, full: Collection[str], limit: int) -> list[Turn]:
         """The first that wait, of the waves up to this one and at none of the ``full`` places."""

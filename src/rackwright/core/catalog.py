@@ -113,6 +113,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     critical: bool = False
     offline: bool = False
     """It may run while its node is not alive: it is about the machine and not about what runs on it."""
+    takes: tuple[str, ...] = ()
+    """Kinds of places (see ``topology``) of whose budgets it takes a share while it runs."""
     hooks: dict[str, str] = {}
     """Scripts of the catalog that are told of its node tasks, by hook (``on_active``, ...; see ``hooks.HOOKS``)."""
     extra: dict[str, Any] = {}

@@ -17,7 +17,7 @@ rack works on it; ``runs``: it will, nothing keeps it; ``waits``: something does
 
 class Obstacle(msgspec.Struct, frozen=True):
     """One thing that keeps a node task from running. ``kind``: commit, parent, barrier, stopped, held, wave, limit,
-    node, rack, busy, critical, pause, missing."""
+    budget, node, rack, busy, critical, pause, missing."""
 
     kind: str
     what: str

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from rackwright.core.budgets import Budget, Shares
 from rackwright.core.limits import Limit
 from rackwright.core.node_task import Barrier, NodeTask, State
 from rackwright.core.waves import WaveRule
@@ -37,6 +38,15 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     unknown: tuple[str, ...] = ()
 
 
+class Room(msgspec.Struct, frozen=True, kw_only=True):
+    """What work has to go through: limits, and budgets of places, with those at which rows take a share."""
+
+    limits: Sequence[Limit] = ()
+    budgets: Sequence[Budget] = ()
+    taken: Mapping[int, tuple[str, ...]] = {}
+    """By row."""
+
+
 class PastErrands(Protocol):
     """The part of the store's port that is about how long things took, and what they have to go through."""
 
@@ -58,7 +68,7 @@ def forecast(
     rows: Mapping[int, NodeTask],
     barriers: Mapping[int, Barrier],
     seconds: Mapping[str, float],
-    limits: Sequence[Limit],
+    room: Room,
     names: Mapping[int, str],
     rule: WaveRule | None = None,
     waves: int = 1,
@@ -70,7 +80,7 @@ def forecast(
         return None
     done = _done(rows, barriers, seconds)
     last = max(running, key=lambda row: done[row.id].at)
-    chain, work = done[last.id].at, _narrowest(running, seconds, limits, names)
+    chain, work = done[last.id].at, _narrowest(running, seconds, room, names)
     repeated = chain * waves
     pauses = rule.pause * (waves - 1) if rule is not None else 0.0
     because = "the longest chain of tasks" if repeated >= work.seconds else work.because
@@ -133,12 +143,10 @@ class _Narrow(NamedTuple):
     because: str
 
 
-def _narrowest(
-    rows: Sequence[NodeTask], seconds: Mapping[str, float], limits: Sequence[Limit], names: Mapping[int, str]
-) -> _Narrow:
+def _narrowest(rows: Sequence[NodeTask], seconds: Mapping[str, float], room: Room, names: Mapping[int, str]) -> _Narrow:
     """The place through which the work takes longest."""
     per_scope: dict[int, float] = {}
-    under: dict[tuple[int, str], float] = {(limit.scope, limit.task): 0.0 for limit in limits}
+    under: dict[tuple[int, str], float] = {(limit.scope, limit.task): 0.0 for limit in room.limits}
     for row in rows:
         took = seconds.get(row.task, 0.0)
         per_scope[row.scope] = per_scope.get(row.scope, 0.0) + took
@@ -147,12 +155,24 @@ def _narrowest(
                 under[key] += took
     scope = max(per_scope, key=lambda id: per_scope[id])
     found = [_Narrow(per_scope[scope], f"{names.get(scope, scope)} carries out one task at a time")]
-    for limit in limits:
+    for limit in room.limits:
         if limit.amount:
             where = " ".join(filter(None, (limit.task, names.get(limit.scope, "the site"))))
             work = under[limit.scope, limit.task] / limit.amount
             found.append(_Narrow(work, f"the limit of {where}: {limit.amount} at the same time"))
-    return max(found)
+    return max([*found, *_through_places(rows, seconds, room)])
+
+
+def _through_places(rows: Sequence[NodeTask], seconds: Mapping[str, float], room: Room) -> Iterable[_Narrow]:
+    """The work under the budget of each place that has one."""
+    shares, work = Shares(room.budgets, {}), dict[str, float]()
+    for row in rows if room.taken else ():
+        for place in room.taken.get(row.id, ()):
+            work[place] = work.get(place, 0.0) + seconds.get(row.task, 0.0)
+    for place, took in work.items():
+        amount = shares.amount(place)
+        if amount:
+            yield _Narrow(took / amount, f"the budget of {place}: {amount} at the same time")
 
 
 def _chain(

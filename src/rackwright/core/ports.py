@@ -4,8 +4,9 @@ Two stores answer it, PostgreSQL and memory, and one suite of behaviour holds fo
 the epoch, UTC. Every method may raise StoreUnavailable.
 
 Locks are taken in one order everywhere, so that no two transactions wait for each other in a ring:
-campaigns, then networks by range, then facts by (scope, path), then limits by (scope, task), then node tasks by id,
-then barriers by id, then the steering of a deployment, then what racks serve by rack.
+campaigns, then places of nodes, then deployments by id, then networks by range, then facts by (scope, path), then
+limits by (scope, task), then node tasks by id, then barriers by id, then the steering of a deployment, then what racks
+serve by rack.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from rackwright.core.clocks import ClockErrands
 from rackwright.core.errands import HookErrands, JobErrands, SealedErrands
 from rackwright.core.facts import Fact, FactWrite
 from rackwright.core.forecast import PastErrands
-from rackwright.core.limits import Limit, Running
 from rackwright.core.leases import LeaseErrands
+from rackwright.core.limits import Limit, Running
 from rackwright.core.machines import MachineErrands
 from rackwright.core.networks import NetworkErrands
 from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask, Run
@@ -149,8 +150,8 @@ class Transaction(
     ClockErrands,
     SealedErrands,
     ServedErrands,
-    MachineErrands,
     LeaseErrands,
+    MachineErrands,
     CampaignErrands,
     PastErrands,
     NetworkErrands,
@@ -231,13 +232,19 @@ class Transaction(
         work when the transaction commits."""
 
     async def claimable(
-        self, rack: int, capacity: int, now: float, full: Collection[tuple[int, str]] = ()
+        self,
+        rack: int,
+        capacity: int,
+        now: float,
+        full: Collection[tuple[int, str]] = (),
+        crowded: Collection[str] = (),
     ) -> list[NodeTask]:
         """Lock (skipping what others hold) at most ``capacity`` node tasks of the rack that may run now: todo, past
         ``not_before``, at most one per scope, none of a scope that has one in transition or a critical error, none of
         a node that is not alive or not available, none of a stopped or held deployment, none of a node whose wave is
-        still to come, none of ``full`` (tasks of deployments; an empty task: all of one); heaviest first. Claims of one
-        rack come one after the other (the rack's row is locked). Gates are not looked at: the caller does."""
+        still to come, none of ``full`` (tasks of deployments; an empty task: all of one), none that takes a share at a
+        place that is ``crowded``; heaviest first. Claims of one rack come one after the other (the rack's row is
+        locked). Gates are not looked at: the caller does."""
 
     async def barriers(self, ids: Collection[int]) -> dict[int, Barrier]:
         """Read barriers by id, without locking and without their children."""
@@ -264,8 +271,8 @@ class Transaction(
         """Prolong the leases of these (id, attempt) pairs and give those that are no longer this incarnation's."""
 
     async def seen(self, rack: int, now: float) -> tuple[bool, Holder | None]:
-        """Note that the rack's process is alive, and lock the rack's row. Gives whether any limit is set (then
-        ``limits`` is to be asked), and who works for the rack."""
+        """Note that the rack's process is alive, and lock the rack's row. Gives whether any limit is set, or any
+        budget that node tasks come under (then these are to be asked), and who works for the rack."""
 
     async def seat(self, rack: int, holder: Holder | None) -> None:
         """Write who works for a rack; None: nobody does."""

@@ -6,7 +6,6 @@ A conductor looks at each once a second; who begins one admits its first machine
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,12 +18,11 @@ from rackwright.core.campaign import AT_ONCE, Campaign, Count, advanced, is_over
 from rackwright.core.errors import Conflict, InvalidInput, NotFound, RackwrightError
 from rackwright.core.lifecycle import Machine, Verb, word
 from rackwright.core.ports import Event, Scope, Store, Transaction
-from rackwright.core.topology import KINDS, NODE_READS, RACK_READS, in_turn, places
+from rackwright.core.topology import KINDS, in_turn
 from rackwright.core.waves import WaveRule
-from rackwright.engine import activities
+from rackwright.engine import activities, shares
 from rackwright.engine.activities import Answer, Order
 from rackwright.engine.library import CatalogLibrary
-from rackwright.engine.situations import by_scope
 from rackwright.engine.transact import transact
 
 MOST = 500
@@ -154,7 +152,7 @@ async def candidates(tx: Transaction, verb: Verb, wish: Wish) -> Candidates:
         except RackwrightError as error:
             errors[name] = str(error)
     good = [known[name] for name in names if name not in errors]
-    where = await _places(tx, good)
+    where = await shares.places_of(tx, {scope.id: scope.rack for scope in good if scope.rack is not None})
     order = [scope.name for scope in good]
     if wish.spread:
         order = in_turn(order, {scope.name: _place_of(where[scope.id], wish.spread) for scope in good})
@@ -192,18 +190,6 @@ def _check_one(
     if scope.rack is None:
         raise Conflict(f"{verb.name}: it stands in no rack", where=name, mend="add it with its rack")
     lifecycle.check(verb, machines.get(scope.id), name)
-
-
-async def _places(tx: Transaction, nodes: Sequence[Scope]) -> dict[int, tuple[str, ...]]:
-    """The places of each node."""
-    racks = await tx.scopes({node.rack for node in nodes if node.rack is not None})
-    own = by_scope(await tx.facts([node.id for node in nodes], NODE_READS))
-    of_racks = by_scope(await tx.facts(list(racks), RACK_READS))
-    return {
-        node.id: places(racks[node.rack].name, own.get(node.id, {}), of_racks.get(node.rack, {}))
-        for node in nodes
-        if node.rack is not None
-    }
 
 
 def _place_of(found: Sequence[str], kind: str) -> str:
@@ -280,9 +266,9 @@ async def _break_off(id: int, why: RackwrightError, tx: Transaction) -> None:
 
 async def _admit(tx: Transaction, library: CatalogLibrary, campaign: Campaign, now: float) -> list[Answer]:
     """Say the verb to those whose turn has come."""
-    shares = await _shares(tx, campaign)
-    full = {place for each in shares for place in each.full()}
-    turns = admit(await tx.next_turns(campaign.id, campaign.progress.wave, full, MOST), shares)
+    left = await _left(tx, campaign)
+    full = {place for each in left for place in each.full()}
+    turns = admit(await tx.next_turns(campaign.id, campaign.progress.wave, full, MOST), left)
     if not turns:
         return []
     order = Order(
@@ -296,18 +282,10 @@ async def _admit(tx: Transaction, library: CatalogLibrary, campaign: Campaign, n
     return answers
 
 
-async def _shares(tx: Transaction, campaign: Campaign) -> tuple[Shares, ...]:
+async def _left(tx: Transaction, campaign: Campaign) -> tuple[Shares, ...]:
     """What is left under the budgets for all, and under those of this campaign."""
-    standing = await tx.budgets()
-    if not standing and not campaign.budgets:
-        return ()
-    everywhere: Counter[str] = Counter()
-    own: Counter[str] = Counter()
-    for (id, place), count in (await tx.busy_places()).items():
-        everywhere[place] += count
-        if id == campaign.id:
-            own[place] += count
-    return Shares(standing, everywhere), Shares(campaign.budgets, own)
+    own = {place: count for (id, place), count in (await tx.busy_places()).items() if id == campaign.id}
+    return await shares.standing(tx), Shares(campaign.budgets, own)
 
 
 def _event(kind: str, campaign: Campaign, text: str) -> Event:

@@ -15,7 +15,7 @@ from rackwright.core.messages import Claim, ClaimRequest, Claims, Heartbeat, Hea
 from rackwright.core.node_task import Neighbourhood, NodeTask
 from rackwright.core.ports import NotedReads, Store, Transaction
 from rackwright.core.seats import sit
-from rackwright.engine import evaluation
+from rackwright.engine import evaluation, shares
 from rackwright.engine.evaluation import NOTHING, Past, pasts
 from rackwright.engine.intake import any_failed, judged, take, take_results
 from rackwright.engine.library import GONE, CatalogLibrary
@@ -148,12 +148,15 @@ async def _claim(
 
 
 async def _admitted(tx: Transaction, rack: int, capacity: int, now: float, limited: bool) -> list[NodeTask]:
-    """The rows that may run and that the limits let through; they are asked only where there are some."""
+    """The rows that may run and that budgets and limits let through; they are asked only where there are some."""
     if not limited:
         return await tx.claimable(rack, capacity, now)
+    left = await shares.lock_for(tx, rack)
     limits, running = await tx.limits(rack)
     allowance = Allowance(limits, running, rack)
-    return allowance.admit(await tx.claimable(rack, allowance.capacity(capacity), now, allowance.full()))
+    crowded = left.full() if left is not None else ()
+    rows = await tx.claimable(rack, allowance.capacity(capacity), now, allowance.full(), crowded)
+    return allowance.admit(rows if left is None else await shares.admitted(tx, rows, left))
 
 
 async def _ready(tx: Transaction, rack: int, capacity: int, now: float, limited: bool) -> Neighbourhood:

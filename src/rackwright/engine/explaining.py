@@ -14,7 +14,7 @@ from rackwright.core.inputs import WHOLE
 from rackwright.core.limits import Allowance
 from rackwright.core.node_task import NodeTask, Run, State
 from rackwright.core.ports import Scope, Store, Transaction
-from rackwright.engine import evaluation
+from rackwright.engine import evaluation, shares
 from rackwright.engine.evaluation import NOTHING, Past
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.situations import Situation, situations
@@ -166,7 +166,7 @@ def _of_the_place(row: NodeTask, at: Situation, now: float) -> Iterable[Obstacle
 
 
 async def _of_the_steering(tx: Transaction, row: NodeTask) -> list[Obstacle]:
-    """What holds its deployment, its wave, and limits that are reached."""
+    """What holds its deployment, its wave, limits that are reached, and budgets of which nothing is left."""
     found = []
     steering = await tx.steering(row.deployment)
     if steering is not None:
@@ -179,6 +179,9 @@ async def _of_the_steering(tx: Transaction, row: NodeTask) -> list[Obstacle]:
         limits, running = await tx.limits(row.rack)
         if limits and not Allowance(limits, running, row.rack).admit([row]):
             found.append(Obstacle("limit", "as many node tasks run as a limit or its strategy allows"))
+        left = await shares.standing(tx)
+        full = [place for place in (await tx.shares_of([row.id])).get(row.id, ()) if place in left.full()]
+        found += [Obstacle("budget", f"nothing is left of the budget of {place}") for place in full]
     return found
 
 

@@ -21,7 +21,7 @@ from rackwright.core.plan import Plan, build
 from rackwright.core.ports import Deployment, Event, Membership, Scope, Transaction
 from rackwright.core.resolution import RACK_PREFIX, Member, NodeId
 from rackwright.core.role_order import arranged
-from rackwright.engine import binding, forecasting, steering, summary
+from rackwright.engine import binding, forecasting, shares, steering, summary
 from rackwright.engine.changes import Changes, desired, memberships
 from rackwright.engine.choosing import leave_out
 from rackwright.engine.hooks import announce_plan
@@ -105,11 +105,12 @@ async def roll_out(
         delete=[row.id for row in shape.removed],
         barriers=list(shape.near.barriers.values()),
     )
+    taken = await shares.note(tx, deployment, changes.graph, site.graph.tasks, shape.near.rows.values())
     reshaped = before != site.members or bool(changed) or changes.catalog is not None
     await announce_plan(tx, site.deployment, site.shelf.catalog, shape, reshaped)
     sequence = (changes.graph, *changes.then) if changes.then else ()
     await steering.begin(tx, deployment, changes.graph, expansion, site.members, time.time(), sequence)
-    told |= await forecasting.of_plan(tx, deployment, shape.near, names)
+    told |= await forecasting.of_plan(tx, deployment, shape.near, names, taken)
     elsewhere = Neighbourhood()
     events += await ripple(tx, library, elsewhere, changed)
     await tx.save(elsewhere)

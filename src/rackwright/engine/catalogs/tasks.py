@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from rackwright.core.catalog import Retry, ScopeKind, Selector, Task, type_names
-from rackwright.core.lint.finding import Finding
+from rackwright.core.lint.finding import Finding, did_you_mean
+from rackwright.core.topology import KINDS
 from rackwright.engine.catalogs.facts import reads, writes
 from rackwright.engine.catalogs.fields import Fields, shown
 from rackwright.engine.catalogs.hooks import hooks
@@ -67,6 +68,7 @@ def _task(entry: Entry, number: int, findings: list[Finding]) -> Task | None:
         destructive=fields.flag("destructive", default=False),
         critical=fields.flag("critical", default=False),
         offline=fields.flag("offline", default=False),
+        takes=_takes(fields, scope),
         hooks=hooks(fields),
         extra=fields.left(),
         source=entry.place,
@@ -80,6 +82,18 @@ def _respelled(lines: dict[str, int]) -> Iterator[tuple[str, int]]:
     for path, line in lines.items():
         head, dot, rest = path.partition(".")
         yield f"{_SPELLINGS.get(head, head)}{dot}{rest}", line
+
+
+def _takes(fields: Fields, scope: ScopeKind) -> tuple[str, ...]:
+    """Kinds of places. A task of the deployment itself stands nowhere."""
+    said = fields.names("takes")
+    for number, kind in enumerate(said):
+        if kind not in KINDS:
+            mend = did_you_mean(kind, KINDS) or f"one of {', '.join(KINDS)}"
+            fields.fault(f"takes.{number}", f"{kind} is no kind of place", mend)
+    if said and scope == "deployment":
+        fields.fault("takes", "a task of the deployment itself stands at no place", "let it work on the node")
+    return tuple(kind for kind in said if kind in KINDS)
 
 
 def _version(fields: Fields) -> str:

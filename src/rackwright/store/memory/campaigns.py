@@ -9,6 +9,7 @@ import msgspec
 
 from rackwright.core.budgets import Budget, Turn
 from rackwright.core.campaign import Campaign, Count
+from rackwright.core.node_task import State
 from rackwright.core.waves import Seen
 from rackwright.store.memory.tables import CampaignTurn
 from rackwright.store.memory.work import Work
@@ -58,7 +59,25 @@ class CampaignWork(Work):
     async def busy_places(self) -> dict[tuple[int, str], int]:
         """See the port."""
         under_way = [one for one in self.tables.turns.values() if self._phase(one) in ("running", "waiting", "held")]
-        return Counter((one.campaign, place) for one in under_way for place in one.turn.places)
+        found = Counter((one.campaign, place) for one in under_way for place in one.turn.places)
+        running = (row.id for row in self.tables.rows_of(state=State.TRANSITION) if row.id in self.tables.shares)
+        return found + Counter((0, place) for id in running for place in self.tables.shares[id][2])
+
+    async def set_shares(self, deployment: int, graph: str, shares: Mapping[int, Sequence[str]]) -> None:
+        """See the port."""
+        others = {id: one for id, one in self.tables.shares.items() if one[:2] != (deployment, graph)}
+        mine = {id: (deployment, graph, tuple(places)) for id, places in shares.items()}
+        self.tables.shares.clear()
+        self.tables.shares.update(others | mine)
+
+    async def shares_of(self, ids: Collection[int]) -> dict[int, tuple[str, ...]]:
+        """See the port."""
+        return {id: self.tables.shares[id][2] for id in ids if id in self.tables.shares}
+
+    async def shares_wanted(self, rack: int) -> bool:
+        """See the port."""
+        waiting = self.tables.rows_of(rack=rack, state=State.TODO)
+        return bool(self.tables.budgets) and any(row.id in self.tables.shares for row in waiting)
 
     async def next_turns(self, campaign: int, wave: int, full: Collection[str], limit: int) -> list[Turn]:
         """See the port."""

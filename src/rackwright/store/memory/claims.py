@@ -18,7 +18,12 @@ class ClaimWork(Work):
     """The part of a transaction that hands node tasks to racks."""
 
     async def claimable(
-        self, rack: int, capacity: int, now: float, full: Collection[tuple[int, str]] = ()
+        self,
+        rack: int,
+        capacity: int,
+        now: float,
+        full: Collection[tuple[int, str]] = (),
+        crowded: Collection[str] = (),
     ) -> list[NodeTask]:
         """See the port."""
         tables = self.tables
@@ -27,6 +32,8 @@ class ClaimWork(Work):
         for row in sorted(tables.rows_of(rack=rack, state=State.TODO), key=lambda row: (-row.priority, row.id)):
             if len(found) >= capacity:
                 break
+            if row.id in tables.shares and not set(crowded).isdisjoint(tables.shares[row.id][2]):
+                continue
             if row.scope not in taken and row.not_before <= now and self._may_run(row, full):
                 taken.add(row.scope)
                 found.append(copied(row))
@@ -97,7 +104,8 @@ class ClaimWork(Work):
         scope = self.tables.scopes.get(rack)
         if scope is not None:
             self.tables.scopes[rack] = msgspec.structs.replace(scope, last_seen=max(scope.last_seen or now, now))
-        return bool(self.tables.limits), self.tables.holders.get(rack)
+        limited = bool(self.tables.limits) or bool(self.tables.budgets and self.tables.shares)
+        return limited, self.tables.holders.get(rack)
 
     async def seat(self, rack: int, holder: Holder | None) -> None:
         """See the port."""

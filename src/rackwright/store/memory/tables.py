@@ -105,6 +105,8 @@ class Tables(msgspec.Struct):
     campaigns: dict[int, Campaign] = {}
     turns: dict[int, CampaignTurn] = {}
     """By node."""
+    shares: dict[int, tuple[int, str, tuple[str, ...]]] = {}
+    """By node task: deployment, graph and places."""
     steering: dict[int, Steering] = {}
     waves: dict[int, dict[int, int]] = {}
     """By deployment and node."""

@@ -14,6 +14,7 @@ from rackwright.store.postgres.session import Json, columns
 from rackwright.store.postgres.work import Work
 
 _TURN = ("scope_id", "campaign_id", "number", "wave", "places")
+_SHARE = ("id", "deployment_id", "graph", "places")
 
 
 class CampaignWork(Work):
@@ -61,6 +62,21 @@ class CampaignWork(Work):
     async def busy_places(self) -> dict[tuple[int, str], int]:
         """See the port."""
         return {(row[0], row[1]): row[2] for row in await self.rows("busy_places")}
+
+    async def set_shares(self, deployment: int, graph: str, shares: Mapping[int, Sequence[str]]) -> None:
+        """See the port."""
+        await self.run("drop_shares", deployment, graph)
+        if shares:
+            rows = ((id, deployment, graph, list(places)) for id, places in shares.items())
+            await self.copy("node_task_share", _SHARE, rows)
+
+    async def shares_of(self, ids: Collection[int]) -> dict[int, tuple[str, ...]]:
+        """See the port."""
+        return {row[0]: tuple(row[1]) for row in await self.rows("shares_of", list(ids))}
+
+    async def shares_wanted(self, rack: int) -> bool:
+        """See the port."""
+        return bool(await self.value("shares_wanted", rack))
 
     async def next_turns(self, campaign: int, wave: int, full: Collection[str], limit: int) -> list[Turn]:
         """See the port."""

@@ -23,7 +23,12 @@ class ClaimWork(Work):
         self._locked_racks: set[int] = set()
 
     async def claimable(
-        self, rack: int, capacity: int, now: float, full: Collection[tuple[int, str]] = ()
+        self,
+        rack: int,
+        capacity: int,
+        now: float,
+        full: Collection[tuple[int, str]] = (),
+        crowded: Collection[str] = (),
     ) -> list[NodeTask]:
         """See the port.
 
@@ -35,7 +40,8 @@ class ClaimWork(Work):
             return found
         while len(found) < capacity:
             statement, window = limited("claimable", max(capacity - len(found), SMALLEST_WINDOW))
-            rows = await self.text_rows(statement, rack, now, [row.scope for row in found], *columns(sorted(full), 2))
+            besides = [row.scope for row in found]
+            rows = await self.text_rows(statement, rack, now, besides, *columns(sorted(full), 2), sorted(crowded))
             found += [records.node_task(row) for row in rows]
             if not rows or rows[0][-1] < window:
                 break

@@ -36,6 +36,9 @@ WITH ready AS MATERIALIZED (
               AND NOT EXISTS (SELECT FROM spreading WHERE spreading.deployment_id = node_task.deployment_id)
               AND (deployment_id, task) NOT IN (SELECT * FROM unnest($4::bigint[], $5::text[]))
               AND (deployment_id, '') NOT IN (SELECT * FROM unnest($4::bigint[], $5::text[]))
+              AND ($6::text[] = '{}' OR coalesce((
+                  SELECT NOT share.places && $6::text[] FROM node_task_share AS share WHERE share.id = node_task.id),
+                  true))
           END
     ORDER BY priority DESC, id
     LIMIT :limit
@@ -106,7 +109,7 @@ UPDATE node_task SET lease_until = $5 FROM mine WHERE node_task.id = mine.id RET
 -- name: seen
 -- The rack's row is locked from here on: claims of one rack come one after the other.
 UPDATE scope SET last_seen = greatest(last_seen, $2) WHERE id = $1
-RETURNING EXISTS (SELECT FROM work_limit), holder, seat, held_until;
+RETURNING EXISTS (SELECT FROM work_limit) OR (EXISTS (SELECT FROM budget) AND EXISTS (SELECT FROM node_task_share)), holder, seat, held_until;
 
 -- name: seat
 UPDATE scope SET holder = $2, seat = $3, held_until = $4 WHERE id = $1;
