@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -22,7 +24,7 @@ import zstandard
 from msgspec.structs import replace
 
 from rackwright.core.images import ImageFile, Manifest
-from rackwright.drivers.image import packages, sameness, workshop
+from rackwright.drivers.image import packages, resolution, sameness, workshop
 from rackwright.drivers.image.discovery import described
 
 HERE = Path(__file__).parent
@@ -44,8 +46,11 @@ _INCLUDE = (
 _TOOLS = ("dosfstools", "mtools", "syslinux", "syslinux-common", "systemd-boot-efi")
 _LAYOUTS = ("busybox", "lvm2", "mdadm")
 """What lets the root stand on a volume or a mirror; the scripts of mdadm in the ramdisk want programs of busybox."""
+_KERNEL = re.compile(r"linux-image-[0-9.]+-[0-9]+-cloud-amd64")
+"""The package that the meta package of the kernel pulls in."""
 _MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "virtio_net", "ext4", "nvme")
 _LAYOUT_MODULES = ("dm_mod", "raid1")
+_LEFT_OUT = ("usr/share/doc/*", "usr/share/man/*", "usr/share/locale/*", "usr/share/info/*")
 _FILES: Mapping[str, str] = {
     "etc/initramfs-tools/conf.d/rackwright": "MODULES=list\nCOMPRESS=zstd\n",
     "etc/systemd/network/80-dhcp.network": "[Match]\nName=en* eth*\n\n[Network]\nDHCP=yes\n\n[DHCPv4]\n"
@@ -97,26 +102,30 @@ def build(
     output: Path, cache: Path, tell: Callable[[str], None] = lambda text: None, *, layouts: bool = False
 ) -> Manifest:
     """Build the image into ``output``: ``disk.zst`` and, unsigned, what the manifest says. With ``layouts`` its root
-    can also stand on a volume or a mirror; it is a little larger then. It is built again only when a package or the
-    recipe differs. Raises Permanent, Retryable or InvalidInput."""
+    can also stand on a volume or a mirror; it is a little larger then. It is built again only when the recipe, a tool,
+    or any package that becomes part of it differs, also one that others pull in (see ``resolution``). Raises Permanent,
+    Retryable or InvalidInput."""
     recipe = _Recipe((*_INCLUDE, *_LAYOUTS), (*_MODULES, *_LAYOUT_MODULES)) if layouts else _Recipe()
-    kernel = packages.meant_by("linux-image-cloud-amd64", r"linux-image-[0-9.]+-[0-9]+-cloud-amd64")
-    found = packages.find([*recipe.include, *_TOOLS, kernel])
+    found = packages.find(_TOOLS)
     texts = [
         *(HERE.joinpath(name).read_bytes() for name in ("debian.py", "sameness.py")),
-        *(text.encode() for text in recipe.files.values()),
+        *(text.encode() for text in (*recipe.include, *recipe.files.values())),
     ]
-    key = packages.key(found, hashlib.sha256(b"\0".join(texts)).hexdigest())
+    texts_key = hashlib.sha256(b"\0".join(texts)).hexdigest()
+    kept = cache / f"debian-{texts_key[:20]}.packages"
+    with workshop.alone(kept.with_suffix(".lock")):
+        system = resolution.resolved(lambda: _simulated(recipe, cache), kept, tell)
+    key = packages.key(found, texts_key, *(f"{name}={version}" for name, version in sorted(system.items())))
 
     def make(work: Path) -> None:
-        tools = packages.fetch([package for package in found if package.name in _TOOLS], cache / "packages")
-        _make(recipe, tools, key, work, tell)
+        tools = packages.fetch(found, cache / "packages")
+        _make(recipe, tools, lambda made: resolution.check(made, system, kept), key, work, tell)
 
     made = workshop.made(cache, f"debian-{key}", make)
     output.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(made / "disk.zst", output / "disk.zst")
     raw, size, when = (made / "raw").read_text().split()
-    version = next(package.version for package in found if package.name == kernel)
+    version = next(version for name, version in system.items() if _KERNEL.fullmatch(name))
     return Manifest(
         name=f"debian-{VERSION}",
         version=f"{VERSION}+{version}.{key[:8]}",
@@ -139,13 +148,16 @@ def _packed(file: Path) -> ImageFile:
     return described(file, "disk", "zstd")
 
 
-def _make(recipe: _Recipe, tools: list[Path], key: str, work: Path, tell: Callable[[str], None]) -> None:
+def _make(
+    recipe: _Recipe, tools: list[Path], check: Callable[[Path], None], key: str, work: Path, tell: Callable[[str], None]
+) -> None:
     system, unpacked, made = work / "system", work / "tools", work / "made"
     packages.unpack(tools, unpacked)
     made.mkdir()
     tell("installing packages (mmdebstrap)")
     began = time.time()
     _install(recipe, system, work, unpacked)
+    check(system)
     ids = _Ids(*(uuid.uuid5(_NAMESPACE, f"{key} {name}") for name in _Ids._fields))
     when = int(max(path.stat().st_mtime for path in (system / "boot").glob("vmlinuz-*")))
     tell("putting the disk together")
@@ -170,9 +182,27 @@ def _pack(disk: Path, into: Path) -> str:
     return total.hexdigest()
 
 
+def _simulated(recipe: _Recipe, cache: Path) -> str:
+    """What apt would install, in its own words. The archive is asked; nothing is fetched but its lists."""
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        words = _mmdebstrap(recipe, "--verbose", "--simulate", SUITE, folder)
+        return packages.carried_out(words).stderr.decode(errors="replace")
+
+
+def _mmdebstrap(recipe: _Recipe, *more: str) -> list[str]:
+    """The command by which the system is installed. What it mounts is mounted for its processes alone, which end with
+    the build."""
+    return [
+        *("setpriv", "--pdeathsig", "KILL", "--"),
+        *("unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--"),
+        *("mmdebstrap", "--variant=minbase", f"--include={','.join(recipe.include)}"),
+        '--aptopt=Apt::Install-Recommends "false"',
+        *more,
+    ]
+
+
 def _install(recipe: _Recipe, system: Path, work: Path, tools: Path) -> None:
-    """Our files are there before the packages are, so that the ramdisk is made as they say. What is mounted for that
-    is mounted for these processes alone, which end with the build: nothing is left of it. The date that programs are
+    """Our files are there before the packages are, so that the ramdisk is made as they say. The date that programs are
     told is that of a tool: the same for the same packages."""
     when = int((tools / "usr/lib/systemd/boot/efi/systemd-bootx64.efi").stat().st_mtime)
     ours = work / "ours"
@@ -181,22 +211,14 @@ def _install(recipe: _Recipe, system: Path, work: Path, tools: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
         file.chmod(0o755 if text.startswith("#!") else 0o644)
-    leave_out = ("usr/share/doc/*", "usr/share/man/*", "usr/share/locale/*", "usr/share/info/*")
-    packages.run(
-        [
-            *("setpriv", "--pdeathsig", "KILL", "--"),
-            *("unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--"),
-            "mmdebstrap",
-            "--variant=minbase",
-            f"--include={','.join(recipe.include)}",
-            *(f"--dpkgopt=path-exclude=/{pattern}" for pattern in leave_out),
-            '--aptopt=Apt::Install-Recommends "false"',
-            f"--essential-hook=mkdir -p $1/etc/initramfs-tools/conf.d; cp -a {ours}/etc/initramfs-tools $1/etc/",
-            SUITE,
-            str(system),
-        ],
-        more={"SOURCE_DATE_EPOCH": str(when)},
+    words = _mmdebstrap(
+        recipe,
+        *(f"--dpkgopt=path-exclude=/{pattern}" for pattern in _LEFT_OUT),
+        f"--essential-hook=mkdir -p $1/etc/initramfs-tools/conf.d; cp -a {ours}/etc/initramfs-tools $1/etc/",
+        SUITE,
+        str(system),
     )
+    packages.run(words, more={"SOURCE_DATE_EPOCH": str(when)})
     for path in recipe.files:
         target = system / path
         target.parent.mkdir(parents=True, exist_ok=True)

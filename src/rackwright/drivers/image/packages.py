@@ -91,6 +91,13 @@ def key(packages: Sequence[Package], *more: str) -> str:
 def run(words: Sequence[str], folder: Path | None = None, more: Mapping[str, str] | None = None) -> str:
     """Run a program to its end, with ``more`` in its environment; gives what it printed. Raises Permanent with its own
     words."""
+    return carried_out(words, folder, more).stdout.decode(errors="replace")
+
+
+def carried_out(
+    words: Sequence[str], folder: Path | None = None, more: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """As ``run``; gives what it printed as result and as messages."""
     program = shutil.which(words[0], path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     if program is None:
         raise InvalidInput(f"there is no program {words[0]}", mend="install it; images are built on Debian")
@@ -100,7 +107,7 @@ def run(words: Sequence[str], folder: Path | None = None, more: Mapping[str, str
     if done.returncode:
         said = (done.stderr or done.stdout).decode(errors="replace").strip()[-2000:]
         raise Permanent(f"{words[0]} ended with exit code {done.returncode}: {said}", where=" ".join(words[:4]))
-    return done.stdout.decode(errors="replace")
+    return done
 
 
 def _digest(file: Path) -> str:
