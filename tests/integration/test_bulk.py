@@ -14,6 +14,7 @@ from rackwright.engine.activities import Answer
 from rackwright.engine.campaigns import MOST, Wish
 from rackwright.engine.machines import NewNode, add_nodes
 from rackwright.store.postgres import PostgresStore
+from tests.integration.conftest import AnyStore
 from tests.integration.metal_site import MetalSite, site
 
 NAMES = [f"m{number}" for number in range(2 * MOST + 3)]
@@ -38,6 +39,22 @@ async def test_a_verb_over_very_many_machines_has_a_result_for_each(
     begun = await campaigns.say(made.store, made.library, Wish(verb="test", names=NAMES), time.time())
     assert {(answer.word, answer.error) for answer in begun} == {("testing", "")}
     assert len({answer.activity for answer in begun}) == len(NAMES)
+
+
+async def test_ten_thousand_machines_get_a_result_each_in_one_call(
+    store: AnyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = site(store)
+    await made.open(monkeypatch, 1)
+    names = [f"m{number}" for number in range(10_000)]
+    await add_nodes(store, [NewNode(name=name, rack="r0") for name in names])
+    asked = [*names[:5000], "nobody", *names[5000:]]
+    verbs = {"accept": "ready"} | ({"test": "testing", "abort": "ready"} if isinstance(store, PostgresStore) else {})
+    for verb, word in verbs.items():
+        answers = await campaigns.say(made.store, made.library, Wish(verb=verb, names=asked), time.time())
+        assert [answer.name for answer in answers] == asked
+        assert {(answer.word, bool(answer.error)) for answer in answers} == {(word, False), ("", True)}
+        assert [answer.name for answer in answers if answer.error] == ["nobody"]
 
 
 async def test_what_was_said_to_the_first_ones_is_told_also_when_the_others_cannot_be_reached(

@@ -159,6 +159,138 @@ async def test_machines_that_another_is_just_taking_are_waited_for(postgres_stor
     assert await given(made, count=1) == ["n1"]
 
 
+async def test_any_wish_is_given_as_a_plain_look_at_every_machine_says(store: AnyStore) -> None:
+    """Every constraint, alone and with others, against a reference that knows nothing of the product's rules."""
+    chance = random.Random(11)
+    made, kept = await described(store, 24, chance)
+    for _ in range(40):
+        wish = any_wish(chance)
+        fit = [name for name in kept if fits(kept[name], wish)]
+        seen = await picking.outlook(store, wish)
+        assert seen.passing == len(fit), wish
+        asked = criteria(wish, [made.racks[rack] for rack in wish.racks] if wish.racks else None, apart(made, wish))
+        async with store.transaction() as tx:
+            names = {id: name for name, id in made.nodes.items()}
+            picked = [names[id] for id in await tx.pick(asked, wish.count)]
+        assert len(picked) == min(wish.count, len(fit)), wish
+        assert set(picked) <= set(fit), wish
+        for place in {wish.spread} - {""}:
+            assert even([kept[name][place] for name in picked], [kept[name][place] for name in fit]), wish
+
+
+async def test_whoever_wishes_at_the_same_time_gets_what_fits_and_nothing_is_left_that_would(
+    postgres_store: PostgresStore,
+) -> None:
+    chance = random.Random(5)
+    _, kept = await described(postgres_store, 36, chance)
+    wished = [any_wish(chance) for _ in range(24)]
+
+    async def ask(wish: Wish) -> list[str]:
+        answers = await picking.allocate(postgres_store, LIBRARY, wish, NOW)
+        return [answer.name for answer in answers]
+
+    found = await asyncio.gather(*map(ask, wished), return_exceptions=True)
+    given_away: list[str] = []
+    for wish, each in zip(wished, found, strict=True):
+        if isinstance(each, list):
+            assert len(each) == wish.count
+            assert all(fits(kept[name], wish) for name in each), wish
+            given_away += each
+        else:
+            assert isinstance(each, Conflict), each
+    assert len(given_away) == len(set(given_away)) > 0
+    left = [name for name in kept if name not in given_away]
+    refused = [wish for wish, each in zip(wished, found, strict=True) if isinstance(each, Conflict)]
+    assert all(sum(fits(kept[name], wish) for name in left) < wish.count for wish in refused)
+
+
+Kept = dict[str, Any]
+"""A machine as the reference sees it."""
+
+
+async def described(store: AnyStore, nodes: int, chance: random.Random) -> tuple[World, dict[str, Kept]]:
+    """Machines of many kinds, and the same as the reference sees them. One in r2 is a member of the deployment: it is
+    given to nobody."""
+    made = await fleet(store, nodes)
+    await say(made, "r1", **{"desired.rack.zone": "east"})
+    kept: dict[str, Kept] = {}
+    for number, name in enumerate(made.nodes, start=1):
+        disks = [{"bytes": chance.choice([1, 2, 3]) * G} for _ in range(chance.randrange(3))]
+        nics = [{"speed": chance.choice([1000, 25000])} for _ in range(chance.randrange(3))]
+        pool, zone, tags = chance.choice(["", "a", "b"]), chance.choice(["", "west"]), chance.sample("xyz", 2)
+        facts: dict[str, Any] = {"observed.inventory.disks": disks, "observed.inventory.nics": nics}
+        facts |= {f"desired.{key}": value for key, value in (("pool", pool), ("zone", zone)) if value}
+        await say(made, name, **facts, **{f"desired.tags.{tag}": True for tag in tags})
+        rack = "r1" if number % 2 else "r2"
+        kept[name] = {
+            "cpu": 8 * number,
+            "memory": number * G,
+            "disk": max((disk["bytes"] for disk in disks), default=None),
+            "nics": len(nics) or None,
+            "speed": max((nic["speed"] for nic in nics), default=None),
+            "pool": pool,
+            "zone": zone or ("east" if rack == "r1" else ""),
+            "rack": rack,
+            "tags": set(tags),
+        }
+    del kept["n2"]
+    member = Membership(deployment=made.deployment, scope=made.nodes["n2"], name="n2", rack=None, roles=(), tags=())
+    async with store.transaction() as tx:
+        await tx.set_members(made.deployment, [member])
+    return made, kept
+
+
+def any_wish(chance: random.Random) -> Wish:
+    def sometimes(*values: Any) -> Any:
+        return chance.choice(values) if chance.random() < 0.3 else type(values[0])()
+
+    return Wish(
+        count=chance.randrange(1, 5),
+        cpu=sometimes(">=64", "<90", ">40"),
+        memory=sometimes("6G", "<=20G"),
+        disk=sometimes("3G", "<5G"),
+        nics=sometimes("1", "=2"),
+        speed=sometimes("10G", "<=1G"),
+        pools=sometimes(["a"], ["a", "b"]),
+        zones=sometimes(["east"], ["west", "east"]),
+        racks=sometimes(["r1"], ["r2"]),
+        tags=sometimes(["x"], ["!x", "y"]),
+        not_with=sometimes(["web"]),
+        spread=sometimes("rack", "zone"),
+    )
+
+
+def fits(machine: Kept, wish: Wish) -> bool:
+    """Whether a machine is as wished: written out for the words that ``any_wish`` uses."""
+    amounts = {
+        ">=64": lambda has: has >= 64, "<90": lambda has: has < 90, ">40": lambda has: has > 40,
+        "6G": lambda has: has >= 6 * G, "<=20G": lambda has: has <= 20 * G, "3G": lambda has: has >= 3 * G,
+        "<5G": lambda has: has < 5 * G, "1": lambda has: has >= 1, "=2": lambda has: has == 2,
+        "10G": lambda has: has >= 10_000, "<=1G": lambda has: has <= 1000,
+    }  # fmt: skip
+    said = {name: getattr(wish, name) for name in ("cpu", "memory", "disk", "nics", "speed") if getattr(wish, name)}
+    return (
+        all(machine[name] is not None and amounts[word](machine[name]) for name, word in said.items())
+        and (not wish.pools or machine["pool"] in wish.pools)
+        and (not wish.zones or machine["zone"] in wish.zones)
+        and (not wish.racks or machine["rack"] in wish.racks)
+        and all((tag[1:] not in machine["tags"]) if tag[0] == "!" else (tag in machine["tags"]) for tag in wish.tags)
+        and (not wish.not_with or machine["rack"] != "r2")
+    )
+
+
+def apart(made: World, wish: Wish) -> list[int]:
+    return [made.racks["r2"]] if wish.not_with else []
+
+
+def even(taken: list[str], there: list[str]) -> bool:
+    """Whether no place has two more than another that has something left."""
+    counts = {place: taken.count(place) for place in there}
+    return all(
+        counts[most] <= counts[least] + 1 for most in counts for least in counts if counts[least] < there.count(least)
+    )
+
+
 async def test_postgres_judges_as_memory_does(postgres_store: PostgresStore) -> None:
     chance = random.Random(7)
     both = [await fleet(store, nodes=24) for store in (MemoryStore(), postgres_store)]
