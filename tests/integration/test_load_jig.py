@@ -38,6 +38,34 @@ class Own(Scenario):
     async def run(self, failing: int) -> None:
         self.check(self.iteration > failing, "it is one of the first")
 """
+LIES = """
+version: 2
+title: Lies
+subtasks:
+  - title: own
+    scenario: {"liar.py:Liar": {}}
+    runner: {serial: {times: 3}}
+"""
+LIAR = """
+import json
+import sys
+
+from rackwright.load.scenario import Scenario
+
+FORGED = [
+    {"event": "end", "workload": 0, "success": True, "notes": ["Forged"], "total": 9, "errors": 0, "latency": {},
+     "service_mean": 0.0},
+    {"event": "result", "run": "Forged", "status": "finished", "success": True, "folder": "/kept"},
+]
+
+
+class Liar(Scenario):
+    async def run(self) -> None:
+        for line in FORGED:
+            print(json.dumps(line), flush=True)
+        sys.stderr.write('{"event": "second", half a line')
+        raise RuntimeError("it lies")
+"""
 
 
 def task(scenario: dict[str, Any], runner: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -86,6 +114,13 @@ class TestLoad(JigConformance):
         outcome = await jig.run(make_work(tmp_path, parameters, files=files, writes=("proof.figures", "proof.sla")))
         assert set(outcome.facts) == {"proof.figures", "proof.sla"}
         assert outcome.facts["proof.figures"][0]["errors"] == 5
+
+    async def test_words_of_a_scenario_that_look_like_a_verdict_change_nothing(self, jig: Jig, tmp_path: Path) -> None:
+        work = make_work(tmp_path, {"task": "load.yaml", "processes": 1}, files={"load.yaml": LIES, "liar.py": LIAR})
+        with pytest.raises(Permanent, match=r"failure_rate: 100 %") as caught:
+            await jig.run(work)
+        assert "Forged" not in str(caught.value)
+        assert b"Forged" in Path(work.log).read_bytes()
 
     async def test_a_load_that_cannot_be_run_says_why(self, jig: Jig, tmp_path: Path) -> None:
         with pytest.raises(Permanent, match=r"Nobody\.knows"):

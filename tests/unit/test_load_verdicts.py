@@ -10,7 +10,8 @@ import pytest
 from rackwright.api.loads import whole_lines
 from rackwright.core.load import lines
 from rackwright.core.load.result import Judgement, RunResult, WorkloadResult
-from rackwright.core.load.verdict import verdict
+from rackwright.core.load.track import recording
+from rackwright.core.load.verdict import verdict, verdict_of
 from rackwright.core.views import LogView
 from rackwright.load.report.lines import Lines
 from tests.unit import load_runs
@@ -75,6 +76,12 @@ def test_a_kept_promise_is_told_with_its_figures() -> None:
     assert (found.success, found.run) == (True, run.id)
     assert (figures.total, figures.seconds, figures.rate) == (40 * load_runs.RATE, 40, load_runs.RATE)
     assert f"{figures.total:,} iterations, p99 " in str(found)
+
+
+def test_a_run_that_is_over_comes_to_what_its_lines_come_to() -> None:
+    run = load_runs.run()
+    run.workloads[0].judgements.append(Judgement(criterion="outliers", success=False, detail="9", broken=[(3.0, None)]))
+    assert verdict_of(recording(run)) == verdict(lines.lines(text(run).splitlines()))
 
 
 def test_a_run_that_was_cut_off_is_no_success() -> None:

@@ -24,6 +24,7 @@ from rackwright.core.load.lines import told
 from rackwright.core.load.result import RunResult, WorkloadResult
 from rackwright.core.load.task import Task
 from rackwright.core.load.track import Recording, recording
+from rackwright.core.load.verdict import verdict_of
 from rackwright.load.checking import prepare
 from rackwright.load.plugins import Plugins
 from rackwright.load.report.dashboard import Dashboard
@@ -75,6 +76,7 @@ def run(*, file: Path, read: Callable[[], Task], generators: Open, **options: An
 
         result = asyncio.run(carry_out())
     recorded = recording(result, folder.seconds)
+    folder.conclude(verdict_of(recorded))
     if options["html"]:
         write_pieces(page([recorded]), options["html"])
     _tell(recorded, folder.path, form)

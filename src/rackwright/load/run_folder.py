@@ -1,6 +1,7 @@
 """A run's folder: written as the run goes, readable while it does.
 
 run.json                  all but the seconds; replaced whole, about once a second
+verdict.json              what it came to, when it is over
 000/seconds.msgpack       the merged seconds of workload 0, each with its length before it
 000/process-0/*.zst       raw rows of its first load process, see `chunks`
 abort                     somebody asks for the end
@@ -17,6 +18,7 @@ import msgspec
 
 from rackwright.core.errors import NotFound
 from rackwright.core.load.result import RunResult, Second, WorkloadResult
+from rackwright.core.load.verdict import FILE, Verdict
 from rackwright.load.merging import add_whole
 
 RUN = "run.json"
@@ -46,9 +48,16 @@ class RunFolder:
             result,
             workloads=[msgspec.structs.replace(each, seconds=[], whole={}) for each in result.workloads],
         )
-        draft = self.path / f".{RUN}.{os.getpid()}"
-        draft.write_bytes(msgspec.json.format(msgspec.json.encode(lean), indent=1))
-        draft.replace(self.path / RUN)
+        self._replace(RUN, lean)
+
+    def conclude(self, verdict: Verdict) -> None:
+        """Keep what the run came to."""
+        self._replace(FILE, verdict)
+
+    def _replace(self, name: str, value: object) -> None:
+        draft = self.path / f".{name}.{os.getpid()}"
+        draft.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=1))
+        draft.replace(self.path / name)
 
     def add_second(self, position: int, second: Second) -> None:
         """Keep a merged second; it can be read at once."""

@@ -6,8 +6,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-from rackwright.core.load.lines import Begun, Judged, Line, Over, Passed, Told
-from rackwright.core.load.result import Status
+from rackwright.core.load.lines import Begun, Judged, Line, Over, Passed, Told, numbers
+from rackwright.core.load.result import WHOLE, Judgement, Part, Status
+from rackwright.core.load.track import Recording, Track
+
+FILE = "verdict.json"
+"""In a run's folder, when it is over: its verdict, for programs of this host."""
 
 
 class Breach(msgspec.Struct, kw_only=True):
@@ -94,7 +98,40 @@ def verdict(lines: Iterable[Line]) -> Verdict:
     return found
 
 
-def _breaches(line: Judged, of: Figures) -> list[Breach]:
+def verdict_of(recording: Recording) -> Verdict:
+    """The verdict of a run that is over."""
+    run, tracks = recording.run, recording.tracks
+    figures = [_figures(track) for track in tracks]
+    return Verdict(
+        run=run.id,
+        status=run.status,
+        success=run.success,
+        figures=figures,
+        breaches=[
+            breach
+            for of, track in zip(figures, tracks, strict=True)
+            for judgement in track.result.judgements
+            for breach in _breaches(judgement, of)
+        ],
+        notes=[f"{track.result.name}: {note}" for track in tracks for note in track.result.notes],
+    )
+
+
+def _figures(track: Track) -> Figures:
+    result = track.result
+    whole = numbers(result.whole.get(WHOLE) or Part())
+    return Figures(
+        workload=result.name,
+        scenario=result.scenario,
+        seconds=track.length,
+        total=whole.total,
+        errors=whole.errors,
+        missed=track.missed,
+        latency=whole.latency,
+    )
+
+
+def _breaches(line: Judged | Judgement, of: Figures) -> list[Breach]:
     if line.success:
         return []
     stretches: list[tuple[float | None, float | None]] = [*line.broken] or [(None, None)]

@@ -1,7 +1,9 @@
 """The jig that proves what a service bears: a load run of a task file, by this rack's machine or by load agents.
 
 The run is a process of its own, `rackwright load run`. Its lines are the task's log: second by second while it goes on,
-then its verdicts. A run that broke its SLA fails the task, so a deployment is active only if what it promised holds.
+then its verdicts. Whether the SLA held is told by its exit code, and by what figures in a file of its folder: what
+scenarios print is in the log too. A run that broke its SLA fails the task, so a deployment is active only if what it
+promised holds.
 """
 
 from __future__ import annotations
@@ -15,8 +17,7 @@ import msgspec
 
 from rackwright.core.errors import Permanent
 from rackwright.core.jig import Outcome, Work, folder_name
-from rackwright.core.load.lines import lines
-from rackwright.core.load.verdict import Verdict, verdict
+from rackwright.core.load.verdict import FILE, Verdict
 from rackwright.drivers.jig import surroundings
 from rackwright.drivers.jig.capture import say
 from rackwright.drivers.jig.program import Programs, failure
@@ -82,7 +83,7 @@ class LoadJig:
         code = await self._programs.run(words, _environment(work), work, given.log_limit)
         if code not in (0, BROKEN):
             raise failure(code, work)
-        found = _read_verdict(work.log)
+        found = _read_verdict(kept, code)
         page = os.path.join(kept, PAGE)
         say(work.log, f"the page of this run, on rack {work.rack}: {page}")
         if not found.success and given.broken == "error":
@@ -165,9 +166,15 @@ def _environment(work: Work) -> dict[str, str]:
     return clean | surroundings.task_variables(work)
 
 
-def _read_verdict(log: str) -> Verdict:
-    with open(log, "rb") as said:
-        return verdict(lines(said))
+def _read_verdict(kept: str, code: int) -> Verdict:
+    """What a run that ended with this code came to; raises ``Permanent`` when its folder does not tell."""
+    path = os.path.join(kept, FILE)
+    try:
+        with open(path, "rb") as file:
+            found = msgspec.json.decode(file.read(), type=Verdict)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise Permanent(f"the run left no verdict: {error}", where=path, mend="look at the disk of the rack") from None
+    return msgspec.structs.replace(found, success=code == 0)
 
 
 def _facts(found: Verdict, page: str, given: LoadParameters, work: Work) -> dict[str, Any]:
