@@ -142,6 +142,22 @@ async def test_only_the_agents_that_are_named_take_part(tmp_path: Path) -> None:
         assert [each.name for each in load.health] == ["a"]
 
 
+async def test_an_agent_that_is_killed_and_started_again_takes_its_own_place(tmp_path: Path) -> None:
+    async with opened(tmp_path, names=["a"]) as ground:
+        killed = await ground.start("a")
+        await ground.fleet.gather()
+        load, heard = ground.load(Open(stages=(Stage(15.0, 20.0),), max_lag=60.0))
+        running = asyncio.create_task(carry_out(load))
+        await heard.first.wait()
+        killed.kill()
+        await ground.start("a")
+        await running
+        assert load.faults == []
+        assert heard.count(lambda second: second.intended) == 300
+        assert [each.name for each in load.health] == ["a", "a-2"]
+        assert load.health[1].iterations > 50
+
+
 async def test_what_an_agent_has_no_room_for_is_told_with_its_name_the_place_and_what_to_do(ground: Ground) -> None:
     (ground.folder / "a").mkdir()
     (ground.folder / "a" / "scenarios").touch()

@@ -215,8 +215,10 @@ class Fleet:
         return [member for member in self._members.values() if member.here and self._wants(member)]
 
     def _wants(self, member: Member) -> bool:
-        """Whether it may take part."""
-        return not self._names or member.name in self._names
+        """Whether it may take part: it has a name that is asked for, or is heir to one that was lost."""
+        if not self._names or member.name in self._names:
+            return True
+        return member.asked in self._names and not any(other.name == member.asked for other in self._present)
 
     def tell(self, member: Member, word: FromController) -> None:
         """Say something to an agent."""
@@ -231,7 +233,10 @@ class Fleet:
         self.tell(
             member, Refused(f"the controller gave this agent up: {why}", _LOOK_AT) if for_good else Dismissed(why)
         )
+        heirs = [other for other in self.here if other.asked == member.name]
         for load in list(self._loads.values()):
+            for heir in heirs:
+                load.join(heir)
             load.lose(member)
         self._changed.set()
 
@@ -298,18 +303,19 @@ class Fleet:
                 "install the same release on both",
             )
             return
-        member = Member(identity, secrets.token_hex(8), self._free_name(hello.name), hello.host)
+        # It is one for a folder too.
+        asked = re.sub(r"[^\w.-]", "-", hello.name).lstrip(".") or "agent"
+        member = Member(identity, secrets.token_hex(8), self._free_name(asked), hello.host, asked)
         self._members.pop(identity, None)
         self._members[identity] = self._sessions[member.session] = member
         self._welcome(member)
         self.tell(member, Ping(time.monotonic()))
 
-    def _free_name(self, wanted: str) -> str:
-        """A name that no other agent has, and that is one for a folder too."""
-        plain = re.sub(r"[^\w.-]", "-", wanted).lstrip(".") or "agent"
+    def _free_name(self, asked: str) -> str:
+        """A name that no other agent has."""
         taken = {member.name for member in self._present}
-        numbered = (f"{plain}-{number}" for number in itertools.count(2))
-        return next(name for name in itertools.chain((plain,), numbered) if name not in taken)
+        numbered = (f"{asked}-{number}" for number in itertools.count(2))
+        return next(name for name in itertools.chain((asked,), numbered) if name not in taken)
 
     def _welcome(self, member: Member) -> None:
         seconds, rows = self._ports

@@ -206,7 +206,8 @@ class FleetLoad:
         """An agent came late: it gets a share as soon as its processes are ready."""
         working = {part.member for part in self._parts if part.works}
         useful = self._work.schedule.processes(len(working) + 1) > len(working)
-        if self._begun and not self.stopped_for and useful and working:
+        mine = any(part.member is member for part in self._parts)
+        if self._begun and not self.stopped_for and useful and working and not mine:
             self._ask(member, (), Share().split(len(working) + 1)[-1])
 
     @property
@@ -269,7 +270,7 @@ class FleetLoad:
         lost = [part for part in self._parts if part.over]
         if lost and self._on_loss == "fail":
             self._fail(f"{lost[0].member.name} was lost before the start: {lost[0].member.lost}")
-        for member in [each for each in self._crew.here if not any(part.member is each for part in self._parts)]:
+        for member in self._crew.here:
             self.join(member)
 
     def _start(self, part: Part, deals: Sequence[Deal]) -> None:

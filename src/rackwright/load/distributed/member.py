@@ -11,13 +11,15 @@ UNHEARD = 1.5
 
 
 class Member:
-    """One agent that was let in. ``session`` is known to it and the controller alone."""
+    """One agent that was let in. ``session`` is known to it and the controller alone; ``asked`` is the name that it
+    would have, were there no other of that name."""
 
-    def __init__(self, identity: bytes, session: str, name: str, host: str) -> None:
+    def __init__(self, identity: bytes, session: str, name: str, host: str, asked: str = "") -> None:
         self.identity = identity
         self.session = session
         self.name = name
         self.host = host
+        self.asked = asked or name
         self.clock = Clock()
         self.heard = time.monotonic()
         """When its last sign of life came."""
