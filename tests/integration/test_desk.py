@@ -116,6 +116,17 @@ async def test_a_cancelled_task_is_cancelled_on_the_machine(here: World, tmp_pat
     assert (await asyncio.wait_for(waiting, 5)).cancel == ((5, 1),)
 
 
+async def test_an_agent_that_waits_is_not_called_for_what_it_has_ended_itself(here: World, tmp_path: Path) -> None:
+    agent, errand = Agent(here, 1), Errand(here, tmp_path)
+    await agent.register()
+    task = await agent.task()
+    waiting = asyncio.create_task(agent.poll(wait=0.5))
+    await asyncio.sleep(0.05)
+    assert await agent.end(task)
+    await errand.ended()
+    assert (await asyncio.wait_for(waiting, 5)).cancel == ()
+
+
 async def test_a_machine_that_restarts_loses_its_task_which_may_be_tried_again(here: World, tmp_path: Path) -> None:
     agent, errand = Agent(here, 1), Errand(here, tmp_path)
     await agent.register()

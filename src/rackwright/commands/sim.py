@@ -28,6 +28,7 @@ from rackwright.commands import sim_site
 from rackwright.commands.collector import spare_what_stays
 from rackwright.commands.logging_setup import configure_logging
 from rackwright.commands.rack import raise_file_limit
+from rackwright.commands.sim_executor import AtOnce
 from rackwright.commands.sim_fleet import Fleet, FleetSetting
 from rackwright.commands.sim_ground import laid
 from rackwright.commands.supervisor import Child, Program
@@ -94,6 +95,8 @@ def sim(connect: Callable[[], Client], *, own: bool, data: Path | None, form: st
     has happened.
     """
     configure_logging("sim", "warning")
+    # Next to nothing of what thousands of racks log is told: that should cost as little.
+    structlog.configure(cache_logger_on_first_use=True)
     raise_file_limit()
     spare_what_stays()
     with contextlib.ExitStack() as stack:
@@ -129,6 +132,7 @@ async def _serve(setting: FleetSetting, region: Path | None, connect: Callable[[
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    asyncio.get_running_loop().set_default_executor(AtOnce())
     began = time.monotonic()
     async with _region(region, connect) as client:
         with _ground(setting, client) as reached:

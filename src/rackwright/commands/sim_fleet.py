@@ -7,11 +7,13 @@ import os
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import IPv4Interface
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -41,6 +43,8 @@ from rackwright.sim.shape import BmcKind
 
 OPENED_AT_ONCE = 20
 """Racks that are made known or started at the same time."""
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -98,17 +102,20 @@ class Fleet:
     tally: Counter[str] = field(default_factory=Counter)
     machines: dict[int, Machine] = field(default_factory=dict)
     knocking: Knocking = field(default_factory=Knocking)
+    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(OPENED_AT_ONCE))
+    """For what is said to the region by operators."""
     _going: set[asyncio.Task[None]] = field(default_factory=set)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Be there: racks work, and their machines are off."""
         setting = self.setting
-        owner = Owner(self.client, self.power_of, sim_site.SYSTEM)
+        owner = Owner(self.client, self.threads, self.power_of, sim_site.SYSTEM)
         scripts = InsideScripts(str(setting.data / "scripts"), ScriptJig(str(setting.data / "processes")))
         await scripts.open()
         tokens = await self._admitted()
         async with AsyncExitStack() as stack:
+            stack.callback(self.threads.shutdown)
             racks: list[SimulatedRack] = []
             apps: dict[str, ASGIApp] = {}
             for number, token in tokens.items():
@@ -171,15 +178,18 @@ class Fleet:
         setting, tokens = self.setting, self.setting.data / "tokens"
         tokens.mkdir(mode=0o700, parents=True, exist_ok=True)
         if setting.part == 1:
-            await asyncio.to_thread(sim_site.bring_images, self.client, setting.file_size)
+            await self._said(sim_site.bring_images, self.client, setting.file_size)
         turns = asyncio.Semaphore(OPENED_AT_ONCE)
 
         async def admitted(number: int) -> tuple[int, str]:
             async with turns:
                 count = len(setting.machines_of(number))
-                return number, await asyncio.to_thread(sim_site.admit, self.client, tokens, number, count)
+                return number, await self._said(sim_site.admit, self.client, tokens, number, count)
 
         return dict(await asyncio.gather(*map(admitted, setting.own_racks())))
+
+    async def _said(self, what: Callable[..., T], *words: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self.threads, partial(what, *words))
 
     def _rack_setting(self, number: int, token: str) -> RackSetting:
         name = sim_site.rack_name(number)

@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 from ipaddress import IPv4Interface
@@ -33,9 +33,9 @@ def far_end(rack: str) -> str:
 
 @contextmanager
 def laid(server: str, racks: Mapping[str, IPv4Interface]) -> Iterator[str]:
-    """Be on this ground while the context lasts: call it in the loop's thread. Gives the URL under which the region,
-    which is at ``server``, is reached from there. ``racks``: the address of each at its end of the cable, by its name.
-    Raises Permanent where the kernel or the user's rights do not allow it."""
+    """Be on this ground while the context lasts: call it in the loop's thread, before others are begun. Gives the URL
+    under which the region, which is at ``server``, is reached from there. ``racks``: the address of each at its end of
+    the cable, by its name. Raises Permanent where the kernel or the user's rights do not allow it."""
     parts = urlsplit(server)
     if parts.scheme != "http" or parts.hostname is None:
         mend = "have the region answer on plain HTTP on this host"
@@ -48,8 +48,6 @@ def laid(server: str, racks: Mapping[str, IPv4Interface]) -> Iterator[str]:
         with entered(namespace):
             listening = socket.create_server(("127.0.0.1", 0))
         with _carrying(listening, parts.hostname, parts.port or 80), entered(namespace):
-            # Threads stay where they were begun: those of before are outside.
-            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
         wires.tear(namespace)

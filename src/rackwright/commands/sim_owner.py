@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from typing import Any
 
 import structlog
@@ -23,10 +24,13 @@ log = structlog.get_logger()
 
 class Owner:
     """``power`` gives how a machine with this Ethernet address is switched, None for one that is not ours; ``image``
-    is the one that all shall have."""
+    is the one that all shall have. It speaks in a thread of ``threads``."""
 
-    def __init__(self, client: Client, power: Callable[[str], dict[str, Any] | None], image: str) -> None:
+    def __init__(
+        self, client: Client, threads: Executor, power: Callable[[str], dict[str, Any] | None], image: str
+    ) -> None:
         self._client = client
+        self._threads = threads
         self._power = power
         self._image = image
         self._waiting: dict[str, dict[str, Any]] = {}
@@ -54,7 +58,7 @@ class Owner:
 
     async def _tell(self, batch: list[tuple[str, dict[str, Any]]]) -> None:
         try:
-            await asyncio.to_thread(self._say, batch)
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._say, batch)
         except RackwrightError as error:
             log.warning("the region was not told of machines; it is repeated", count=len(batch), reason=str(error))
             self._waiting |= dict(batch)

@@ -95,7 +95,7 @@ class Workshop:
         except TimeoutError:
             raise Permanent(f"the jig {claim.jig!r} did not keep the timeout of {claim.timeout:g} s") from None
         finally:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            await _cleared(folder)
         fault = check_facts(outcome, claim)
         if fault:
             raise Permanent(fault)
@@ -135,6 +135,19 @@ def _said(error: DriverError | OSError) -> str:
 
 
 def _make_folders(folder: str, state: str) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    for path in (folder, state):
-        os.makedirs(path, mode=0o700, exist_ok=True)
+    """An empty folder for the attempt, and that of what the task keeps."""
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    if not os.path.isdir(state):
+        os.makedirs(state, mode=0o700, exist_ok=True)
+
+
+async def _cleared(folder: str) -> None:
+    """Remove what an attempt leaves: most leave nothing, which takes no thread."""
+    try:
+        os.rmdir(folder)
+    except OSError:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

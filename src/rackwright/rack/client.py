@@ -29,6 +29,7 @@ from rackwright.core.messages import (
 )
 from rackwright.core.power import NodePower, NodePowers
 from rackwright.core.served import Applied, Delta
+from rackwright.rack.http import HttpClient, Response
 
 first_pause = 0.2
 """Seconds before the second try; each further pause is up to twice as long."""
@@ -59,8 +60,8 @@ class RackClient:
         self.url = url
         self.name = name
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        self._http = httpx.AsyncClient(headers=headers, timeout=one_request, trust_env=False, verify=trust())
-        self._base = f"{url.rstrip('/')}/api/v1/racks/{quote(name, safe='')}"
+        self._http = HttpClient(url, headers, trust)
+        self._base = f"/api/v1/racks/{quote(name, safe='')}"
         self._date, self._heard = "", 0.0
 
     @property
@@ -78,7 +79,7 @@ class RackClient:
 
     async def __aexit__(self, *_: object) -> None:
         """Close all connections."""
-        await self._http.aclose()
+        self._http.close()
 
     async def claims(self, request: ClaimRequest) -> Claims:
         """Ask for node tasks; answers when there are some, or after ``request.wait`` seconds. Raises ``Conflict`` while
@@ -123,21 +124,22 @@ class RackClient:
     async def _ask(
         self, method: str, path: str, body: msgspec.Struct | None, answer: type[_Answer], extra: float
     ) -> _Answer:
-        url = f"{self._base}/{path}"
+        target = f"{self._base}/{path}"
+        url = f"{self.url.rstrip('/')}{target}"
         content = None if body is None else msgspec.json.encode(body)
         try:
-            response = await self._http.request(method, url, content=content, timeout=one_request + extra)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            response = await self._http.request(method, target, content, patience=one_request + extra)
+        except (OSError, ValueError) as error:
             reason = str(error) or type(error).__name__
             raise Retryable(f"the api cannot be reached: {reason}", where=url, mend="is it running?") from error
-        self._date, self._heard = response.headers.get("Date", ""), time.time()
+        self._date, self._heard = response.headers.get("date", ""), time.time()
         self._check(response, url)
         try:
             return msgspec.json.decode(response.content, type=answer)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise Retryable(f"the answer makes no sense: {error}", where=url, mend="is this the api's URL?") from error
 
-    def _check(self, response: httpx.Response, url: str) -> None:
+    def _check(self, response: Response, url: str) -> None:
         status = response.status_code
         if status < 300:
             return
@@ -186,7 +188,7 @@ async def patiently(what: str, ask: Callable[[], Awaitable[_Value]]) -> _Value:
             return answer
 
 
-def _detail(response: httpx.Response) -> str:
+def _detail(response: Response) -> str:
     """What a problem document says (RFC 9457), or the beginning of whatever came instead."""
     try:
         problem = msgspec.json.decode(response.content, type=dict[str, object])
@@ -196,6 +198,6 @@ def _detail(response: httpx.Response) -> str:
     return "; ".join(parts) or response.text[:200]
 
 
-def _retry_after(response: httpx.Response) -> float | None:
-    seconds = response.headers.get("Retry-After", "")
+def _retry_after(response: Response) -> float | None:
+    seconds = response.headers.get("retry-after", "")
     return min(float(seconds), 60.0) if seconds.isdigit() else None

@@ -72,6 +72,8 @@ class Place:
     heard: float = field(default_factory=time.monotonic)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     polls: int = 0
+    over: set[Pair] = field(default_factory=set)
+    """What the agent itself has ended: it needs not be told so, though it may not know yet that it was heard."""
 
 
 class AgentDesk:
@@ -132,7 +134,8 @@ class AgentDesk:
                 return work
             place.changed.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(place.changed.wait(), left)
+                async with asyncio.timeout(left):
+                    await place.changed.wait()
 
     async def said(self, node: str, said: Said) -> None:
         """Put a piece into the attempt's log; what is there already is not written again. Raises ``Retryable`` when the
@@ -161,6 +164,7 @@ class AgentDesk:
         if errand is None or errand.ended.done():
             return False
         errand.ended.set_result(ended)
+        place.over.add((ended.id, ended.attempt))
         return True
 
     def _work(self, place: Place, poll: Poll) -> Work:
@@ -171,7 +175,8 @@ class AgentDesk:
                 continue
             errand.handed, errand.handed_at = poll.boot_id, now
             tasks.append(errand.task)
-        return Work(tasks=tuple(tasks), cancel=tuple(sorted(running - set(place.errands))))
+        place.over &= running | place.errands.keys()
+        return Work(tasks=tuple(tasks), cancel=tuple(sorted(running - place.errands.keys() - place.over)))
 
     def _lost(self, place: Place, boot_id: str) -> None:
         """End what an earlier run of this machine's agent had."""

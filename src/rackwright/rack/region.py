@@ -14,6 +14,7 @@ from rackwright.core.errors import Conflict, InvalidInput, NotAllowed, NotFound,
 from rackwright.core.images import Manifest
 from rackwright.core.machine_messages import Register
 from rackwright.rack.client import trust
+from rackwright.rack.http import HttpClient
 from rackwright.rack.together import Together
 
 patience = 30.0
@@ -87,9 +88,11 @@ class Region:
 
     def __init__(self, url: str, name: str, token: str) -> None:
         headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
-        self._http = httpx.AsyncClient(headers=headers, timeout=patience, trust_env=False, verify=trust())
+        self._http = HttpClient(url, {**headers, "Content-Type": "application/json"}, trust)
+        self._files = httpx.AsyncClient(headers=headers, timeout=patience, trust_env=False, verify=trust())
         self._strangers = Together(self._enlist, AT_ONCE)
-        self._rack = f"{url.rstrip('/')}/api/v1/racks/{quote(name, safe='')}"
+        self._url = url.rstrip("/")
+        self._rack = f"/api/v1/racks/{quote(name, safe='')}"
 
     async def __aenter__(self) -> Region:
         """Nothing is opened before the first request."""
@@ -97,7 +100,8 @@ class Region:
 
     async def __aexit__(self, *_: object) -> None:
         """Close all connections."""
-        await self._http.aclose()
+        self._http.close()
+        await self._files.aclose()
 
     async def enlist(self, register: Register) -> Enlisted:
         """Make a stranger a node; the same machine gets the same answer again. Strangers that come at the same time go
@@ -121,9 +125,9 @@ class Region:
 
     async def manifest(self, name: str) -> Manifest:
         """The newest image of this name, or the one with this digest."""
-        url = f"{self._rack}/images/{quote(name, safe='')}"
+        url = f"{self._url}{self._rack}/images/{quote(name, safe='')}"
         try:
-            response = await self._http.get(url)
+            response = await self._files.get(url)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _away(error, url) from error
         _check(response.status_code, response.content, url)
@@ -132,10 +136,10 @@ class Region:
     @asynccontextmanager
     async def image_file(self, sha256: str, offset: int) -> AsyncIterator[Rest]:
         """A file of an image from ``offset`` on, or from its beginning where the api does not do that."""
-        url = f"{self._rack}/images/files/{sha256}"
+        url = f"{self._url}{self._rack}/images/files/{sha256}"
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         try:
-            async with self._http.stream("GET", url, headers=headers) as response:
+            async with self._files.stream("GET", url, headers=headers) as response:
                 if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
                     yield Rest(offset, None)
                     return
@@ -146,11 +150,11 @@ class Region:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _away(error, url) from error
 
-    async def _post(self, url: str, body: msgspec.Struct) -> Any:
-        headers = {"Content-Type": "application/json"}
+    async def _post(self, path: str, body: msgspec.Struct) -> Any:
+        url = f"{self._url}{path}"
         try:
-            response = await self._http.post(url, content=msgspec.json.encode(body), headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            response = await self._http.request("POST", path, msgspec.json.encode(body), patience=patience)
+        except (OSError, ValueError) as error:
             raise _away(error, url) from error
         _check(response.status_code, response.content, url)
         return _decoded(response.content, dict, url) if response.content else {}

@@ -12,7 +12,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -58,15 +58,20 @@ class InsideScripts:
     def _carried_out(self, work: Work, given: ScriptParameters, text: str) -> Outcome:
         bundle = self._bundle(work.claim.files)
         said: list[str] = []
-        with _lent(_environment(work, given, bundle.folder), [given.script, *map(str, given.args)]):
+        environment = _environment(work, given, bundle.folder)
+        with _lent([given.script, *map(str, given.args)]):
             try:
-                bundle.run(text, given.script, said)
+                bundle.run(text, given.script, environment, said)
             except SystemExit as ended:
                 if ended.code not in (None, 0):
                     raise Permanent(f"it ended with {ended.code}", mend=f"see task {work.claim.task}") from None
             finally:
                 surroundings.write_private(work.log, "".join(said))
-        return read_output(os.path.join(work.folder, "output"))
+        outcome = read_output(os.path.join(work.folder, "output"))
+        for name in ("inputs.json", "output"):
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(work.folder, name))
+        return outcome
 
     def _bundle(self, files: dict[str, str]) -> _Bundle:
         """The files of a task, on the disk and as modules; made once for the same texts."""
@@ -89,20 +94,29 @@ class _Bundle:
         self._modules: dict[str, ModuleType] = {}
         self._codes: dict[str, CodeType] = {}
         self._said: list[str] = []
+        self._os = ModuleType("os")
+        vars(self._os).update(vars(os), getenv=self._getenv)
 
-    def run(self, text: str, name: str, said: list[str]) -> None:
-        """Run a script as a program; ``said`` gets its words."""
+    def run(self, text: str, name: str, environment: dict[str, str], said: list[str]) -> None:
+        """Run a script as a program that finds this environment; ``said`` gets its words."""
         code = self._codes.get(text)
         if code is None:
             code = self._codes[text] = compile(text, name, "exec")
         self._said = said
+        vars(self._os)["environ"] = environment
         exec(code, self._namespace("__main__"))
 
     def _namespace(self, name: str) -> dict[str, Any]:
         own = {**vars(builtins), "__import__": self._import, "print": self._print}
         return {"__name__": name, "__builtins__": own}
 
+    def _getenv(self, name: str, default: str | None = None) -> str | None:
+        found: str | None = vars(self._os)["environ"].get(name, default)
+        return found
+
     def _import(self, name: str, *rest: Any) -> ModuleType:
+        if name == "os" or (name == "os.path" and not (rest[2:3] and rest[2])):
+            return self._os
         if name not in self._texts:
             return builtins.__import__(name, *rest)
         module = self._modules.get(name)
@@ -122,6 +136,7 @@ def _environment(work: Work, given: ScriptParameters, files: str) -> dict[str, s
     inputs = os.path.join(work.folder, "inputs.json")
     surroundings.write_private(inputs, surroundings.inputs_text(work))
     return {
+        **os.environ,
         **surroundings.input_variables(work.claim.inputs),
         **surroundings.given_variables(given.env),
         **surroundings.task_variables(work),
@@ -133,15 +148,11 @@ def _environment(work: Work, given: ScriptParameters, files: str) -> dict[str, s
 
 
 @contextmanager
-def _lent(environment: dict[str, str], words: list[str]) -> Iterator[None]:
-    """The environment and the words of a script, for as long as it runs."""
-    before, argv, path = dict(os.environ), sys.argv, list(sys.path)
-    os.environ.update(environment)
+def _lent(words: list[str]) -> Iterator[None]:
+    """The words of a script, and the path of modules, for as long as it runs."""
+    argv, path = sys.argv, list(sys.path)
     sys.argv = words
     try:
         yield
     finally:
-        for name in environment.keys() - before.keys():
-            del os.environ[name]
-        os.environ.update({name: before[name] for name in environment.keys() & before.keys()})
         sys.argv, sys.path[:] = argv, path

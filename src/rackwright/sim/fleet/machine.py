@@ -99,7 +99,7 @@ class Machine:
     @property
     def boot_id(self) -> str:
         """Of this start."""
-        return f"{makeup.identity(self.seed, self.number)}/{self.starts}"
+        return f"{makeup.serial(self.seed, self.number)}/{self.starts}"
 
     @property
     def shape(self) -> Shape:
