@@ -10,7 +10,7 @@ import pytest
 
 from rackwright.core.addresses import ADDRESS
 from rackwright.core.errors import Conflict, InvalidInput
-from rackwright.core.serving import ServedPlace
+from rackwright.core.serving import ServedPlace, document, project_node
 from rackwright.core.waves import WaveRule
 from rackwright.engine import campaigns, holding, moving, serving
 from rackwright.engine.activities import Answer
@@ -73,9 +73,7 @@ async def test_by_force_deployments_let_go_of_a_machine(store: AnyStore, monkeyp
     assert await holding.holders(made.store, "n0") == []
     plan = (await made.views.plans("d"))[0]
     assert (plan["state"], plan["created_by"]) == ("applied", "olga")
-    assert plan["changes"] == {"graph": "deploy", "unbind": {"*": ["n0"]}, "cascade": True} | {
-        key: value for key, value in plan["changes"].items() if not value
-    }
+    assert plan["changes"] == {"unbind": {"*": ["n0"]}, "cascade": True}
 
 
 async def test_what_is_refused_by_force_too_changes_nothing(store: AnyStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,6 +191,21 @@ async def test_the_slow_check_mends_what_a_rack_serves_and_finds_nothing_after(
     assert "n2" not in await served(made, "r0")
     assert await _round(made) == 1
     assert "n2" in await served(made, "r0")
+    assert await _round(made) == 0
+
+
+async def test_the_slow_check_finds_what_is_served_and_stands_elsewhere(
+    store: AnyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await opened(store, monkeypatch)
+    there, rack = await served(made, "r0"), made.racks["r0"]
+    async with made.store.transaction() as tx:
+        node = (await tx.named("node", ["n1"]))["n1"].id
+        await tx.lock_rack(rack)
+        await tx.serve([ServedPlace(rack, node, document(project_node(node, "n1", {})))])
+    assert await served(made, "r0") == {*there, "n1"}
+    assert await _round(made) == 1
+    assert await served(made, "r0") == there
     assert await _round(made) == 0
 
 

@@ -284,8 +284,12 @@ async def _admit(tx: Transaction, library: CatalogLibrary, campaign: Campaign, n
 
 async def _left(tx: Transaction, campaign: Campaign) -> tuple[Shares, ...]:
     """What is left under the budgets for all, and under those of this campaign."""
-    own = {place: count for (id, place), count in (await tx.busy_places()).items() if id == campaign.id}
-    return await shares.standing(tx), Shares(campaign.budgets, own)
+    standing = await tx.budgets()
+    if not standing and not campaign.budgets:
+        return ()
+    busy = await tx.busy_places()
+    own = {place: count for (id, place), count in busy.items() if id == campaign.id}
+    return Shares(standing, shares.everywhere(busy)), Shares(campaign.budgets, own)
 
 
 def _event(kind: str, campaign: Campaign, text: str) -> Event:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rackwright.core.ports import Scope, Transaction
 from rackwright.engine import planning
-from rackwright.engine.changes import EVERY_ROLE, Changes
+from rackwright.engine.changes import EVERY_ROLE
 from rackwright.engine.holding import holding
 from rackwright.engine.library import CatalogLibrary
 
@@ -23,6 +23,6 @@ async def unbind(
             by_deployment.setdefault(deployment, []).append(node.name)
     scopes = await tx.named("deployment", list(by_deployment)) if by_deployment else {}
     for scope in sorted(scopes.values(), key=lambda scope: scope.id):
-        changes = Changes(unbind={EVERY_ROLE: sorted(by_deployment[scope.name])}, cascade=True)
+        changes = {"unbind": {EVERY_ROLE: sorted(by_deployment[scope.name])}, "cascade": True}
         await planning.carry_out(tx, library, scope.id, changes, asked_by)
     return {node.name: held[node.id] for node in nodes if node.id in held}

@@ -99,11 +99,12 @@ async def compute_next(store: Store, library: CatalogLibrary, settings: PolicySe
     return True
 
 
-async def carry_out(tx: Transaction, library: CatalogLibrary, deployment: int, changes: Changes, by: str) -> None:
+async def carry_out(
+    tx: Transaction, library: CatalogLibrary, deployment: int, changes: dict[str, Any], by: str
+) -> None:
     """Plan and apply changes within a transaction that is open already and has asked for ``lock_places``. They stay in
     the history as a plan of their own. Raises as ``roll_out`` does."""
-    said = msgspec.to_builtins(changes)
-    wanted = PlanRecord(id=0, deployment=deployment, changes=said, apply=True, created_by=by, created_at=time.time())
+    wanted = PlanRecord(id=0, deployment=deployment, changes=changes, apply=True, created_by=by, created_at=time.time())
     plan = msgspec.structs.replace(wanted, id=await tx.add_plan(wanted))
     await _keep_applied(tx, await _compute(tx, library, plan, BY_SIZE))
 

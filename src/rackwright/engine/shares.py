@@ -25,10 +25,15 @@ class Load(msgspec.Struct, frozen=True):
 
 async def standing(tx: Transaction) -> Shares:
     """What is left under the budgets for all."""
-    busy: Counter[str] = Counter()
-    for (_, place), count in (await tx.busy_places()).items():
-        busy[place] += count
-    return Shares(await tx.budgets(), busy)
+    return Shares(await tx.budgets(), everywhere(await tx.busy_places()))
+
+
+def everywhere(busy: Mapping[tuple[int, str], int]) -> dict[str, int]:
+    """How many machines are busy at each place, whoever has begun it."""
+    found: Counter[str] = Counter()
+    for (_, place), count in busy.items():
+        found[place] += count
+    return found
 
 
 async def lock_for(tx: Transaction, rack: int) -> Shares | None:
