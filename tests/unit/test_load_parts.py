@@ -78,7 +78,7 @@ def test_a_start_that_lags_too_far_behind_is_a_missed_one() -> None:
 
 def test_kinds_of_errors_are_bounded_and_all_are_counted() -> None:
     tally = Tally(late=1.0)
-    many = [row(n, 0.5)._replace(fault=Fault(f"Kind{n}", "x")) for n in range(KINDS * 2)]
+    many = [msgspec.structs.replace(row(n, 0.5), fault=Fault(f"Kind{n}", "x")) for n in range(KINDS * 2)]
     tally.add_rows(many)
     _, samples = tally.take()
     assert len(samples) == KINDS + 1
@@ -88,7 +88,7 @@ def test_kinds_of_errors_are_bounded_and_all_are_counted() -> None:
 def test_names_of_actions_are_bounded_over_all_reports_and_all_are_counted() -> None:
     tally, parts = Tally(late=1.0), dict[str, Part]()
     for number in range(ACTIONS * 2):
-        tally.add_rows([row(number, 0.5)._replace(actions=[Action(f"step {number}", 0.1, 0.4, False)])])
+        tally.add_rows([msgspec.structs.replace(row(number, 0.5), actions=[Action(f"step {number}", 0.1, 0.4, False)])])
         for second in tally.take()[0]:
             add_whole(parts, second)
     assert len(parts) == 1 + ACTIONS + 1

@@ -203,30 +203,31 @@ class Generator:
         head = self._course.head
         assert head is not None
         self._course.step()
-        if self._course.over:
+        if self._course.head is None and self._course.over:
             self._all_begun.set()
         return head[0]
 
     async def _slot(self, number: int) -> None:
+        course, length, now = self._course, self._work.schedule.length, self._now()
         try:
             while True:
-                await self._iterate(number, self._now())
-                if self._rows and self._rows[-1].ended - self._breath > BREATH:
-                    await self._breathe()
-                if clock() > self._lease:
+                now = await self._iterate(number, now)
+                if now - self._breath > BREATH:
+                    now = await self._breathe()
+                if now + self._zero > self._lease:
                     self._mark(math.inf)
-                    await self._wait_for_lease()
-                beyond = self._now() >= self._work.schedule.length
-                if self._stopped or beyond or self._slots > self._room or self._course.head is None:
+                    now = await self._wait_for_lease()
+                if self._stopped or now >= length or self._slots > self._room or course.head is None:
                     return
                 number = self._take()
         finally:
             self._slots -= 1
 
-    async def _wait_for_lease(self) -> None:
+    async def _wait_for_lease(self) -> float:
         while clock() > self._lease and not self._stopped:
             self._renewed.clear()
             await self._renewed.wait()
+        return self._now()
 
     async def _run_open(self) -> None:
         course = self._course
@@ -263,9 +264,10 @@ class Generator:
         self._freed = asyncio.get_running_loop().create_future()
         await self._freed
 
-    async def _breathe(self) -> None:
+    async def _breathe(self) -> float:
         await asyncio.sleep(0)
         self._breath = self._now()
+        return self._breath
 
     def _begin(self, doing: Any) -> None:
         task: asyncio.Task[None] = asyncio.create_task(doing)
@@ -282,7 +284,8 @@ class Generator:
         if not task.cancelled():
             task.exception()
 
-    async def _iterate(self, number: int, intended: float) -> None:
+    async def _iterate(self, number: int, intended: float) -> float:
+        """Carry out one iteration; gives when it ended."""
         work = self._work
         started = clock() - self._zero
         self._starts.append((intended, started))
@@ -305,6 +308,7 @@ class Generator:
         ended = clock() - self._zero
         done = scenario or _NOTHING
         self._rows.append(Row(number, intended, started, ended, fault, done.actions, done.output))
+        return ended
 
     async def _in_thread(self, scenario: Scenario) -> None:
         run = functools.partial(scenario.run, **self._work.args)

@@ -213,7 +213,7 @@ class Pool:
         self._tls = tls
         self._most_bytes = most_bytes
         self._idle: dict[Origin, list[Connection]] = {}
-        self._busy: set[Connection] = set()
+        self._known: set[Connection] = set()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -227,7 +227,6 @@ class Pool:
         while True:
             connection.deadline = loop.time() + self._timeout
             answer: asyncio.Future[Answer] = loop.create_future()
-            self._busy.add(connection)
             try:
                 connection.send(request, method, answer)
                 return await answer
@@ -240,14 +239,14 @@ class Pool:
                 connection.close()
                 raise
             finally:
-                self._busy.discard(connection)
                 self._give_back(origin, connection)
             connection = await self._open(origin)
 
     def close(self) -> None:
         """Close every connection."""
-        for connection in [*self._busy, *(each for kept in self._idle.values() for each in kept)]:
+        for connection in self._known:
             connection.close()
+        self._known.clear()
         self._idle.clear()
         if self._sweeper is not None:
             self._sweeper.cancel()
@@ -260,7 +259,7 @@ class Pool:
             if connection.open:
                 connection.used = True
                 return connection
-            self._room += 1
+            self._forget(connection)
         return None
 
     async def _open(self, origin: Origin) -> Connection:
@@ -285,6 +284,7 @@ class Pool:
             self._room += 1
             self._wake()
             raise
+        self._known.add(connection)
         return connection
 
     async def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -301,8 +301,7 @@ class Pool:
         """Make room by closing a kept connection to somewhere else."""
         for kept in self._idle.values():
             if kept:
-                kept.pop().close()
-                self._room += 1
+                self._forget(kept.pop())
                 return True
         return False
 
@@ -313,10 +312,14 @@ class Pool:
                 kept = self._idle[origin] = []
             kept.append(connection)
         else:
-            connection.close()
-            self._room += 1
+            self._forget(connection)
         if self._waiting:
             self._wake()
+
+    def _forget(self, connection: Connection) -> None:
+        connection.close()
+        self._known.discard(connection)
+        self._room += 1
 
     def _wake(self) -> None:
         while self._waiting:
@@ -333,7 +336,7 @@ class Pool:
     def _sweep(self) -> None:
         assert self._loop is not None
         now = self._loop.time()
-        for connection in [each for each in self._busy if each.deadline < now]:
+        for connection in [each for each in self._known if each.answer is not None and each.deadline < now]:
             connection.give_up()
         self._sweeper = self._loop.call_later(SWEEP, self._sweep)
 

@@ -6,6 +6,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
+
 from rackwright.core.load import moments
 from rackwright.core.load.result import WHOLE, Part, Sample, Second
 from rackwright.load.scenario import Action
@@ -28,7 +30,7 @@ class Fault(NamedTuple):
     trace: str = ""
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """One iteration that ended. Times are seconds from the workload's start."""
 
     number: int

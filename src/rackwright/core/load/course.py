@@ -81,12 +81,8 @@ class Course:
         self._share: Share | None = None
         self.limit = math.inf
         """The place before which it stays until it is settled."""
-
-    @property
-    def head(self) -> Start | None:
+        self.head = self._next
         """The next start; None when there is none, or none before the limit."""
-        following = self._next
-        return following if following is not None and following[1] < self.limit else None
 
     @property
     def reached(self) -> float:
@@ -106,21 +102,28 @@ class Course:
     def step(self) -> None:
         """Go on to the next start."""
         self._next = next(self._rest, None)
+        self._look()
 
     def hold(self, share: Share | None, limit: float) -> None:
         """Another share is to come: take nothing from the place ``limit`` on until ``settle``. It lies beyond all that
         was taken."""
         self._share, self.limit = share, limit
+        self._look()
 
     def settle(self, place: float) -> None:
         """From a place on, not before the limit, have the other share; infinite: keep the one that it has."""
         self.limit = math.inf
         if math.isinf(place):
+            self._look()
             return
         ahead = itertools.chain(() if self._next is None else (self._next,), self._rest)
         kept = itertools.takewhile(lambda start: start[1] < place, ahead)
         self._rest = itertools.chain(kept, starts(self._schedule, [Deal(place, self._share)]))
-        self._next = next(self._rest, None)
+        self.step()
+
+    def _look(self) -> None:
+        following = self._next
+        self.head = following if following is not None and following[1] < self.limit else None
 
 
 def between(schedule: Open, deals: Sequence[Deal], begin: float, end: float) -> Iterator[float]:

@@ -189,7 +189,7 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     def starts(self, share: Share | None = None, after: float = 0.0) -> Iterator[tuple[int, float]]:
         """The iterations of a share from the number ``after`` on: the number, and the same as its place."""
-        return ((number, float(number)) for number in self.numbers(share, max(math.ceil(after) - 1, 0)))
+        return ((number, number) for number in self.numbers(share, max(math.ceil(after) - 1, 0)))
 
     def _numbers(self, share: Share, beyond: int) -> Iterator[int]:
         rounds = itertools.count(beyond - beyond % self.concurrency, self.concurrency)
