@@ -207,6 +207,33 @@ async def test_without_the_database_machines_are_answered_and_it_is_said(
     await kea.close()
 
 
+async def test_a_database_that_goes_away_for_long_is_done_without_and_used_again_when_it_is_back(
+    line: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rackwright.rack.dhcp.kea.BRIEF", 0.2)
+    folder, moved = tmp_path / "hosts", structs.replace(N7, address="10.77.0.70")
+    async with running(folder, linger=0) as dsn:
+        kea = _with_rows(dsn, tmp_path)
+        await kea.answer(ANSWERS)
+        assert (await line.ipxe(N7.macs[0]))["address"] == "10.77.0.7"
+    # It ends a moment later.
+    async with asyncio.timeout(30):
+        refused = 0
+        while refused < 2:
+            try:
+                await kea.answer(ANSWERS, set())
+            except Retryable:
+                refused += 1
+            await asyncio.sleep(0.3)
+    assert (await line.ipxe(N7.macs[0]))["address"] == "10.77.0.7"
+    with pytest.raises(Retryable):
+        await kea.answer(structs.replace(ANSWERS, hosts={7: moved, 8: N8}), {7})
+    async with running(folder, linger=0):
+        await kea.answer(structs.replace(ANSWERS, hosts={7: moved, 8: N8}), {7})
+        assert (await line.ipxe(N7.macs[0]))["address"] == "10.77.0.70"
+        await kea.close()
+
+
 async def test_rows_that_were_kept_are_answered_by_the_next_process(database: str, line: Wire, tmp_path: Path) -> None:
     first = _with_rows(database, tmp_path)
     await first.answer(ANSWERS)

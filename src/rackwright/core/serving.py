@@ -105,7 +105,8 @@ class ServedErrands(Protocol):
         know of that has ended, so that all documents can be made."""
 
     async def lock_rack(self, rack: int) -> tuple[bool, list[int]]:
-        """Lock a rack's counter; gives whether all documents have been made, and the nodes that stand in it."""
+        """Lock a rack's counter; gives whether all documents have been made, and the nodes that stand in it or are
+        still served there."""
 
     async def made_all(self, rack: int) -> None:
         """All documents of the rack have been made."""

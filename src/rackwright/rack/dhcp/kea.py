@@ -8,15 +8,19 @@ stay: the rows are there before the configuration points at them, so nobody is l
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Collection, Mapping
 
 from rackwright.core.dhcp import Answers, Host
 from rackwright.core.errors import Retryable
 from rackwright.rack.dhcp import leases
-from rackwright.rack.dhcp.kea_configuration import configuration
+from rackwright.rack.dhcp.kea_configuration import Database, configuration
 from rackwright.rack.dhcp.kea_rows import HostRows
 from rackwright.rack.dhcp.kea_server import KeaServer
 from rackwright.rack.dhcp.taken import Taken
+
+BRIEF = 5.0
+"""Seconds for which the database of the rows may be away: it comes back by itself after a crash."""
 
 ROWS_FROM = 100
 """So many hosts, and more, are kept in rows, where there is a database for them."""
@@ -41,7 +45,11 @@ class Kea:
         self._writing = asyncio.Lock()
         self._frame: tuple[object, ...] | None = None
         self._hosts: dict[int, Host] = {}
+        self._uses_rows = False
+        """Whether the hosts are rows, once they were many."""
         self._by_rows = False
+        """Whether Kea finds them there now."""
+        self._without_rows_since: float | None = None
         self._taken: Taken | None = None
 
     async def answer(self, answers: Answers, changed: Collection[int] | None = None) -> None:
@@ -49,12 +57,13 @@ class Kea:
         async with self._writing:
             lives = await self._kea.control.lives()
             moved = self._moved(answers, changed)
-            if lives and not moved and self._frame == answers.frame():
-                return
-            if self._rows is not None and (self._by_rows or len(answers.hosts) >= self._rows_from):
-                await self._answer_by_rows(self._rows, answers, moved, lives)
-            else:
+            same = lives and not moved and self._frame == answers.frame()
+            if self._rows is not None and (self._uses_rows or len(answers.hosts) >= self._rows_from):
+                await self._answer_by_rows(self._rows, answers, moved, lives, same)
+            elif not same:
                 await self._kea.tell(configuration(answers, self._kea.folder), lives)
+            if same:
+                return
             self._frame = answers.frame()
             await leases.end_others(self._kea.control, _owners(answers, self._hosts, moved))
             self._note(answers, moved)
@@ -64,17 +73,36 @@ class Kea:
         await self._kea.close()
         if self._rows is not None:
             await self._rows.close()
-        self._frame, self._by_rows = None, False
+        self._frame, self._by_rows, self._uses_rows = None, False, False
 
-    async def _answer_by_rows(self, rows: HostRows, answers: Answers, moved: Collection[int], lives: bool) -> None:
-        same = self._by_rows and self._frame == answers.frame()
+    async def _answer_by_rows(
+        self, rows: HostRows, answers: Answers, moved: Collection[int], lives: bool, same: bool
+    ) -> None:
+        """Have the rows and, where it differs, the configuration that points at them."""
+        self._uses_rows = True
         try:
             place = await rows.place()
+            await rows.check()
+            if not same or not self._by_rows:
+                await self._keep(rows, place, answers, moved, lives)
+            self._without_rows_since = None
         except Retryable:
-            # Without the database machines are answered as things are now; what changes then waits for it.
-            if not lives:
-                await self._kea.tell(configuration(answers, self._kea.folder), lives)
+            await self._answer_without_rows(answers, lives)
             raise
+
+    async def _answer_without_rows(self, answers: Answers, lives: bool) -> None:
+        """With the database away Kea finds no host in it. Where that lasts it is told all hosts, as they are now; what
+        changes then waits for the database."""
+        now = time.monotonic()
+        self._without_rows_since = self._without_rows_since or now
+        if not lives or (self._by_rows and now - self._without_rows_since > BRIEF):
+            self._by_rows = False
+            await self._kea.tell(configuration(answers, self._kea.folder), lives)
+
+    async def _keep(
+        self, rows: HostRows, place: Database, answers: Answers, moved: Collection[int], lives: bool
+    ) -> None:
+        same = self._by_rows and self._frame == answers.frame()
         await rows.keep(answers, moved if same else None)
         taken = Taken.among(answers) if self._taken is None or not same else self._taken
         again = taken.note(answers, moved) if same else True

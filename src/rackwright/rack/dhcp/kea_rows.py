@@ -87,6 +87,11 @@ class HostRows:
             self._place = _told(dsn)
         return self._place
 
+    async def check(self) -> None:
+        """See whether the database answers. Raises ``Retryable`` when it does not."""
+        async with self._transaction() as connection:
+            await connection.execute("SELECT 1")
+
     async def keep(self, answers: Answers, changed: Collection[int] | None) -> None:
         """Have the rows of these answers, in one transaction; ``changed`` as with ``DhcpServer``. Raises ``Retryable``
         when the database does not take it: then nothing has changed."""

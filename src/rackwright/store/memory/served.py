@@ -51,7 +51,9 @@ class ServedWork(Work):
     async def lock_rack(self, rack: int) -> tuple[bool, list[int]]:
         """See the port."""
         tables = self.tables
-        return rack in tables.served_whole, sorted(node.id for node in tables.scopes.values() if node.rack == rack)
+        standing = {node.id for node in tables.scopes.values() if node.rack == rack}
+        served = {id for (of, id), (_, document) in tables.served.items() if of == rack != id and document is not None}
+        return rack in tables.served_whole, sorted(standing | served)
 
     async def made_all(self, rack: int) -> None:
         """See the port."""

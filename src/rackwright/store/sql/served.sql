@@ -57,7 +57,11 @@ SELECT complete OR since < pg_snapshot_xmin(pg_current_snapshot()) FROM served_r
 SELECT complete FROM served_rack WHERE rack_id = $1 FOR UPDATE;
 
 -- name: standing_in
-SELECT id FROM scope WHERE rack = $1 ORDER BY id;
+-- And what is still served and stands there no longer: there should be none.
+SELECT id FROM scope WHERE rack = $1
+UNION
+SELECT scope_id FROM served WHERE rack_id = $1 AND scope_id <> $1 AND document IS NOT NULL
+ORDER BY id;
 
 -- name: made_all
 UPDATE served_rack SET complete = true WHERE rack_id = $1;
