@@ -86,7 +86,7 @@ def test_a_load_whose_agent_is_killed_goes_on_to_its_verdict(site: Site, loaded:
     (figures,) = loaded.facts["load.figures"]
     assert figures["workload"] == "round 1"
     assert figures["missed"] > 0
-    assert 190 <= figures["total"] + figures["missed"]
+    assert figures["total"] + figures["missed"] >= 190
     assert figures["total"] < 200
     eventually(lambda: loaded.processes == [], "no load process is left")
 
