@@ -40,6 +40,7 @@ def test_a_native_task_is_read_with_all_its_fields() -> None:
   retry: {attempts: 3, delay: 2, backoff: 1.5}
   destructive: true
   critical: true
+  takes: [uplink, image_source]
 """
     )
     assert task.jig == "script"
@@ -54,6 +55,7 @@ def test_a_native_task_is_read_with_all_its_fields() -> None:
     assert (task.timeout, task.retry) == (300.0, Retry(3, 2.0, 1.5))
     assert task.destructive
     assert task.critical
+    assert task.takes == ("uplink", "image_source")
     assert str(task.source) == "tasks.yaml:2"
     assert str(task.place("reads.seeds")) == "tasks.yaml:7"
     assert str(task.place("parameters.script.deeper")) == "tasks.yaml:10"
@@ -120,6 +122,8 @@ def test_the_spellings_of_fields(spelling: str, field: str, value: Any) -> None:
         ("type: script, writes: [{fact: a, fast: true}]", "no such field: fast"),
         ("type: script, parameters: [a]", "parameters must be a mapping, not a list"),
         ("type: script, scope: cluster", "unknown scope cluster"),
+        ("type: script, takes: [uplinks]", "uplinks is no kind of place (did you mean uplink?)"),
+        ("type: script, scope: deployment, takes: [feed]", "stands at no place (let it work on the node)"),
     ],
 )
 def test_a_wrong_field_is_named_with_its_place(wrong: str, said: str) -> None:
