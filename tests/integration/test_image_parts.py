@@ -12,7 +12,7 @@ import pytest
 import zstandard
 
 from rackwright.core.errors import Permanent
-from rackwright.drivers.image import discovery, modules, ramdisk
+from rackwright.drivers.image import discovery, modules, packages, ramdisk
 from rackwright.drivers.image.archive import agent_archive
 
 
@@ -69,6 +69,19 @@ def test_modules_are_loaded_after_those_that_they_need(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/bin/ls").exists(), reason="there is no /bin/ls to look at")
 def test_the_libraries_that_a_program_names_are_found() -> None:
     assert "libc.so.6" in discovery.needed(Path("/bin/ls").read_bytes())
+
+
+def test_what_the_agent_runs_on_real_machines_is_in_the_generic_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generic, unpacked, root = discovery.VARIANTS["generic"], tmp_path / "packages", tmp_path / "root"
+    for program in ("bin/busybox", "usr/bin/zstd", "sbin/hdparm"):
+        (unpacked / program).parent.mkdir(parents=True, exist_ok=True)
+        (unpacked / program).write_text(program)
+    monkeypatch.setattr(packages, "run", lambda words: "busybox sh ls")
+    discovery._programs(generic, unpacked, root)
+    assert (root / "sbin/hdparm").read_text() == "sbin/hdparm"
+    assert (root / "bin/ls").readlink() == Path("busybox")
 
 
 def test_the_agents_archive_runs_with_any_python(tmp_path: Path) -> None:

@@ -66,6 +66,8 @@ class Variant:
     """Folders of modules that are looked up by what the machine has."""
     more: tuple[str, ...] = ()
     """Further packages: firmware, and programs that look modules up or have disks erase themselves."""
+    programs: tuple[str, ...] = ()
+    """Of these packages, what the agent runs."""
     level: int = ramdisk.LEVEL
     """Of zstd: the large ramdisk would take minutes at the highest."""
     optional: tuple[str, ...] = ()
@@ -93,6 +95,7 @@ VARIANTS = {
             "kernel/drivers/pps", "kernel/drivers/infiniband/core", "kernel/arch/x86/crypto", "kernel/drivers/mfd",
         ),
         ("firmware-linux-free", "hdparm", "kmod", "libkmod2", "libssl3"),
+        ("sbin/hdparm",),
         10,
         ("firmware-bnx2", "firmware-bnx2x", "firmware-qlogic", "firmware-realtek", "firmware-netronome"),
     ),
@@ -149,10 +152,11 @@ def _make(wanted: Variant, files: list[Path], work: Path, tell: Callable[[str], 
     made.mkdir()
     (kernel,) = (unpacked / "boot").glob("vmlinuz-*")
     shutil.copyfile(kernel, made / "kernel")
-    _programs(unpacked, root)
+    _programs(wanted, unpacked, root)
     small_python.build(unpacked, root, PRODUCT, AGENT_MODULES)
     _modules(wanted, unpacked, root)
-    _libraries(unpacked, root, ("bin/busybox", "usr/bin/python3", "usr/bin/zstd", *_extensions(root)))
+    programs = ("bin/busybox", "usr/bin/python3", "usr/bin/zstd", *wanted.programs)
+    _libraries(unpacked, root, (*programs, *_extensions(root)))
     _rescue(unpacked, root, work / "rescue")
     _storage(unpacked, root, work / "storage")
     when = int(kernel.stat().st_mtime)
@@ -163,7 +167,7 @@ def _make(wanted: Variant, files: list[Path], work: Path, tell: Callable[[str], 
             ramdisk.pack(work / name, file, when, wanted.level)
 
 
-def _programs(unpacked: Path, root: Path) -> None:
+def _programs(wanted: Variant, unpacked: Path, root: Path) -> None:
     for folder in ("bin", "usr/bin", "usr/sbin", "sbin", "etc", "proc", "sys", "dev", "run", "tmp", "root"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     (root / "root").chmod(0o700)
@@ -171,7 +175,8 @@ def _programs(unpacked: Path, root: Path) -> None:
     for applet in packages.run([*small_python.loaded(unpacked), str(busybox), "--list"]).split():
         if applet != "busybox":
             (root / "bin" / applet).symlink_to("busybox")
-    _placed(unpacked / "usr/bin/zstd", root / "usr/bin/zstd")
+    for program in ("usr/bin/zstd", *wanted.programs):
+        _placed(unpacked / program, root / program)
     for text, place in (("init.sh", "init"), ("udhcpc.sh", "etc/udhcpc")):
         _placed(HERE / text, root / place)
     (root / "etc/passwd").write_text("root:*:0:0:root:/root:/bin/sh\n")
