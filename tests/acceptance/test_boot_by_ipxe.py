@@ -14,7 +14,7 @@ from tests.integration.door_world import MACS, World, world
 
 IPXE, OVMF = Path("/usr/lib/ipxe"), Path("/usr/share/OVMF")
 QEMU = "qemu-system-x86_64"
-PATIENCE = 120.0
+PATIENCE = 600.0
 
 needs_machine = pytest.mark.skipif(
     shutil.which(QEMU) is None or not (IPXE / "ipxe.lkrn").exists() or not (OVMF / "OVMF_CODE_4M.fd").exists(),

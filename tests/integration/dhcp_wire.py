@@ -29,6 +29,9 @@ from rackwright.core.dhcp_packet import (
     from_frame,
 )
 
+PATIENCE = 5.0
+"""Seconds for an answer; who has none by then is answered by nobody. On a busy host a server is slow."""
+
 _numbers = itertools.count()
 
 
@@ -199,7 +202,7 @@ def _answered(question: Message) -> Message | None:
     relayed = question.relay != str(ipaddress.IPv4Address(0))
     opened = _through_relay(question) if relayed else _by_broadcast(question)
     read = decode if relayed else from_frame
-    opened.settimeout(1.5)
+    opened.settimeout(PATIENCE)
     with contextlib.closing(opened), contextlib.suppress(TimeoutError):
         while True:
             message = read(opened.recv(4096))

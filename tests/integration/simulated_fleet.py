@@ -19,7 +19,7 @@ from rackwright.cli.settings import read_settings
 from rackwright.sim.fleet import makeup
 
 SEED = 11
-PATIENCE = 120.0
+PATIENCE = 600.0
 
 
 @dataclass

@@ -68,7 +68,7 @@ async def run(work: Work, processes: int) -> tuple[LocalLoad, list[Second]]:
 async def test_a_process_whose_scenario_blocks_for_ever_is_ended_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "SILENCE", 2.0)
+    monkeypatch.setattr(local, "SILENCE", 6.0)
     (tmp_path / "hangs.py").write_text(CODE)
     work = Work(scenario=f"{tmp_path}/hangs.py:Hangs", schedule=Closed(times=40, concurrency=2))
     load, _ = await run(work, 2)
