@@ -9,7 +9,7 @@ import pytest
 
 from rackwright.core.errors import Conflict, NotFound
 from rackwright.core.messages import Claim, Heartbeat, Result
-from rackwright.engine import claims, deployments, machines, planning, timers
+from rackwright.engine import deployments, machines, planning, seating, timers
 from rackwright.engine.neighbours import reach_out
 from tests.integration.conftest import AnyStore
 from tests.integration.hands import Hands, failed, ok
@@ -116,7 +116,7 @@ async def test_work_comes_back_when_its_lease_ends(hands: Hands) -> None:
     (claim,) = await hands.claim(capacity=1)
     assert await timers.reap(hands.store, time.time()) == 0
     beat = Heartbeat("i", [(claim.id, claim.attempt), (claim.id, 99)])
-    answer = await claims.heartbeat(hands.store, hands.racks["r0"], beat, time.time(), 60.0)
+    answer = await seating.heartbeat(hands.store, hands.racks["r0"], beat, time.time(), 60.0)
     assert answer.cancel == [(claim.id, 99)]
     assert await timers.reap(hands.store, time.time() + 50) == 0
     assert await timers.reap(hands.store, time.time() + 70) == 1
@@ -128,9 +128,9 @@ async def test_a_rack_is_told_which_of_the_things_it_keeps_nobody_wants_any_more
     kept = {claim.scope: claim.id for claim in await hands.claim()}
     await hands.give(*[failed(claim) for claim in await hands.claim(incarnation="j")], incarnation="j")
     beat = Heartbeat("j", [], sorted(kept.values()))
-    assert (await claims.heartbeat(hands.store, hands.racks["r0"], beat, time.time(), 60.0)).drop == []
+    assert (await seating.heartbeat(hands.store, hands.racks["r0"], beat, time.time(), 60.0)).drop == []
     await hands.apply({"unbind": {"web": ["n1"]}})
-    answer = await claims.heartbeat(hands.store, hands.racks["r0"], beat, time.time(), 60.0)
+    answer = await seating.heartbeat(hands.store, hands.racks["r0"], beat, time.time(), 60.0)
     assert answer.drop == [kept["n1"]]
 
 

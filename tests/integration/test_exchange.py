@@ -9,7 +9,7 @@ import pytest
 from rackwright.core.errors import Conflict
 from rackwright.core.messages import Claim, ClaimRequest, Heartbeat, Result, Results, Verdicts
 from rackwright.core.services import Beat, Process
-from rackwright.engine import claims, orders
+from rackwright.engine import claims, orders, seating
 from tests.integration.conftest import AnyStore
 from tests.integration.hands import Hands, failed, ok
 
@@ -116,7 +116,7 @@ async def test_a_second_live_process_is_refused_and_the_first_keeps_what_it_hold
         with pytest.raises(Conflict, match="another process works for this rack"):
             await ask(hands, "second", "there", now + later)
     beat = Heartbeat("first", [(held.id, held.attempt)])
-    answer = await claims.heartbeat(hands.store, hands.racks["r0"], beat, now + 25, 30.0)
+    answer = await seating.heartbeat(hands.store, hands.racks["r0"], beat, now + 25, 30.0)
     assert answer.cancel == []
     with pytest.raises(Conflict):
         await ask(hands, "second", "there", now + 40)
@@ -141,7 +141,7 @@ async def test_a_process_that_says_farewell_leaves_its_rack_free(hands: Hands) -
     await ask(hands, "first", "here", now)
     process = Process(id="x", kind="rack", name="r0", host="h", pid=1, version="1", started_at=now)
     last = Heartbeat("first", process=Beat(process=process, number=1, state="ended"))
-    await claims.heartbeat(hands.store, hands.racks["r0"], last, now + 1, 30.0)
+    await seating.heartbeat(hands.store, hands.racks["r0"], last, now + 1, 30.0)
     assert await ask(hands, "second", "there", now + 2)
 
 

@@ -10,7 +10,7 @@ import pytest
 from rackwright.core.errors import RackwrightError
 from rackwright.core.messages import Claim, Heartbeat, Result
 from rackwright.core.node_task import State
-from rackwright.engine import claims, rollout, timers
+from rackwright.engine import rollout, seating, timers
 from rackwright.engine.changes import Changes
 from rackwright.store.postgres import PostgresStore
 from tests.integration.conftest import AnyStore
@@ -114,7 +114,8 @@ async def test_a_lease_that_is_prolonged_at_the_last_moment_holds(postgres_store
     (claim,) = await hands.claim()
     late = time.time() + 60
     async with postgres_store.transaction() as tx:
-        assert await tx.extend(hands.racks["r0"], "i", [(claim.id, claim.attempt)], late + 30) == []
+        held = (hands.racks["r0"], "i", claim.id, claim.attempt)
+        assert await tx.extend([held], late + 30) == {held}
         reaping = asyncio.create_task(timers.reap(hands.store, late))
         await asyncio.sleep(0.3)
         assert not reaping.done()
@@ -132,7 +133,7 @@ async def test_a_clock_that_jumps_costs_an_attempt_and_nothing_else(hands: Hands
     assert new.attempt == old.attempt + 1
     beat = Heartbeat("i", [(new.id, new.attempt)])
     before = time.time() - 3600
-    assert (await claims.heartbeat(hands.store, hands.racks["r0"], beat, before, 30.0)).cancel == []
+    assert (await seating.heartbeat(hands.store, hands.racks["r0"], beat, before, 30.0)).cancel == []
     assert await timers.reap(hands.store, before) == 0
     assert [verdict.taken for verdict in (await hands.give(says(new))).items] == [True]
     assert await hands.run(says) == [("n0", task) for task in "bcd"]
@@ -146,7 +147,7 @@ async def test_a_rack_of_an_old_incarnation_cannot_end_what_the_new_one_holds(ha
     (new,) = await hands.claim(incarnation="new")
     assert [verdict.taken for verdict in (await hands.give(says(old), incarnation="old")).items] == [False]
     beat = Heartbeat("old", [(new.id, new.attempt)])
-    answer = await claims.heartbeat(hands.store, hands.racks["r0"], beat, time.time(), 30.0)
+    answer = await seating.heartbeat(hands.store, hands.racks["r0"], beat, time.time(), 30.0)
     assert answer.cancel == [(new.id, new.attempt)]
     assert [verdict.taken for verdict in (await hands.give(says(new), incarnation="new")).items] == [True]
     assert await hands.run(says) == [("n0", task) for task in "bcd"]

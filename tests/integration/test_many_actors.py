@@ -18,7 +18,7 @@ from rackwright.core.errors import RackwrightError
 from rackwright.core.facts import PEOPLE, FactWrite
 from rackwright.core.messages import Claim, Heartbeat, Result
 from rackwright.core.node_task import Barrier, NodeTask, State
-from rackwright.engine import claims, deployments, intake, machines, parking, planning, timers
+from rackwright.engine import deployments, intake, machines, parking, planning, seating, timers
 from rackwright.store.postgres import PostgresStore
 from tests.integration.hands import Hands, failed, ok
 from tests.integration.recount import counters, faults
@@ -84,7 +84,7 @@ class Actors:
         self.did["claimed"] += len(held)
         if chance.random() < 0.3:
             beat = Heartbeat(incarnation, [(claim.id, claim.attempt) for claim in held])
-            await claims.heartbeat(self.hands.store, self.hands.racks[rack], beat, time.time(), LEASE)
+            await seating.heartbeat(self.hands.store, self.hands.racks[rack], beat, time.time(), LEASE)
         if chance.random() < 0.1:
             return
         await asyncio.sleep(chance.random() * 0.05)

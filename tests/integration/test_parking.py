@@ -11,7 +11,7 @@ import pytest
 from rackwright.core.errors import Conflict, NotFound
 from rackwright.core.facts import WORLD, FactWrite
 from rackwright.core.messages import Claim, Heartbeat, Result
-from rackwright.engine import claims, intake, machines, parking, timers
+from rackwright.engine import intake, machines, parking, seating, timers
 from tests.integration.conftest import AnyStore
 from tests.integration.hands import Hands, failed, ok
 
@@ -146,7 +146,7 @@ async def test_it_outlives_its_lease_its_rack_and_the_node_that_it_waits_for(han
     assert await timers.reap(hands.store, later) == 0
     assert await hands.claim(incarnation="a new process") == []
     beat = Heartbeat(incarnation="a new process", working=[(claim.id, claim.attempt)])
-    answer = await claims.heartbeat(hands.store, hands.racks["r0"], beat, later, 30.0)
+    answer = await seating.heartbeat(hands.store, hands.racks["r0"], beat, later, 30.0)
     assert answer.cancel == [(claim.id, claim.attempt)]
     await machines.set_node(hands.store, "n0", alive=False)
     assert await reboot(hands) == "transition"

@@ -71,6 +71,8 @@ HOT = {
     "wave_gone": "scope_gone",
     "limits": "node_task_ready",
     "view_events": "event_oldest_order",
+    "seen": "scope_pkey",
+    "view_nodes": "scope_kind_name_key",
     "view_going": "node_task_ready",
     "view_queues": "node_task_lease",
     "view_reasons": "node_task_on",
@@ -197,7 +199,7 @@ async def test_a_claim_reads_no_further_than_it_needs(connection: asyncpg.Connec
     ready = await connection.fetchval("SELECT count(*) FROM node_task WHERE rack_id = $1 AND state = 1", rack)
     await connection.execute("PREPARE claimed AS " + QUERIES["claimable"].replace(":limit", "16"))
     plan = await connection.fetch(
-        f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE claimed({rack}, 1e9, '{{}}', '{{}}', '{{}}', '{{}}')"
+        f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE claimed('{{{rack}}}', '{{16}}', 1e9, '{{}}', '{{}}', '{{}}', '{{}}')"
     )
     (scan,) = [
         node for node in nodes_of(json.loads(plan[0][0])[0]["Plan"]) if node.get("Index Name") == "node_task_ready"

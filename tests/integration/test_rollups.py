@@ -157,12 +157,12 @@ async def test_a_rack_that_is_silent_is_named_with_what_waits_for_it(store: AnyS
     made = await world(store)
     await made.graph([made.row(1, "n1"), made.row(2, "n3"), made.row(3, "n2", rack=made.racks["r2"])])
     async with store.transaction() as tx:
-        await tx.seen(made.racks["r1"], time.time() - 3600)
-        await tx.seen(made.racks["r2"], time.time())
+        await tx.seen([made.racks["r1"]], time.time() - 3600)
+        await tx.seen([made.racks["r2"]], time.time())
     (web,) = await store.views.deployments(names=["web"])
     assert web.reasons == ["rack r1 has not been heard of: 2 node tasks wait for it"]
     async with store.transaction() as tx:
-        await tx.seen(made.racks["r1"], time.time())
+        await tx.seen([made.racks["r1"]], time.time())
     (web,) = await store.views.deployments(names=["web"])
     assert web.reasons == []
 

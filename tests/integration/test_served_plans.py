@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest_asyncio
 
+from rackwright.core.serving import DAY
 from rackwright.store.postgres.queries import QUERIES
 from rackwright.store.postgres.session import SETTINGS, prepare
 from tests.integration.store_world import world
@@ -47,10 +48,8 @@ async def test_a_change_and_its_delta_read_few_rows(full: asyncpg.Connection) ->
         "lock_serving": ([node],),
         "serving_places": ([node], [rack]),
         "serve": ([rack], [node], [b"y"]),
-        "serving_step": (rack, STEP),
-        "note_applied": (rack, STEP, {}),
-        "drop_gone": (rack, STEP),
-        "drop_steps": (rack, STEP),
+        "serving_steps": ([rack], [STEP]),
+        "note_applied": ([rack], [STEP], [{}], DAY),
         "allocations": ([node],),
     }
     for name, values in asked.items():

@@ -12,7 +12,7 @@ from tests.integration.store_world import NOW, World, undone, world
 
 async def claimable(made: World, capacity: int = 10, rack: str = "r1", now: float = NOW) -> list[int]:
     async with undone(made.store) as tx:
-        return [row.id for row in await tx.claimable(made.racks[rack], capacity, now)]
+        return [row.id for row in await tx.claimable({made.racks[rack]: capacity}, now)]
 
 
 def running(
@@ -118,7 +118,7 @@ async def test_racks_are_woken_for_what_is_in_the_queue_and_past_its_back_off(st
 
 async def test_an_unknown_rack_gets_nothing(store: AnyStore) -> None:
     async with undone(store) as tx:
-        assert await tx.claimable(987654, 5, NOW) == []
+        assert await tx.claimable({987654: 5}, NOW) == []
 
 
 async def test_what_an_earlier_incarnation_holds_is_found(store: AnyStore) -> None:
@@ -151,9 +151,11 @@ async def test_a_heartbeat_prolongs_what_is_its_own_and_names_what_is_not(store:
         ]
     )
     async with store.transaction() as tx:
-        lost = await tx.extend(made.racks["r1"], "new", [(1, 1), (2, 4), (3, 1), (4, 0), (99, 1)], NOW + 60)
-        assert lost == [(2, 4), (3, 1), (4, 0), (99, 1)]
-        assert await tx.extend(made.racks["r1"], "new", [], NOW) == []
+        rack = made.racks["r1"]
+        pairs = [(1, 1), (2, 4), (3, 1), (4, 0), (99, 1)]
+        asked = [(rack, "new", *pair) for pair in pairs] + [(made.racks["r2"], "new", 2, 5)]
+        assert await tx.extend(asked, NOW + 60) == {(rack, "new", 1, 1)}
+        assert await tx.extend([], NOW) == set()
     rows = await made.rows()
     assert [rows[id].lease_until for id in (1, 2, 3)] == [NOW + 60, NOW, NOW]
 
@@ -162,7 +164,7 @@ async def test_a_rack_is_seen_and_never_goes_back_in_time(store: AnyStore) -> No
     made = await world(store)
     for now in (NOW, NOW - 5):
         async with store.transaction() as tx:
-            await tx.seen(made.racks["r1"], now)
+            await tx.seen([made.racks["r1"], 987654], now)
     seen = {rack.name: rack.last_seen for rack in await store.views.racks()}
     assert seen == {"r1": NOW, "r2": None}
 

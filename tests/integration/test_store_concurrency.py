@@ -32,7 +32,7 @@ async def again(store: AnyStore, work: Callable[[Transaction], Awaitable[list[in
 
 async def claim(made: World, rack: str, capacity: int) -> list[int]:
     async def work(tx: Transaction) -> list[int]:
-        rows = await tx.claimable(made.racks[rack], capacity, NOW)
+        rows = await tx.claimable({made.racks[rack]: capacity}, NOW)
         near = await tx.lock([row.id for row in rows])
         for row in near.rows.values():
             row.state, row.attempt = State.TRANSITION, row.attempt + 1
@@ -149,7 +149,7 @@ async def test_two_racks_that_share_a_scope_take_turns(postgres_store: PostgresS
     made = await world(postgres_store, nodes=2)
     await made.graph([made.row(1, "n1", "a"), made.row(2, "n1", "b", rack=made.racks["r2"])])
     async with postgres_store.transaction() as slow:
-        near = await slow.lock([row.id for row in await slow.claimable(made.racks["r1"], 4, NOW)])
+        near = await slow.lock([row.id for row in await slow.claimable({made.racks["r1"]: 4}, NOW)])
         near.rows[1].state = State.TRANSITION
         near.touched.add(1)
         await slow.save(near)

@@ -57,11 +57,11 @@ async def test_a_machine_is_found_by_any_of_its_macs_and_by_its_serial_number(st
     await put(made, "n2", desired_macs=["52-54-00-00-00-0A"])
     await put(made, "n3", observed_macs="no list", observed_serial=["odd"])
     async with undone(store) as tx:
-        known = await tx.known_by(["52:54:00:00:00:02"], "")
+        known = await tx.known_by(["52:54:00:00:00:02"], [])
         assert [(each.id, each.name, each.serial) for each in known] == [(made.nodes["n1"], "n1", "S1")]
         assert known[0].macs == {"52:54:00:00:00:01", "52:54:00:00:00:02"}
-        assert [each.name for each in await tx.known_by(["52-54-00-00-00-0A"], "S1")] == ["n1", "n2"]
-        assert await tx.known_by(["52:54:00:00:00:03"], "") == []
+        assert [each.name for each in await tx.known_by(["52-54-00-00-00-0A"], ["S1"])] == ["n1", "n2"]
+        assert await tx.known_by(["52:54:00:00:00:03"], []) == []
 
 
 async def test_beats_are_noted_and_never_go_back(store: AnyStore) -> None:
@@ -116,9 +116,9 @@ async def test_what_is_offline_runs_on_a_node_that_is_not_alive_and_stays_active
     await made.graph([made.row(1, "n1", "a"), made.row(2, "n1", "b", offline=True)])
     async with store.transaction() as tx:
         await tx.set_living([made.nodes["n1"]], False)
-        assert [row.id for row in await tx.claimable(made.racks["r1"], 5, NOW)] == [2]
+        assert [row.id for row in await tx.claimable({made.racks["r1"]: 5}, NOW)] == [2]
         await tx.set_alive(made.nodes["n1"], available=False)
-        assert await tx.claimable(made.racks["r1"], 5, NOW) == []
+        assert await tx.claimable({made.racks["r1"]: 5}, NOW) == []
 
 
 async def test_nothing_of_a_held_activity_is_claimed_but_other_deployments_go_on(store: AnyStore) -> None:
@@ -127,7 +127,7 @@ async def test_nothing_of_a_held_activity_is_claimed_but_other_deployments_go_on
     held = Machine(id=made.nodes["n1"], verb="deploy", activity="a", phase="held", deployment=made.deployment)
 
     async def claimable(tx: Transaction) -> list[int]:
-        return [row.id for row in await tx.claimable(made.racks["r1"], 5, NOW)]
+        return [row.id for row in await tx.claimable({made.racks["r1"]: 5}, NOW)]
 
     async with store.transaction() as tx:
         await tx.save_machines([held])

@@ -42,7 +42,7 @@ def rack() -> Iterator[Rack]:
 
 
 def test_a_claim_without_work_ends_when_its_wait_is_over(rack: Rack) -> None:
-    assert rack.ask("claims", {**ASK, "wait": 0.05}) == {"items": [], "lease": 30.0}
+    assert rack.ask("claims", {**ASK, "wait": 0.05}) == {"items": [], "lease": 30.0, "texts": {}}
 
 
 def test_a_waiting_claim_gets_work_as_soon_as_there_is_some(rack: Rack, monkeypatch: pytest.MonkeyPatch) -> None:

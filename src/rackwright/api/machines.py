@@ -8,7 +8,7 @@ from starlette.responses import Response
 from rackwright.api.bodies import MIB, reply
 from rackwright.api.call import PREFIX, Call, route
 from rackwright.core.machine_messages import Register
-from rackwright.engine import enlisting, observing
+from rackwright.engine import enlisting
 from rackwright.engine.observing import Observation
 
 LIMIT = 16 * MIB
@@ -38,19 +38,14 @@ async def enlist(call: Call) -> Response:
 
 async def enlist_many(call: Call) -> Response:
     """Make machines that register at the rack nodes, in one transaction. Null stands for each that has to ask alone."""
-    services = call.services
     said = await call.body(Registers)
-    now = services.clock()
-    found = await enlisting.enlist_many(services.store, services.catalogs, call.caller.rack, said.items, now)
-    return reply({"items": found})
+    return reply({"items": await call.services.racks.enlist(call.caller.rack, said.items)})
 
 
 async def observed(call: Call) -> Response:
     """Take what the rack saw of its machines, all or nothing."""
-    services = call.services
     said = await call.body(Observations)
-    rack = call.caller.rack
-    await observing.observe(services.store, services.catalogs, rack, said.items, services.clock())
+    await call.services.racks.observe(call.caller.rack, said.items)
     return reply({})
 
 

@@ -10,7 +10,6 @@ from starlette.responses import Response
 from rackwright.api.bodies import reply
 from rackwright.api.call import PREFIX, Call, route
 from rackwright.core.served import Applied, Delta
-from rackwright.engine import serving
 
 LONGEST_WAIT = 60.0
 """Seconds that a question may wait for a change."""
@@ -29,12 +28,11 @@ async def served(call: Call) -> Response:
     """What a replica at generation ``after`` lacks; waits for it, at most ``wait`` seconds. The answer is a delta: an
     empty one when there is nothing."""
     services, rack, asked = call.services, call.caller.rack, call.query(ServedQuery)
-    await serving.begin(services.store, rack)
     clock = asyncio.get_running_loop().time
     until = clock() + min(asked.wait, LONGEST_WAIT)
     with services.news.watch("served", str(rack)) as bell:
         while True:
-            delta = await serving.delta(services.store, rack, asked.after)
+            delta = await services.racks.delta(rack, asked.after)
             left = until - clock()
             if delta is not None:
                 return reply(delta)
@@ -46,7 +44,7 @@ async def served(call: Call) -> Response:
 async def applied(call: Call) -> Response:
     """Take the rack's word that it answers from a generation."""
     services = call.services
-    effect = await serving.applied(services.store, call.caller.rack, await call.body(Applied))
+    effect = await services.racks.applied(call.caller.rack, await call.body(Applied))
     if effect is not None:
         services.presence.telemetry.took_effect(effect)
     return reply({})

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from rackwright.api.news import News
 from rackwright.core.ports import Store
 from rackwright.core.views import Views
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.presence import Presence
+from rackwright.engine.rack_requests import RackRequests
 from rackwright.engine.sealing import Seal
 from rackwright.store.images import ImageFolder
 
@@ -34,3 +36,8 @@ class Services:
     """Seals passwords; None: none can be set here."""
     images: ImageFolder | None = None
     """Where images are kept; None: nowhere."""
+
+    @cached_property
+    def racks(self) -> RackRequests:
+        """What racks ask for goes by way of this: requests that come at the same time are gathered."""
+        return RackRequests(self.store, self.catalogs, self.clock, self.lease)

@@ -15,7 +15,7 @@ from rackwright.api.services import Services
 from rackwright.core.errors import RackwrightError
 from rackwright.core.messages import ClaimRequest, Claims, Heartbeat, LogChunks, Results
 from rackwright.core.services import Beat, Process
-from rackwright.engine import claims
+from rackwright.core.texts import packed
 from rackwright.engine.transact import transact
 
 LONGEST_WAIT = 60.0
@@ -34,11 +34,10 @@ async def claim(call: Call) -> Response:
     until = clock() + min(request.wait, LONGEST_WAIT)
     with services.news.watch("work", str(rack)) as bell:
         while True:
-            now = services.clock()
-            items = await claims.claim(services.store, services.catalogs, rack, request, now, services.lease)
+            items = await services.racks.claim(rack, request)
             left = until - clock()
             if items or left <= 0 or services.news.stopping:
-                return reply(Claims(items, services.lease))
+                return reply(packed(Claims(items, services.lease), request.knows))
             await bell.wait(left)
             if await call.request.is_disconnected():
                 return reply(Claims([], services.lease))
@@ -69,8 +68,10 @@ async def results(call: Call) -> Response:
     batch = await call.body(Results)
     if services.news.stopping:
         batch = structs.replace(batch, next=None)
-    now = services.clock()
-    return reply(await claims.exchange(services.store, services.catalogs, call.caller.rack, batch, now, services.lease))
+    verdicts = await services.racks.exchange(call.caller.rack, batch)
+    if batch.next is not None and verdicts.next is not None:
+        verdicts = structs.replace(verdicts, next=packed(verdicts.next, batch.next.knows))
+    return reply(verdicts)
 
 
 async def heartbeat(call: Call) -> Response:
@@ -80,7 +81,7 @@ async def heartbeat(call: Call) -> Response:
     beat = await call.body(Heartbeat)
     if beat.process is not None:
         services.presence.tell(_of_rack(call, beat.process))
-    return reply(await claims.heartbeat(services.store, call.caller.rack, beat, services.clock(), services.lease))
+    return reply(await services.racks.heartbeat(call.caller.rack, beat))
 
 
 def _of_rack(call: Call, beat: Beat) -> Beat:

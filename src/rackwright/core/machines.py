@@ -33,9 +33,9 @@ class MachineErrands(Protocol):
     async def save_machines(self, machines: Sequence[Machine]) -> None:
         """Write these machines; a node that was none becomes one."""
 
-    async def known_by(self, macs: Collection[str], serial: str) -> list[Known]:
-        """Nodes of which one of these MACs is known (as written in ``desired.macs`` or ``observed.macs``), or this
-        serial number (``observed.serial``; empty: it is not looked for), by id."""
+    async def known_by(self, macs: Collection[str], serials: Collection[str]) -> list[Known]:
+        """Nodes of which one of these MACs is known (as written in ``desired.macs`` or ``observed.macs``), or one of
+        these serial numbers (``observed.serial``), by id."""
 
     async def note_seen(self, seen: Mapping[int, float]) -> list[int]:
         """Note when the agents of these machines beat last; times never go back. Gives those that were missing."""

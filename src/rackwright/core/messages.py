@@ -31,6 +31,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Paths that the task may write on its own scope."""
     files: dict[str, str] = {}
     """Texts of the catalog that the parameters name, by path."""
+    texts: dict[str, str] = {}
+    """The same by their digests (see ``texts``)."""
     timeout: float
     """Seconds."""
     noop: bool = False
@@ -46,6 +48,8 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     capacity: int
     wait: float = 20.0
     seat: str = ""
+    knows: tuple[str, ...] | None = None
+    """Digests of the texts that need not be sent; None: it does not know of digests."""
 
 
 class Claims(msgspec.Struct, frozen=True):
@@ -53,6 +57,8 @@ class Claims(msgspec.Struct, frozen=True):
 
     items: list[Claim] = []
     lease: float = 30.0
+    texts: dict[str, str] = {}
+    """Texts that the claims name, by digest."""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, gc=False):

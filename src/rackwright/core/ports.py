@@ -42,6 +42,8 @@ from rackwright.core.whom import WhomErrands
 from rackwright.core.wishes import ChoosingErrands
 
 Reach = Literal["self", "children", "descendants"]
+Lease = tuple[int, str, int, int]
+"""Rack, incarnation, node task and attempt."""
 
 
 class Scope(msgspec.Struct, frozen=True, gc=False):
@@ -233,17 +235,16 @@ class Transaction(
 
     async def claimable(
         self,
-        rack: int,
-        capacity: int,
+        room: Mapping[int, int],
         now: float,
         full: Collection[tuple[int, str]] = (),
         crowded: Collection[str] = (),
     ) -> list[NodeTask]:
-        """Lock (skipping what others hold) at most ``capacity`` node tasks of the rack that may run now: todo, past
+        """Lock (skipping what others hold) node tasks that may run now, of each rack at most its ``room``: todo, past
         ``not_before``, at most one per scope, none of a scope that has one in transition or a critical error, none of
         a node that is not alive or not available, none of a stopped or held deployment, none of a node whose wave is
         still to come, none of ``full`` (tasks of deployments; an empty task: all of one), none that takes a share at a
-        place that is ``crowded``; heaviest first. Claims of one rack come one after the other (the rack's row is
+        place that is ``crowded``; heaviest first. Claims of one rack come one after the other (the racks' rows are
         locked). Gates are not looked at: the caller does."""
 
     async def barriers(self, ids: Collection[int]) -> dict[int, Barrier]:
@@ -265,17 +266,16 @@ class Transaction(
     async def expired(self, now: float, limit: int) -> list[int]:
         """Node tasks in transition whose lease is over."""
 
-    async def extend(
-        self, rack: int, incarnation: str, pairs: Sequence[tuple[int, int]], until: float
-    ) -> list[tuple[int, int]]:
-        """Prolong the leases of these (id, attempt) pairs and give those that are no longer this incarnation's."""
+    async def extend(self, held: Collection[Lease], until: float) -> set[Lease]:
+        """Prolong these leases and give those that there still are."""
 
-    async def seen(self, rack: int, now: float) -> tuple[bool, Holder | None]:
-        """Note that the rack's process is alive, and lock the rack's row. Gives whether any limit is set, or any
-        budget that node tasks come under (then these are to be asked), and who works for the rack."""
+    async def seen(self, racks: Collection[int], now: float) -> tuple[bool, dict[int, Holder | None]]:
+        """Note that the processes of these racks are alive, and lock the racks' rows. Gives whether any limit is set,
+        or any budget that node tasks come under (then these are to be asked), and who works for each rack that there
+        is."""
 
-    async def seat(self, rack: int, holder: Holder | None) -> None:
-        """Write who works for a rack; None: nobody does."""
+    async def seat(self, holders: Mapping[int, Holder | None]) -> None:
+        """Write who works for racks; None: nobody does."""
 
     async def limits(self, rack: int) -> tuple[list[Limit], list[Running]]:
         """Lock the limits that concern what a rack may be given now, and count what runs under them. Claims under the

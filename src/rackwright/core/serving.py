@@ -111,14 +111,17 @@ class ServedErrands(Protocol):
     async def made_all(self, rack: int) -> None:
         """All documents of the rack have been made."""
 
-    async def step(self, rack: int, after: int) -> Step | None:
-        """What lies between this generation and now; None when nothing does."""
+    async def steps(self, asked: Collection[tuple[int, int]]) -> dict[tuple[int, int], Step | None]:
+        """What lies between these generations of racks and now; None where nothing does. Racks of which not all
+        documents have been made are left out."""
 
-    async def note_applied(self, rack: int, generation: int, report: Mapping[str, Any]) -> None:
-        """The rack answers from this generation. What no replica can ask for any more is dropped."""
+    async def note_applied(self, said: Mapping[int, tuple[int, Mapping[str, Any]]]) -> dict[int, float]:
+        """Racks answer from these generations, and report this. What no replica can ask for any more is dropped. Gives
+        the seconds from the commit of the newest change until it was answered, by rack."""
 
-    async def serving(self, racks: Collection[int] | None) -> dict[int, Serving]:
-        """How far racks are, by id; None: all. Racks that never asked are left out."""
+    async def serving(self, racks: Collection[int] | None, *, lock: bool = False) -> dict[int, Serving]:
+        """How far racks are, by id; None: all. Racks that never asked are left out. ``lock``: their counters are
+        locked."""
 
     async def allocations(self, scopes: Collection[int]) -> dict[int, str]:
         """The allocation of machines by scope; nodes that are none are left out."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -59,7 +59,7 @@ async def fill(tx: Transaction, given: Given, supply: Sequence[Supply], nodes: S
     given.without |= {node.id: f"no address is left in {ranges}" for node in nodes[len(free) :]}
 
 
-async def accepts_by_itself(tx: Transaction, rack: int) -> bool:
-    """Whether a rack accepts new machines without a person."""
-    facts: Mapping[str, object] = by_scope(await tx.facts([rack], [AUTO_ACCEPT])).get(rack, {})
-    return lookup(facts, AUTO_ACCEPT)[1] is True
+async def accepting(tx: Transaction, racks: Collection[int]) -> set[int]:
+    """Those of these racks that accept new machines without a person."""
+    facts = by_scope(await tx.facts(racks, [AUTO_ACCEPT]))
+    return {rack for rack in racks if lookup(facts.get(rack, {}), AUTO_ACCEPT)[1] is True}

@@ -1,8 +1,8 @@
-"""Handing work to racks: claims in batches, heartbeats, and the return of what a dead process held."""
+"""Handing work to racks: claims in batches, for one rack or for many in one transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 from msgspec import structs
@@ -11,15 +11,15 @@ from rackwright.core import annealing
 from rackwright.core.errors import Conflict, InvalidInput, NotFound, RackwrightError
 from rackwright.core.files import named_files
 from rackwright.core.limits import Allowance
-from rackwright.core.messages import Claim, ClaimRequest, Claims, Heartbeat, HeartbeatAnswer, Result, Results, Verdicts
+from rackwright.core.messages import Claim, ClaimRequest, Claims, Result, Results, Verdicts
 from rackwright.core.node_task import Neighbourhood, NodeTask
 from rackwright.core.ports import NotedReads, Store, Transaction
-from rackwright.core.seats import sit
 from rackwright.engine import evaluation, shares
 from rackwright.engine.evaluation import NOTHING, Past, pasts
+from rackwright.engine.group_commit import Apart
 from rackwright.engine.intake import any_failed, judged, take, take_results
 from rackwright.engine.library import GONE, CatalogLibrary
-from rackwright.engine.neighbours import lock_below
+from rackwright.engine.seating import take_seats
 from rackwright.engine.situations import Situation, situations
 from rackwright.engine.transact import transact
 
@@ -31,11 +31,27 @@ async def claim(
     store: Store, library: CatalogLibrary, rack: int, request: ClaimRequest, now: float, lease: float
 ) -> list[Claim]:
     """Give a rack's process at most ``request.capacity`` node tasks that may run now; they are its own for ``lease``
-    seconds. What an earlier process of the rack held goes back to the queue first. Does not wait."""
-    while True:
-        claims, settled = await transact(store, lambda tx: _asked(tx, library, rack, request, now, lease))
-        if claims or not settled:
-            return claims
+    seconds. What an earlier process of the rack held goes back to the queue first. Does not wait. Raises Conflict while
+    another process works for the rack."""
+    (claims,) = await transact(store, lambda tx: claim_all(tx, library, [(rack, request)], now, lease))
+    if isinstance(claims, Conflict):
+        raise claims
+    return claims
+
+
+async def claim_all(
+    tx: Transaction, library: CatalogLibrary, asked: Sequence[tuple[int, ClaimRequest]], now: float, lease: float
+) -> list[list[Claim] | Conflict]:
+    """The same for many racks in one transaction. Raises Apart where limits are set and several ask: each has to see
+    what the one before it was given."""
+    seats = await take_seats(tx, asked, now, lease)
+    if seats.limited and len(asked) > 1:
+        raise Apart
+    handed = await _hand_out(tx, library, seats.asking, now, lease, seats.limited)
+    answers: list[list[Claim] | Conflict] = [seats.refused.get(place, []) for place in range(len(asked))]
+    for rack, claims in handed.items():
+        answers[seats.places[rack]] = claims
+    return answers
 
 
 async def exchange(
@@ -43,125 +59,121 @@ async def exchange(
 ) -> Verdicts:
     """Take a batch of results and hand out the node tasks that it asks for in the same transaction: one commit instead
     of two. Where attempts failed, or limits are set, nothing is handed out: waves and limits are judged first."""
-    request = results.next
-    if request is None or any(item.outcome in ("failed", "retryable") for item in results.items):
-        return await take_results(store, library, rack, results, now)
-    wanted = request
 
-    async def work(tx: Transaction) -> Verdicts:
-        limited = await _seated(tx, rack, wanted, now, lease)
-        verdicts = await take(tx, library, rack, results.items, now)
-        if limited or any_failed(verdicts):
-            return verdicts
-        claims, _ = await _claim(tx, library, rack, wanted, now, lease, limited)
-        return structs.replace(verdicts, next=Claims(claims, lease))
+    async def alone() -> Verdicts:
+        return (await transact(store, lambda tx: exchange_all(tx, library, [(rack, results)], now, lease)))[0]
 
+    return await settled(store, library, rack, results, now, alone())
+
+
+async def settled(
+    store: Store, library: CatalogLibrary, rack: int, results: Results, now: float, exchanged: Awaitable[Verdicts]
+) -> Verdicts:
+    """What becomes of a batch that is exchanged. One that cannot be stored is taken result by result: what is wrong
+    with one is the failure of its own node task."""
     try:
-        verdicts = await transact(store, work)
+        verdicts = await exchanged
     except (InvalidInput, Conflict, NotFound):
         return await take_results(store, library, rack, results, now)
     await judged(store, verdicts, now)
     return verdicts
 
 
-async def heartbeat(store: Store, rack: int, beat: Heartbeat, now: float, lease: float) -> HeartbeatAnswer:
-    """Prolong the leases of what the process works on. Gives what is no longer its own, and those node tasks that it
-    keeps something running for and that are no more."""
-
-    async def work(tx: Transaction) -> HeartbeatAnswer:
-        _, holder = await tx.seen(rack, now)
-        own = holder is not None and holder.incarnation == beat.incarnation
-        if holder is not None and own:
-            gone = beat.process is not None and beat.process.state == "ended"
-            await tx.seat(rack, None if gone else structs.replace(holder, until=now + lease))
-        lost = await tx.extend(rack, beat.incarnation, beat.working, now + lease)
-        known = await tx.existing(beat.keeping) if beat.keeping else set()
-        drop = [id for id in beat.keeping if id not in known]
-        return HeartbeatAnswer(lost, drop, lost=holder is not None and not own)
-
-    return await transact(store, work)
+async def exchange_all(
+    tx: Transaction, library: CatalogLibrary, asked: Sequence[tuple[int, Results]], now: float, lease: float
+) -> list[Verdicts]:
+    """Exchange the batches of many racks in one transaction. A process that has lost its rack is handed out nothing."""
+    wanting = [(rack, None if _broken(batch) else batch.next) for rack, batch in asked]
+    seats = await take_seats(tx, wanting, now, lease) if any(request for _, request in wanting) else None
+    verdicts = await take(tx, library, [(rack, batch.items) for rack, batch in asked], now)
+    if seats is None or seats.limited:
+        return verdicts
+    fine = {rack: request for rack, request in seats.asking.items() if not any_failed(verdicts[seats.places[rack]])}
+    for rack, claims in (await _hand_out(tx, library, fine, now, lease, limited=False)).items():
+        place = seats.places[rack]
+        verdicts[place] = structs.replace(verdicts[place], next=Claims(claims, lease))
+    return verdicts
 
 
-async def give_back(tx: Transaction, ids: list[int], reason: str, now: float, still: Callable[[NodeTask], bool]) -> int:
-    """End the attempts of these node tasks without a result, and put them back in the queue. They were found without a
-    lock: only those are given back for which what was found is ``still`` true."""
-    near = await lock_below(tx, ids)
-    lost = 0
-    for id in ids:
-        row = near.rows.get(id)
-        if row is not None and row.state in annealing.LEGAL["lose"] and not row.parked and still(row):
-            annealing.lose(near, row, reason, now)
-            lost += 1
-    await tx.save(near)
-    return lost
+def _broken(batch: Results) -> bool:
+    return any(item.outcome in ("failed", "retryable") for item in batch.items)
 
 
-async def _asked(
-    tx: Transaction, library: CatalogLibrary, rack: int, request: ClaimRequest, now: float, lease: float
-) -> tuple[list[Claim], int]:
-    return await _claim(tx, library, rack, request, now, lease, await _seated(tx, rack, request, now, lease))
+async def _hand_out(
+    tx: Transaction,
+    library: CatalogLibrary,
+    asking: Mapping[int, ClaimRequest],
+    now: float,
+    lease: float,
+    limited: bool,
+) -> dict[int, list[Claim]]:
+    """Claims for these racks. What needs nobody to carry it out is settled on the way, and what that lets run is handed
+    out too."""
+    handed: dict[int, list[Claim]] = {rack: [] for rack in asking}
+    left = {rack: request.capacity for rack, request in asking.items()}
+    while left:
+        near = await _ready(tx, left, now, limited)
+        claims, inline = await _begun(tx, library, near, asking, now, lease)
+        for rack, found in claims.items():
+            handed[rack] += found
+        if inline:
+            await take(tx, library, list(inline.items()), now)
+        left = {rack: room for rack in inline if (room := asking[rack].capacity - len(handed[rack])) > 0}
+    return handed
 
 
-async def _seated(tx: Transaction, rack: int, request: ClaimRequest, now: float, lease: float) -> bool:
-    """Let this process work for the rack; what an earlier one held goes back to the queue. True where any limit is
-    set. Raises Conflict while another process works for the rack."""
-    limited, before = await tx.seen(rack, now)
-    holder = sit(before, request.incarnation, request.seat, now, lease)
-    if holder is before:
-        return limited
-    await tx.seat(rack, holder)
-    if before is None or before.incarnation != holder.incarnation:
-        reason = "the rack's process was started anew"
-        orphans = await tx.held(rack, request.incarnation)
-        await give_back(tx, orphans, reason, now, lambda row: row.incarnation != request.incarnation)
-    return limited
-
-
-async def _claim(
-    tx: Transaction, library: CatalogLibrary, rack: int, request: ClaimRequest, now: float, lease: float, limited: bool
-) -> tuple[list[Claim], int]:
-    """The claims, and how many node tasks were settled on the way because nothing was to be carried out."""
-    near = await _ready(tx, rack, request.capacity, now, limited)
+async def _begun(
+    tx: Transaction,
+    library: CatalogLibrary,
+    near: Neighbourhood,
+    asking: Mapping[int, ClaimRequest],
+    now: float,
+    lease: float,
+) -> tuple[dict[int, list[Claim]], dict[int, list[Result]]]:
+    """Begin an attempt of each of these node tasks. Gives the claims, and the results of those of which nothing is to
+    be carried out, by rack."""
     seen = await situations(tx, library, list(near.rows.values()))
     past = await pasts(tx, seen)
-    claims: list[Claim] = []
-    inline: list[Result] = []
+    claims: dict[int, list[Claim]] = {}
+    inline: dict[int, list[Result]] = {}
     noted: list[NotedReads] = []
     for row in near.rows.values():
-        at = seen[row.id]
+        at, rack = seen[row.id], row.rack or 0
         annealing.claim(
-            near, row, fingerprint=at.fingerprint, incarnation=request.incarnation, now=now, until=now + lease,
+            near, row, fingerprint=at.fingerprint, incarnation=asking[rack].incarnation, now=now, until=now + lease,
             noop=at.deployment.noop,
         )  # fmt: skip
         made, held = prepare(library, row, at, past.get(row.id, NOTHING))
         if isinstance(made, Claim):
-            claims.append(made)
+            claims.setdefault(rack, []).append(made)
         else:
-            inline.append(made)
+            inline.setdefault(rack, []).append(made)
         if held and at.reads and not at.deployment.noop:
             noted.append(evaluation.noted(row, at))
     await tx.save(near)
     await tx.note_reads(noted)
-    if inline:
-        await take(tx, library, rack, inline, now)
-    return claims, len(inline)
+    return claims, inline
 
 
-async def _admitted(tx: Transaction, rack: int, capacity: int, now: float, limited: bool) -> list[NodeTask]:
-    """The rows that may run and that budgets and limits let through; they are asked only where there are some."""
+async def _admitted(tx: Transaction, room: Mapping[int, int], now: float, limited: bool) -> list[NodeTask]:
+    """The rows that may run and that budgets and limits let through; they are asked only where there are some, and then
+    for one rack."""
     if not limited:
-        return await tx.claimable(rack, capacity, now)
-    left = await shares.lock_for(tx, rack)
-    limits, running = await tx.limits(rack)
-    allowance = Allowance(limits, running, rack)
-    crowded = left.full() if left is not None else ()
-    rows = await tx.claimable(rack, allowance.capacity(capacity), now, allowance.full(), crowded)
-    return allowance.admit(rows if left is None else await shares.admitted(tx, rows, left))
+        return await tx.claimable(room, now)
+    admitted: list[NodeTask] = []
+    for rack, capacity in room.items():
+        left = await shares.lock_for(tx, rack)
+        limits, running = await tx.limits(rack)
+        allowance = Allowance(limits, running, rack)
+        crowded = left.full() if left is not None else ()
+        rows = await tx.claimable({rack: allowance.capacity(capacity)}, now, allowance.full(), crowded)
+        admitted += allowance.admit(rows if left is None else await shares.admitted(tx, rows, left))
+    return admitted
 
 
-async def _ready(tx: Transaction, rack: int, capacity: int, now: float, limited: bool) -> Neighbourhood:
+async def _ready(tx: Transaction, room: Mapping[int, int], now: float, limited: bool) -> Neighbourhood:
     """The rows that may run, and blocked again those whose gate has closed since they became todo."""
-    rows = await _admitted(tx, rack, capacity, now, limited)
+    rows = await _admitted(tx, room, now, limited)
     near = Neighbourhood(rows={row.id: row for row in rows})
     gates = {gate for row in rows for gate in row.gates}
     if gates:

@@ -24,6 +24,7 @@ from rackwright.engine.observing import refuse_large
 from rackwright.engine.transact import transact
 
 INVENTORY = "observed.inventory"
+_Candidates = dict[str, list[Known]]
 
 
 class Enlisted(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +37,7 @@ class Enlisted(msgspec.Struct, frozen=True, kw_only=True):
 class _Newcomer(msgspec.Struct, frozen=True):
     """A machine that registers: by what it is known again, and what it tells of itself."""
 
+    rack: int
     macs: tuple[str, ...]
     serial: str
     facts: dict[str, Any]
@@ -48,10 +50,11 @@ async def enlist(store: Store, library: CatalogLibrary, rack: int, said: Registe
     Raises InvalidInput for what cannot be a machine; Conflict, which is told as an event too, where it cannot be said
     which machine it is.
     """
-    one = _newcomer(said)
+    one = _newcomer(rack, said)
 
     async def work(tx: Transaction) -> list[Enlisted]:
-        return await _enlist(tx, library, rack, [(one, await _owner(tx, rack, one))], now)
+        known = await _candidates(tx, [one])
+        return await _enlist(tx, library, [(one, _owner(one, known))], now)
 
     try:
         return (await transact(store, work))[0]
@@ -66,34 +69,40 @@ async def enlist_many(
 ) -> list[Enlisted | None]:
     """Enlist machines of one rack in one transaction. None stands for each that has to ask alone, because something is
     wrong with it: then it is told what."""
-    found: list[Enlisted | None] = [None] * len(said)
-    apart = _apart([_sound(one) for one in said])
+    return (await transact(store, lambda tx: enlist_all(tx, library, [(rack, said)], now)))[0]
 
-    async def work(tx: Transaction) -> list[tuple[int, Enlisted]]:
-        places, met = [], []
-        for place, one in apart:
-            with contextlib.suppress(Conflict):
-                met.append((one, await _owner(tx, rack, one)))
-                places.append(place)
-        return list(zip(places, await _enlist(tx, library, rack, met, now), strict=True))
 
-    for place, enlisted in await transact(store, work) if apart else ():
-        found[place] = enlisted
+async def enlist_all(
+    tx: Transaction, library: CatalogLibrary, said: Sequence[tuple[int, Sequence[Register]]], now: float
+) -> list[list[Enlisted | None]]:
+    """The same for the machines of many racks."""
+    found: list[list[Enlisted | None]] = [[None] * len(some) for _, some in said]
+    places = [(batch, place) for batch, (_, some) in enumerate(said) for place in range(len(some))]
+    apart = _apart([_sound(rack, one) for rack, some in said for one in some])
+    known = await _candidates(tx, [one for _, one in apart])
+    met, numbers = [], []
+    for number, one in apart:
+        with contextlib.suppress(Conflict):
+            met.append((one, _owner(one, known)))
+            numbers.append(number)
+    for number, enlisted in zip(numbers, await _enlist(tx, library, met, now), strict=True):
+        batch, place = places[number]
+        found[batch][place] = enlisted
     return found
 
 
-def _newcomer(said: Register) -> _Newcomer:
-    """What a machine says, as far as it makes sense. Raises InvalidInput."""
+def _newcomer(rack: int, said: Register) -> _Newcomer:
+    """What a machine says at a rack, as far as it makes sense. Raises InvalidInput."""
     macs = hardware.macs_of((*said.macs, *([said.boot_mac] if said.boot_mac else [])))
     serial = hardware.serial_of(said.serial)
     facts = _facts(said, macs, serial)
     refuse_large(macs[0], facts)
-    return _Newcomer(macs, serial, facts)
+    return _Newcomer(rack, macs, serial, facts)
 
 
-def _sound(said: Register) -> _Newcomer | None:
+def _sound(rack: int, said: Register) -> _Newcomer | None:
     try:
-        return _newcomer(said)
+        return _newcomer(rack, said)
     except InvalidInput:
         return None
 
@@ -128,10 +137,22 @@ def _facts(said: Register, macs: tuple[str, ...], serial: str) -> dict[str, Any]
     return facts
 
 
-async def _owner(tx: Transaction, rack: int, one: _Newcomer) -> Known | None:
+async def _candidates(tx: Transaction, newcomers: Sequence[_Newcomer]) -> _Candidates:
+    """The nodes that these machines may be, by Ethernet address and by serial number."""
+    macs = [spelled for one in newcomers for spelled in hardware.spellings(one.macs)]
+    found: _Candidates = {}
+    for known in await tx.known_by(macs, [one.serial for one in newcomers if one.serial]) if newcomers else ():
+        for name in {*known.macs, known.serial}:
+            found.setdefault(name, []).append(known)
+    return found
+
+
+def _owner(one: _Newcomer, known: _Candidates) -> Known | None:
     """The node that a machine is; None: nobody knows it. Raises Conflict."""
-    owner = hardware.whose(one.macs, one.serial, await tx.known_by(hardware.spellings(one.macs), one.serial))
-    if owner is not None and owner.rack != rack:
+    names = (*one.macs, *([one.serial] if one.serial else []))
+    candidates = {each.id: each for name in names for each in known.get(name, ())}
+    owner = hardware.whose(one.macs, one.serial, sorted(candidates.values(), key=lambda each: each.id))
+    if owner is not None and owner.rack != one.rack:
         raise Conflict(
             f"{owner.name} has registered at a rack in which it does not stand",
             where=owner.name,
@@ -141,17 +162,19 @@ async def _owner(tx: Transaction, rack: int, one: _Newcomer) -> Known | None:
 
 
 async def _enlist(
-    tx: Transaction, library: CatalogLibrary, rack: int, met: Sequence[tuple[_Newcomer, Known | None]], now: float
+    tx: Transaction, library: CatalogLibrary, met: Sequence[tuple[_Newcomer, Known | None]], now: float
 ) -> list[Enlisted]:
     """Make nodes of those that nobody knows, and machines of those that are none yet; note what all tell."""
+    if not met:
+        return []
     known = await tx.scopes([owner.id for _, owner in met if owner is not None])
-    made = iter(await _made(tx, rack, [one for one, owner in met if owner is None]))
+    made = iter(await _made(tx, [one for one, owner in met if owner is None]))
     nodes = [next(made) if owner is None else known[owner.id] for _, owner in met]
     before = await tx.machines([node.id for node in nodes], lock=True)
     fresh = [node for node in nodes if node.id not in before]
     down = set(await tx.set_living([node.id for node in fresh], False))
     await deactivate(tx, [node for node in fresh if node.id in down])
-    after, writes = await _accepted(tx, rack, fresh, now)
+    after, writes = await _accepted(tx, fresh, now)
     told = [
         FactWrite(node.id, path, value, WORLD)
         for (one, _), node in zip(met, nodes, strict=True)
@@ -163,12 +186,15 @@ async def _enlist(
     return [Enlisted(id=node.id, name=node.name) for node in nodes]
 
 
-async def _made(tx: Transaction, rack: int, strangers: Sequence[_Newcomer]) -> list[Scope]:
+async def _made(tx: Transaction, strangers: Sequence[_Newcomer]) -> list[Scope]:
     """Nodes for strangers."""
     if not strangers:
         return []
     names = [f"m-{one.macs[0].replace(':', '')}" for one in strangers]
-    scopes = [Scope(id=0, kind="node", name=name, rack=rack, alive=False) for name in names]
+    scopes = [
+        Scope(id=0, kind="node", name=name, rack=one.rack, alive=False)
+        for name, one in zip(names, strangers, strict=True)
+    ]
     ids = await tx.add_nodes(scopes)
     found = [msgspec.structs.replace(scope, id=id) for scope, id in zip(scopes, ids, strict=True)]
     await tx.announce(of_nodes("created", found))
@@ -176,18 +202,18 @@ async def _made(tx: Transaction, rack: int, strangers: Sequence[_Newcomer]) -> l
     return found
 
 
-async def _accepted(
-    tx: Transaction, rack: int, nodes: Sequence[Scope], now: float
-) -> tuple[dict[int, Machine], list[FactWrite]]:
+async def _accepted(tx: Transaction, nodes: Sequence[Scope], now: float) -> tuple[dict[int, Machine], list[FactWrite]]:
     """New machines, accepted where their rack does so by itself; without an address left they stay new."""
     machines = {node.id: Machine(id=node.id, since=now) for node in nodes}
-    if not nodes or not await addresses.accepts_by_itself(tx, rack):
+    racks = await addresses.accepting(tx, {node.rack for node in nodes if node.rack is not None})
+    welcome = [node for node in nodes if node.rack in racks]
+    if not welcome:
         return machines, []
-    given = await addresses.give(tx, nodes)
+    given = await addresses.give(tx, welcome)
     accept = lifecycle.VERBS["accept"]
-    return {
-        id: lifecycle.set_health(machine, "unknown", given.without[id], now)
-        if id in given.without
-        else lifecycle.at_once(accept, machine, now)
-        for id, machine in machines.items()
-    }, given.writes
+    for node in welcome:
+        if node.id in given.without:
+            machines[node.id] = lifecycle.set_health(machines[node.id], "unknown", given.without[node.id], now)
+        else:
+            machines[node.id] = lifecycle.at_once(accept, machines[node.id], now)
+    return machines, given.writes

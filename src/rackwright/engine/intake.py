@@ -104,26 +104,34 @@ async def _taken(
 ) -> list[Verdict]:
     """What cannot be stored takes nothing else of its batch with it: it is the failure of its own node task."""
     try:
-        return (await transact(store, lambda tx: take(tx, library, rack, items, now))).items
+        return await transact(store, lambda tx: _take_one(tx, library, rack, items, now))
     except (InvalidInput, Conflict, NotFound) as error:
         if len(items) > 1:
             half = len(items) // 2
             first = await _taken(store, library, rack, items[:half], now)
             return first + await _taken(store, library, rack, items[half:], now)
         failure = _failure(items[0], str(error))
-        return (await transact(store, lambda tx: take(tx, library, rack, [failure], now))).items
+        return await transact(store, lambda tx: _take_one(tx, library, rack, [failure], now))
+
+
+async def _take_one(
+    tx: Transaction, library: CatalogLibrary, rack: int, items: Sequence[Result], now: float
+) -> list[Verdict]:
+    (verdicts,) = await take(tx, library, [(rack, items)], now)
+    return verdicts.items
 
 
 async def take(
-    tx: Transaction, library: CatalogLibrary, rack: int | None, items: Sequence[Result], now: float
-) -> Verdicts:
-    """The same within a transaction that is open already."""
+    tx: Transaction, library: CatalogLibrary, batches: Sequence[tuple[int | None, Sequence[Result]]], now: float
+) -> list[Verdicts]:
+    """Take batches of results, each with its rack, within a transaction that is open already: what they move, put and
+    bring about is one set. Gives the verdicts of each batch."""
+    items = [item for _, batch in batches for item in batch]
     bad = {item.id for item in items if item.outcome in ("failed", "retryable")}
     near = await lock_for_ends(tx, {item.id for item in items} - bad, bad)
     rows = [near.rows[item.id] for item in items if item.id in near.rows]
     deployments = await tx.deployments({row.deployment for row in rows})
     desk = _Desk(
-        rack=rack,
         now=now,
         near=near,
         deployments=deployments,
@@ -131,11 +139,14 @@ async def take(
         scopes=await tx.scopes({row.scope for row in rows}),
         members=await _members(tx, near, items),
     )
-    judged = [desk.judge(item) for item in items]
-    turned = {item.id for item, _ in judged if item.outcome == "failed"} - bad
+    judged = [[desk.judge(rack, item) for item in batch] for rack, batch in batches]
+    turned = {item.id for batch in judged for item, _ in batch if item.outcome == "failed"} - bad
     if turned:
         await join_for_failures(tx, near, turned)
-    verdicts = [desk.take(item, writes) for item, writes in judged]
+    verdicts = [
+        Verdicts([desk.take(rack, item, writes) for item, writes in batch])
+        for (rack, _), batch in zip(batches, judged, strict=True)
+    ]
     changed = await tx.put_facts(desk.writes)
     desk.events += await ripple(tx, library, near, changed)
     await tx.save(near)
@@ -144,13 +155,12 @@ async def take(
     desk.events += await outcomes(tx, library, desk.shelves, near, rows)
     desk.events += await follow(tx, library, deployments, near, rows, now)
     await tx.record(desk.events)
-    return Verdicts(verdicts)
+    return verdicts
 
 
 class _Desk(msgspec.Struct):
-    """Where one batch of results is judged: what is known of it, and what comes of it."""
+    """Where batches of results are judged: what is known of them, and what comes of them."""
 
-    rack: int | None
     now: float
     near: Neighbourhood
     deployments: dict[int, Deployment]
@@ -163,18 +173,19 @@ class _Desk(msgspec.Struct):
     writes: list[FactWrite] = msgspec.field(default_factory=list)
     events: list[Event] = msgspec.field(default_factory=list)
 
-    def judge(self, item: Result) -> tuple[Result, list[FactWrite]]:
-        """What one result puts, and what it is after all: see ``_judge``."""
+    def judge(self, rack: int | None, item: Result) -> tuple[Result, list[FactWrite]]:
+        """What one result of a rack puts, and what it is after all: see ``_judge``."""
         row = self.near.rows.get(item.id)
-        if row is None or row.rack != self.rack:
+        if row is None or row.rack != rack:
             return item, []
         task, _ = self.shelves[row.deployment].seen(row.graph, row.task)
         return _judge(row, task, item, self.members.get(row.deployment, []))
 
-    def take(self, item: Result, writes: list[FactWrite]) -> Verdict:
-        """Move the node task of one result that was judged; note the facts that it puts and what is to be told."""
+    def take(self, rack: int | None, item: Result, writes: list[FactWrite]) -> Verdict:
+        """Move the node task of one result of a rack that was judged; note the facts that it puts and what is to be
+        told."""
         row = self.near.rows.get(item.id)
-        if row is None or row.rack != self.rack:
+        if row is None or row.rack != rack:
             return Verdict(item.id, item.attempt, False, "there is no such node task of this rack")
         if item.outcome == "parked":
             return self._park(row, item)

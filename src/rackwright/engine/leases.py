@@ -13,7 +13,8 @@ async def note(store: Store, rack: int, said: LeaseReport, now: float) -> None:
     gives does not count any more."""
 
     async def work(tx: Transaction) -> None:
-        _, holder = await tx.seen(rack, now)
+        _, holders = await tx.seen([rack], now)
+        holder = holders.get(rack)
         if holder is not None and holder.seat != said.seat:
             raise Conflict(
                 f"another process works for this rack (seat {holder.seat})", mend="give no more addresses, and stand by"

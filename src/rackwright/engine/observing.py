@@ -38,16 +38,33 @@ async def observe(store: Store, library: CatalogLibrary, rack: int, items: Seque
     Raises NotFound for a node that does not stand in the rack, InvalidInput for facts that are not the world's, or for
     more than LARGEST of one node.
     """
+    check(items)
+    (wrong,) = await transact(store, lambda tx: observe_all(tx, library, [(rack, items)], now))
+    if wrong is not None:
+        raise wrong
+
+
+def check(items: Sequence[Observation]) -> None:
+    """Raise InvalidInput for what no rack can have seen (see ``observe``)."""
     for item in items:
         refuse_large(item.node, item.facts)
         for path in item.facts:
             check_writer(path, WORLD)
-    said = [item for item in items if item.facts or item.alive is not None]
-    if said:
-        await transact(store, lambda tx: _facts(tx, library, rack, said, now))
-    beats = [item for item in items if item.seen is not None]
-    if beats:
-        await transact(store, lambda tx: _beats(tx, rack, beats, now))
+
+
+async def observe_all(
+    tx: Transaction, library: CatalogLibrary, said: Sequence[tuple[int, Sequence[Observation]]], now: float
+) -> list[NotFound | None]:
+    """The same for many racks in one transaction, once each was checked. What a rack saw of a node that does not stand
+    in it is left out with all else that it says."""
+    nodes = await tx.named("node", {item.node for _, items in said for item in items})
+    wrong = [_stranger(rack, items, nodes) for rack, items in said]
+    items = [item for (_, some), error in zip(said, wrong, strict=True) if error is None for item in some]
+    told = [item for item in items if item.facts or item.alive is not None]
+    if told:
+        await _facts(tx, library, nodes, told, now)
+    await _beats(tx, nodes, [item for item in items if item.seen is not None and item.alive is None], now)
+    return wrong
 
 
 def refuse_large(node: str, facts: Mapping[str, Any]) -> None:
@@ -61,8 +78,9 @@ def refuse_large(node: str, facts: Mapping[str, Any]) -> None:
         )
 
 
-async def _facts(tx: Transaction, library: CatalogLibrary, rack: int, items: Sequence[Observation], now: float) -> None:
-    nodes = await _nodes(tx, rack, items)
+async def _facts(
+    tx: Transaction, library: CatalogLibrary, nodes: Mapping[str, Scope], items: Sequence[Observation], now: float
+) -> None:
     writes = [
         FactWrite(nodes[item.node].id, path, value, WORLD) for item in items for path, value in item.facts.items()
     ]
@@ -82,21 +100,18 @@ async def _at_home(tx: Transaction, nodes: Sequence[int], now: float) -> list[Ev
     return await save(tx, machines, {id: lifecycle.at_home(machine, now) for id, machine in machines.items()})
 
 
-async def _beats(tx: Transaction, rack: int, items: Sequence[Observation], now: float) -> None:
+async def _beats(tx: Transaction, nodes: Mapping[str, Scope], items: Sequence[Observation], now: float) -> None:
     """Note the beats. A system that has only just come up may have no agent: its word is not a beat yet."""
-    nodes = await _nodes(tx, rack, items)
-    seen = {nodes[item.node].id: now - max(item.seen or 0.0, 0.0) for item in items if item.alive is None}
+    seen = {nodes[item.node].id: now - max(item.seen or 0.0, 0.0) for item in items}
     back = await tx.note_seen(seen)
     if back:
         await tx.record(await set_health(tx, await tx.machines(back, lock=True), "ok", "", now))
 
 
-async def _nodes(tx: Transaction, rack: int, items: Sequence[Observation]) -> dict[str, Scope]:
-    found = await tx.named("node", {item.node for item in items})
+def _stranger(rack: int, items: Sequence[Observation], nodes: Mapping[str, Scope]) -> NotFound | None:
+    """What is wrong where a node does not stand in the rack that saw it."""
     for item in items:
-        scope = found.get(item.node)
-        if scope is None or scope.rack != rack:
-            raise NotFound(
-                f"no node {item.node} stands in this rack", where=item.node, mend="see `rackwright get nodes`"
-            )
-    return found
+        if item.node not in nodes or nodes[item.node].rack != rack:
+            what = f"no node {item.node} stands in this rack"
+            return NotFound(what, where=item.node, mend="see `rackwright get nodes`")
+    return None

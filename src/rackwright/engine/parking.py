@@ -62,17 +62,14 @@ async def tend(store: Store, library: CatalogLibrary, now: float) -> int:
 async def _end(
     tx: Transaction, library: CatalogLibrary, ends: Sequence[tuple[Parked, Result]], now: float
 ) -> list[str]:
-    """Take these results, rack by rack; the attempt fences what is no longer parked. Gives what became of them."""
+    """Take these results; the attempt fences what is no longer parked. Gives what became of them."""
     near = await tx.lock({one.node_task for one, _ in ends})
     by_rack: dict[int | None, list[Result]] = {}
     for one, result in ends:
         if one.node_task in near.rows:
             by_rack.setdefault(near.rows[one.node_task].rack, []).append(result)
-    became = []
-    for rack, results in by_rack.items():
-        verdicts = await take(tx, library, rack, results, now)
-        became += [verdict.reason for verdict in verdicts.items]
-    return became
+    taken = await take(tx, library, list(by_rack.items()), now) if by_rack else []
+    return [verdict.reason for verdicts in taken for verdict in verdicts.items]
 
 
 async def _said(tx: Transaction, one: Parked, failed: str | None) -> Change:

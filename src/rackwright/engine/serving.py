@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 import structlog
 
 from rackwright.core.errors import Conflict, RackwrightError
-from rackwright.core.ports import Event, Scope, Store, Transaction
+from rackwright.core.ports import Event, Store, Transaction
 from rackwright.core.served import Applied, Delta, ServedNode, ServedRack
-from rackwright.core.serving import Step
+from rackwright.core.serving import Serving, Step
 from rackwright.engine.documents import documents
 from rackwright.engine.transact import transact
 
@@ -33,6 +33,10 @@ EVERY = 30.0
 log = structlog.get_logger()
 
 
+class NotYet(RackwrightError):
+    """What a rack serves has to be made first (see ``begin``)."""
+
+
 class Place(NamedTuple):
     """How far the slow check is: it goes on behind this node of this rack."""
 
@@ -49,29 +53,50 @@ async def begin(store: Store, rack: int) -> None:
 
 
 async def delta(store: Store, rack: int, after: int) -> Delta | None:
-    """What a replica of this rack at generation ``after`` lacks; None: nothing."""
+    """What a replica of this rack at generation ``after`` lacks; None: nothing. Raises NotYet."""
+    (found,) = await transact(store, lambda tx: deltas(tx, [(rack, after)]))
+    if isinstance(found, NotYet):
+        raise found
+    return found
 
-    async def work(tx: Transaction) -> Step | None:
-        return await tx.step(rack, after)
 
-    step = await transact(store, work)
-    return None if step is None else _delta(step, rack, after)
+async def deltas(tx: Transaction, asked: Sequence[tuple[int, int]]) -> list[Delta | NotYet | None]:
+    """The same for many (rack, generation) pairs in one transaction."""
+    steps = await tx.steps(sorted(set(asked)))
+    found: list[Delta | NotYet | None] = []
+    for rack, after in asked:
+        if (rack, after) not in steps:
+            found.append(NotYet("not all that this rack serves has been made yet"))
+            continue
+        step = steps[rack, after]
+        found.append(None if step is None else _delta(step, rack, after))
+    return found
 
 
 async def applied(store: Store, rack: int, said: Applied) -> float | None:
     """Take a rack's word of what it answers from. Gives the seconds from the commit of its newest change until it was
     answered; None when nothing new is. Raises Conflict for a generation that it was never given."""
+    (effect,) = await transact(store, lambda tx: applied_all(tx, [(rack, said)]))
+    if isinstance(effect, Conflict):
+        raise effect
+    return effect
 
-    async def work(tx: Transaction) -> float | None:
-        known = (await tx.serving([rack])).get(rack)
-        if known is None or said.generation > known.generation:
-            what = f"the rack says that it answers from generation {said.generation}, which does not exist"
-            raise Conflict(what, mend="ask for everything anew, with after=-1")
-        await tx.record(_told(await tx.scopes([rack]), known.report, said.report))
-        await tx.note_applied(rack, said.generation, said.report)
-        return (await tx.serving([rack]))[rack].effect if known.applied != said.generation else None
 
-    return await transact(store, work)
+async def applied_all(tx: Transaction, said: Sequence[tuple[int, Applied]]) -> list[float | Conflict | None]:
+    """The same for many racks in one transaction. Of a rack that speaks twice in it the last word counts."""
+    known = await tx.serving({rack for rack, _ in said}, lock=True)
+    sound = {rack: each for rack, each in said if rack in known and each.generation <= known[rack].generation}
+    await tx.record(await _foreign(tx, known, sound))
+    effects = await tx.note_applied({rack: (each.generation, each.report) for rack, each in sound.items()})
+    found: list[float | Conflict | None] = []
+    for rack, each in said:
+        if rack not in known or each.generation > known[rack].generation:
+            what = f"the rack says that it answers from generation {each.generation}, which does not exist"
+            found.append(Conflict(what, mend="ask for everything anew, with after=-1"))
+        else:
+            new = sound[rack] is each and each.generation != known[rack].applied
+            found.append(effects[rack] if new else None)
+    return found
 
 
 async def check(store: Store, after: Place) -> tuple[Place, bool]:
@@ -123,19 +148,23 @@ async def _make_all(tx: Transaction, rack: int) -> None:
     await tx.made_all(rack)
 
 
-def _told(scopes: Mapping[int, Scope], before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Event]:
-    """Foreign DHCP servers that a rack has seen, each once."""
-    known = set(before.get("foreign", ()))
+async def _foreign(tx: Transaction, before: Mapping[int, Serving], said: Mapping[int, Applied]) -> list[Event]:
+    """Foreign DHCP servers that racks have seen, each once."""
+    seen = [
+        (rack, server)
+        for rack, each in said.items()
+        for server in each.report.get("foreign", ())
+        if server not in before[rack].report.get("foreign", ())
+    ]
+    scopes = await tx.scopes({rack for rack, _ in seen}) if seen else {}
     return [
         Event(
             kind="dhcp.foreign",
             text=f"another DHCP server answers on the rack's network: {server}; machines may boot from it",
-            scope=scope.name,
+            scope=scopes[rack].name,
             data={"server": server},
         )
-        for scope in scopes.values()
-        for server in now.get("foreign", ())
-        if server not in known
+        for rack, server in seen
     ]
 
 

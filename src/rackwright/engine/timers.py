@@ -7,10 +7,10 @@ from rackwright.core import annealing
 from rackwright.core.clocks import FAR
 from rackwright.core.node_task import State
 from rackwright.core.ports import Event, Store, Transaction
-from rackwright.engine.claims import give_back
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.neighbours import reach_out
 from rackwright.engine.ripple import refresh
+from rackwright.engine.seating import give_back
 from rackwright.engine.transact import transact
 
 REAP = 500

@@ -7,7 +7,7 @@ import functools
 import random
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 from urllib.parse import quote
@@ -15,6 +15,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 import structlog
+from msgspec import structs
 
 from rackwright.core.errors import Conflict, InvalidInput, NotAllowed, Retryable
 from rackwright.core.leases import Lease, LeaseReport, Leases
@@ -29,6 +30,7 @@ from rackwright.core.messages import (
 )
 from rackwright.core.power import NodePower, NodePowers
 from rackwright.core.served import Applied, Delta
+from rackwright.core.texts import Texts
 from rackwright.rack.http import HttpClient, Response
 
 first_pause = 0.2
@@ -63,6 +65,7 @@ class RackClient:
         self._http = HttpClient(url, headers, trust)
         self._base = f"/api/v1/racks/{quote(name, safe='')}"
         self._date, self._heard = "", 0.0
+        self._texts = shared_texts()
 
     @property
     def ahead(self) -> float:
@@ -84,11 +87,20 @@ class RackClient:
     async def claims(self, request: ClaimRequest) -> Claims:
         """Ask for node tasks; answers when there are some, or after ``request.wait`` seconds. Raises ``Conflict`` while
         another process works for the rack."""
-        return await self._post("claims", request, Claims, request.wait)
+        known = self._texts.known()
+        asked = structs.replace(request, knows=tuple(known))
+        return self._opened(await self._post("claims", asked, Claims, request.wait), known)
 
     async def results(self, results: Results) -> Verdicts:
         """Give results; answers what became of each."""
-        return await self._post("results", results, Verdicts)
+        if results.next is None:
+            return await self._post("results", results, Verdicts)
+        known = self._texts.known()
+        asked = structs.replace(results, next=structs.replace(results.next, knows=tuple(known)))
+        verdicts = await self._post("results", asked, Verdicts)
+        if verdicts.next is None:
+            return verdicts
+        return structs.replace(verdicts, next=self._opened(verdicts.next, known))
 
     async def heartbeat(self, heartbeat: Heartbeat) -> HeartbeatAnswer:
         """Keep the lease; answers what is to be cancelled."""
@@ -117,6 +129,12 @@ class RackClient:
     async def note_leases(self, report: LeaseReport) -> None:
         """Tell of dynamic addresses that were given. Raises ``Conflict`` while another seat works for the rack."""
         await self._post("leases", report, msgspec.Struct)
+
+    def _opened(self, claims: Claims, known: Mapping[str, str]) -> Claims:
+        try:
+            return self._texts.opened(claims, known)
+        except KeyError as error:
+            raise Retryable(f"the answer lacks a text that it names: {error}", where=self._base) from error
 
     async def _post(self, verb: str, body: msgspec.Struct, answer: type[_Answer], extra: float = 0.0) -> _Answer:
         return await self._ask("POST", verb, body, answer, extra)
@@ -158,6 +176,12 @@ class RackClient:
 def trust() -> ssl.SSLContext:
     """Whom HTTPS trusts: the same for all racks of a process, for it takes long to read and a MiB to keep."""
     return httpx.create_ssl_context(trust_env=False)
+
+
+@functools.cache
+def shared_texts() -> Texts:
+    """The texts of catalogs that are known here: the same for all racks of a process."""
+    return Texts()
 
 
 class _Nodes(msgspec.Struct):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 
 import msgspec
 
 from rackwright.core.clocks import FAR, JUMP, SAME_AT
 from rackwright.core.node_task import NodeTask, State
+from rackwright.core.ports import Lease
 from rackwright.core.seats import Holder
 from rackwright.store.memory.tables import copied, is_waking
 from rackwright.store.memory.work import Work
@@ -19,23 +20,23 @@ class ClaimWork(Work):
 
     async def claimable(
         self,
-        rack: int,
-        capacity: int,
+        room: Mapping[int, int],
         now: float,
         full: Collection[tuple[int, str]] = (),
         crowded: Collection[str] = (),
     ) -> list[NodeTask]:
         """See the port."""
-        tables = self.tables
+        tables, left = self.tables, dict(room)
         taken = {row.scope for row in tables.rows.values() if _holds_its_scope(row)}
+        ready = [row for rack in room for row in tables.rows_of(rack=rack, state=State.TODO)]
         found: list[NodeTask] = []
-        for row in sorted(tables.rows_of(rack=rack, state=State.TODO), key=lambda row: (-row.priority, row.id)):
-            if len(found) >= capacity:
-                break
+        for row in sorted(ready, key=lambda row: (-row.priority, row.id)):
+            rack = row.rack or 0
             if row.id in tables.shares and not set(crowded).isdisjoint(tables.shares[row.id][2]):
                 continue
-            if row.scope not in taken and row.not_before <= now and self._may_run(row, full):
+            if left[rack] > 0 and row.scope not in taken and row.not_before <= now and self._may_run(row, full):
                 taken.add(row.scope)
+                left[rack] -= 1
                 found.append(copied(row))
         return found
 
@@ -86,33 +87,37 @@ class ClaimWork(Work):
             for place, head in heads.items()
         }
 
-    async def extend(
-        self, rack: int, incarnation: str, pairs: Sequence[tuple[int, int]], until: float
-    ) -> list[tuple[int, int]]:
+    async def extend(self, held: Collection[Lease], until: float) -> set[Lease]:
         """See the port."""
+        rows = self.tables.rows
         mine = {
-            (row.id, row.attempt)
-            for row in self.tables.rows_of(rack=rack, state=State.TRANSITION)
-            if row.incarnation == incarnation
+            lease
+            for lease in held
+            if (row := rows.get(lease[2])) is not None
+            and row.state is State.TRANSITION
+            and (row.rack, row.incarnation, row.id, row.attempt) == lease
         }
-        for id, _ in mine & set(pairs):
-            self.tables.rows[id] = msgspec.structs.replace(self.tables.rows[id], lease_until=until)
-        return [pair for pair in pairs if pair not in mine]
+        for _, _, id, _ in mine:
+            rows[id] = msgspec.structs.replace(rows[id], lease_until=until)
+        return mine
 
-    async def seen(self, rack: int, now: float) -> tuple[bool, Holder | None]:
+    async def seen(self, racks: Collection[int], now: float) -> tuple[bool, dict[int, Holder | None]]:
         """See the port."""
-        scope = self.tables.scopes.get(rack)
-        if scope is not None:
-            self.tables.scopes[rack] = msgspec.structs.replace(scope, last_seen=max(scope.last_seen or now, now))
+        scopes, holders = self.tables.scopes, self.tables.holders
+        there = [rack for rack in racks if rack in scopes]
+        for rack in there:
+            last = scopes[rack].last_seen or now
+            scopes[rack] = msgspec.structs.replace(scopes[rack], last_seen=max(last, now))
         limited = bool(self.tables.limits) or bool(self.tables.budgets and self.tables.shares)
-        return limited, self.tables.holders.get(rack)
+        return limited, {rack: holders.get(rack) for rack in there}
 
-    async def seat(self, rack: int, holder: Holder | None) -> None:
+    async def seat(self, holders: Mapping[int, Holder | None]) -> None:
         """See the port."""
-        if holder is None:
-            self.tables.holders.pop(rack, None)
-        else:
-            self.tables.holders[rack] = holder
+        for rack, holder in holders.items():
+            if holder is None:
+                self.tables.holders.pop(rack, None)
+            else:
+                self.tables.holders[rack] = holder
 
     def _may_run(self, row: NodeTask, full: Collection[tuple[int, str]]) -> bool:
         scope = self.tables.scopes.get(row.scope)

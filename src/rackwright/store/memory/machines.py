@@ -27,12 +27,12 @@ class MachineWork(RollupWork):
         self.tables.machines |= {machine.id: machine for machine in machines}
         self.mark_served(machine.id for machine in machines)
 
-    async def known_by(self, macs: Collection[str], serial: str) -> list[Known]:
+    async def known_by(self, macs: Collection[str], serials: Collection[str]) -> list[Known]:
         """See the port."""
         nodes = [scope for _, scope in sorted(self.tables.scopes.items()) if scope.kind == "node"]
         known = [self._hardware(scope) for scope in nodes]
         wanted = macs_in(list(macs))
-        return [each for each in known if each.macs & wanted or (serial and each.serial == serial)]
+        return [each for each in known if each.macs & wanted or each.serial in serials]
 
     async def note_seen(self, seen: Mapping[int, float]) -> list[int]:
         """See the port."""

@@ -59,11 +59,14 @@ class ServedWork(Work):
         """See the port."""
         self.tables.served_whole = self.tables.served_whole | {rack}
 
-    async def step(self, rack: int, after: int) -> Step | None:
+    async def steps(self, asked: Collection[tuple[int, int]]) -> dict[tuple[int, int], Step | None]:
         """See the port."""
+        return {(rack, after): self._step(rack, after) for rack, after in asked if rack in self.tables.served_whole}
+
+    def _step(self, rack: int, after: int) -> Step | None:
         tables = self.tables
-        serving = tables.serving.get(rack)
-        if serving is None or serving.generation == after:
+        serving = tables.serving[rack]
+        if serving.generation == after:
             return None
         known = (rack, after) in tables.served_steps
         documents = [
@@ -73,11 +76,15 @@ class ServedWork(Work):
         ]
         return Step(serving.generation, not known, documents)
 
-    async def note_applied(self, rack: int, generation: int, report: Mapping[str, Any]) -> None:
+    async def note_applied(self, said: Mapping[int, tuple[int, Mapping[str, Any]]]) -> dict[int, float]:
         """See the port."""
+        return {rack: self._applied(rack, *said[rack]) for rack in said}
+
+    def _applied(self, rack: int, generation: int, report: Mapping[str, Any]) -> float:
         tables = self.tables
         before = tables.serving[rack]
-        effect = before.effect if before.applied == generation else max(time.time() - generation / 1e6, 0.0)
+        effect = before.effect if before.applied == generation else None
+        effect = max(time.time() - generation / 1e6, 0.0) if effect is None else effect
         tables.serving[rack] = msgspec.structs.replace(before, applied=generation, effect=effect, report=report)
         oldest = generation - DAY
         tables.served_steps = frozenset(step for step in tables.served_steps if step[0] != rack or step[1] >= oldest)
@@ -86,9 +93,9 @@ class ServedWork(Work):
             for key, kept in tables.served.items()
             if key[0] != rack or kept[1] is not None or kept[0] >= oldest
         }
-        self.tell("served", rack)
+        return effect
 
-    async def serving(self, racks: Collection[int] | None) -> dict[int, Serving]:
+    async def serving(self, racks: Collection[int] | None, *, lock: bool = False) -> dict[int, Serving]:
         """See the port."""
         return {rack: found for rack, found in self.tables.serving.items() if racks is None or rack in racks}
 

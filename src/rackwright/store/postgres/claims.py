@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 
 from rackwright.core.clocks import FAR
 from rackwright.core.node_task import NodeTask
+from rackwright.core.ports import Lease
 from rackwright.core.seats import Holder
 from rackwright.store.postgres import records
 from rackwright.store.postgres.queries import limited
@@ -24,8 +25,7 @@ class ClaimWork(Work):
 
     async def claimable(
         self,
-        rack: int,
-        capacity: int,
+        room: Mapping[int, int],
         now: float,
         full: Collection[tuple[int, str]] = (),
         crowded: Collection[str] = (),
@@ -33,19 +33,29 @@ class ClaimWork(Work):
         """See the port.
 
         A scope may have many node tasks that are ready, and gets one. So a window of ready ones is looked at, and
-        when it was full yet gave too few, the next one, without the scopes that have theirs.
+        where it was full yet gave too few, the next one, without the scopes that have theirs.
         """
         found: list[NodeTask] = []
-        if capacity <= 0 or (rack not in self._locked_racks and await self.value("lock_rack", rack) is None):
-            return found
-        while len(found) < capacity:
-            statement, window = limited("claimable", max(capacity - len(found), SMALLEST_WINDOW))
-            besides = [row.scope for row in found]
-            rows = await self.text_rows(statement, rack, now, besides, *columns(sorted(full), 2), sorted(crowded))
+        left = await self._locked({rack: capacity for rack, capacity in room.items() if capacity > 0})
+        while left:
+            statement, window = limited("claimable", max(*left.values(), SMALLEST_WINDOW))
+            asked = (*columns(sorted(left.items()), 2), now, [row.scope for row in found])
+            rows = await self.text_rows(statement, *asked, *columns(sorted(full), 2), sorted(crowded))
             found += [records.node_task(row) for row in rows]
-            if not rows or rows[0][-1] < window:
-                break
-        return found[:capacity]
+            looked = {row["rack_id"]: row[-1] for row in rows}
+            more = {rack: left[rack] for rack, seen in looked.items() if seen >= window}
+            for row in rows:
+                if row["rack_id"] in more:
+                    more[row["rack_id"]] -= 1
+            left = {rack: capacity for rack, capacity in more.items() if capacity > 0}
+        return found
+
+    async def _locked(self, room: dict[int, int]) -> dict[int, int]:
+        """Those of the racks that there are; their rows are locked."""
+        fresh = room.keys() - self._locked_racks
+        if fresh:
+            self._locked_racks.update([row[0] for row in await self.rows("lock_racks", sorted(fresh))])
+        return {rack: capacity for rack, capacity in room.items() if rack in self._locked_racks}
 
     async def racks_to_wake(self, racks: Collection[int], now: float) -> set[int]:
         """See the port."""
@@ -76,25 +86,24 @@ class ClaimWork(Work):
         """See the port."""
         await self.run("look_at_heads")
 
-    async def extend(
-        self, rack: int, incarnation: str, pairs: Sequence[tuple[int, int]], until: float
-    ) -> list[tuple[int, int]]:
+    async def extend(self, held: Collection[Lease], until: float) -> set[Lease]:
         """See the port."""
-        if not pairs:
-            return []
-        rows = await self.rows("extend", rack, incarnation, *columns(sorted(set(pairs)), 2), until)
-        kept = {(id, attempt) for id, attempt in rows}
-        return [pair for pair in pairs if tuple(pair) not in kept]
+        if not held:
+            return set()
+        return {tuple(row) for row in await self.rows("extend", *columns(sorted(set(held)), 4), until)}
 
-    async def seen(self, rack: int, now: float) -> tuple[bool, Holder | None]:
+    async def seen(self, racks: Collection[int], now: float) -> tuple[bool, dict[int, Holder | None]]:
         """See the port."""
-        row = await self.row("seen", rack, now)
-        if row is None:
-            return False, None
-        self._locked_racks.add(rack)
-        return row[0], None if row[1] is None else Holder(row[1], row[2], row[3])
+        rows = await self.rows("seen", list(racks), now) if racks else []
+        holders = {row[0]: None if row[2] is None else Holder(row[2], row[3], row[4]) for row in rows}
+        self._locked_racks.update(holders)
+        return any(row[1] for row in rows), holders
 
-    async def seat(self, rack: int, holder: Holder | None) -> None:
+    async def seat(self, holders: Mapping[int, Holder | None]) -> None:
         """See the port."""
-        values = (None, None, None) if holder is None else (holder.incarnation, holder.seat, holder.until)
-        await self.run("seat", rack, *values)
+        rows = [
+            (rack, None, None, None) if holder is None else (rack, holder.incarnation, holder.seat, holder.until)
+            for rack, holder in sorted(holders.items())
+        ]
+        if rows:
+            await self.run("seat", *columns(rows, 4))

@@ -82,7 +82,7 @@ class FactWork(NetworkWork, ChoosingWork):
             raise two_nodes(value, name, str(taker) if taking is None else taking["name"])
 
 
-def _patterns(paths: Collection[str]) -> tuple[list[str], str]:
-    """The paths with all those above them, and a pattern for those below."""
+def _patterns(paths: Collection[str]) -> tuple[list[str], list[str]]:
+    """The paths with all those above them, and the beginnings of those below."""
     exact = {path[:end] for path in paths for end in [*(dot.start() for dot in re.finditer(r"\.", path)), len(path)]}
-    return sorted(exact), "^(?:" + "|".join(re.escape(path) for path in sorted(paths)) + r")\."
+    return sorted(exact), [f"{path}." for path in sorted(paths)]

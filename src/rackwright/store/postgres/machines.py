@@ -36,7 +36,7 @@ class MachineWork(Work):
             await self.run("save_machines", *columns(rows, 17))
             self.mark_served(machine.id for machine in machines)
 
-    async def known_by(self, macs: Collection[str], serial: str) -> list[Known]:
+    async def known_by(self, macs: Collection[str], serials: Collection[str]) -> list[Known]:
         """See the port."""
         return [
             Known(
@@ -46,7 +46,7 @@ class MachineWork(Work):
                 macs=macs_in(row["desired"]) | macs_in(row["observed"]),
                 serial=text_in(row["serial"]),
             )
-            for row in await self.rows("known_by", list(macs), serial)
+            for row in await self.rows("known_by", list(macs), list(serials))
         ]
 
     async def note_seen(self, seen: Mapping[int, float]) -> list[int]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rackwright.core.serving import DAY, ServedPlace, Serving, Step
 from rackwright.store.postgres import records
-from rackwright.store.postgres.session import columns
+from rackwright.store.postgres.session import Json, columns
 from rackwright.store.postgres.work import Work
 
 
@@ -46,24 +46,33 @@ class ServedWork(Work):
         """See the port."""
         await self.run("made_all", rack)
 
-    async def step(self, rack: int, after: int) -> Step | None:
+    async def steps(self, asked: Collection[tuple[int, int]]) -> dict[tuple[int, int], Step | None]:
         """See the port."""
-        rows = await self.rows("serving_step", rack, after)
-        if not rows:
-            return None
-        documents = [(scope, document) for _, _, scope, document in rows if scope is not None]
-        return Step(rows[0]["generation"], not rows[0]["found"], documents)
+        steps: dict[tuple[int, int], Step | None] = {}
+        documents: dict[tuple[int, int], list[tuple[int, bytes | None]]] = {}
+        for rack, after, generation, found, scope, document in await self.rows(
+            "serving_steps", *columns(sorted(asked), 2)
+        ):
+            if generation == after:
+                steps[rack, after] = None
+                continue
+            of = documents.get((rack, after))
+            if of is None:
+                of = documents[rack, after] = []
+                steps[rack, after] = Step(generation, not found, of)
+            if scope is not None:
+                of.append((scope, document))
+        return steps
 
-    async def note_applied(self, rack: int, generation: int, report: Mapping[str, Any]) -> None:
+    async def note_applied(self, said: Mapping[int, tuple[int, Mapping[str, Any]]]) -> dict[int, float]:
         """See the port."""
-        await self.run("note_applied", rack, generation, dict(report))
-        await self.run("drop_steps", rack, generation - DAY)
-        await self.run("drop_gone", rack, generation - DAY)
-        self.tell("served", rack)
+        rows = [(rack, said[rack][0], Json(said[rack][1])) for rack in sorted(said)]
+        noted = await self.rows("note_applied", *columns(rows, 3), DAY)
+        return {rack: effect for rack, effect in noted}
 
-    async def serving(self, racks: Collection[int] | None) -> dict[int, Serving]:
+    async def serving(self, racks: Collection[int] | None, *, lock: bool = False) -> dict[int, Serving]:
         """See the port."""
-        rows = await self.rows("serving", None if racks is None else list(racks))
+        rows = await self.rows("lock_racks_served" if lock else "serving", None if racks is None else list(racks))
         return {row[0]: records.serving(*row[1:]) for row in rows}
 
     async def allocations(self, scopes: Collection[int]) -> dict[int, str]:

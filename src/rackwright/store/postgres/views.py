@@ -29,6 +29,7 @@ from rackwright.store.logs import assemble
 from rackwright.store.postgres import records
 from rackwright.store.postgres.estate import PostgresEstate
 from rackwright.store.postgres.migration import behind
+from rackwright.store.postgres.queries import limited
 from rackwright.store.postgres.session import Session, columns, translated
 from rackwright.store.rollup import REASONS, SILENT, deployment_state, node_state, rank, reason, silence, told, words
 from rackwright.store.steered import steered
@@ -52,7 +53,9 @@ class PostgresViews(PostgresEstate):
             found = await self._in_state(state, rack, after, limit)
             names = found if names is None else [name for name in found if name in names]
         asked = (standing.only, standing.word, standing.allocation, standing.phase, standing.health)
-        rows = await self._rows("view_nodes", after, names, rack, limit, *asked)
+        statement, _ = limited("view_nodes", limit)
+        async with self._pool.connection() as connection:
+            rows = (await Session(connection).text_rows(statement, after, names, rack, *asked))[:limit]
         facts: dict[str, Any] = {}
         if names is not None and len(names) == 1 and rows:
             facts = {path: value for path, value in await self._rows("view_facts", rows[0]["id"])}

@@ -1,21 +1,24 @@
 -- What racks ask for: work, and more time for it.
 
--- name: lock_rack
+-- name: lock_racks
 -- Claims of one rack come one after the other. This strength of lock lets nodes of the rack be added meanwhile.
-SELECT id FROM scope WHERE id = $1 AND kind = 'rack' FOR NO KEY UPDATE;
+SELECT id FROM scope WHERE id = ANY ($1::bigint[]) AND kind = 'rack' ORDER BY id FOR NO KEY UPDATE;
 
 -- name: claimable
--- The heaviest node tasks that may run, one per scope, out of a window of those that are ready; the last column is
--- how full the window was. What holds a row back is asked row by row, in one CASE: the planner takes a single condition
+-- The heaviest node tasks that may run, one per scope, for each rack out of a window of those that are ready; the last
+-- column is how full the rack's window was. What holds a row back is asked row by row, in one CASE: the planner takes a single condition
 -- for true of every second row, reads the index in its order and stops when the window is full. Of a chain of
 -- conditions it would think that hardly a row is left, and would read and sort them all (14 ms instead of 1).
 -- The limit is written out: with LIMIT $n under a generic plan a claim costs 12 ms.
 WITH ready AS MATERIALIZED (
+    SELECT asked.rack_id, room, found.*, count(*) OVER (PARTITION BY asked.rack_id) AS looked
+    FROM unnest($1::bigint[], $2::integer[]) AS asked (rack_id, room)
+    CROSS JOIN LATERAL (
     SELECT id, scope_id, priority
     FROM node_task
-    WHERE rack_id = $1 AND state = 1
+    WHERE rack_id = asked.rack_id AND state = 1
       AND CASE
-          WHEN not_before > $2 OR scope_id = ANY ($3::bigint[]) THEN false
+          WHEN not_before > $3 OR scope_id = ANY ($4::bigint[]) THEN false
           WHEN (SELECT true FROM node_task AS running
                 WHERE running.scope_id = node_task.scope_id AND running.state = 2) THEN false
           WHEN (SELECT true FROM node_task AS stopper
@@ -34,22 +37,24 @@ WITH ready AS MATERIALIZED (
                         SELECT member.wave FROM member
                         WHERE member.deployment_id = node_task.deployment_id AND member.scope_id = node_task.scope_id)))
               AND NOT EXISTS (SELECT FROM spreading WHERE spreading.deployment_id = node_task.deployment_id)
-              AND (deployment_id, task) NOT IN (SELECT * FROM unnest($4::bigint[], $5::text[]))
-              AND (deployment_id, '') NOT IN (SELECT * FROM unnest($4::bigint[], $5::text[]))
-              AND ($6::text[] = '{}' OR coalesce((
-                  SELECT NOT share.places && $6::text[] FROM node_task_share AS share WHERE share.id = node_task.id),
+              AND (deployment_id, task) NOT IN (SELECT * FROM unnest($5::bigint[], $6::text[]))
+              AND (deployment_id, '') NOT IN (SELECT * FROM unnest($5::bigint[], $6::text[]))
+              AND ($7::text[] = '{}' OR coalesce((
+                  SELECT NOT share.places && $7::text[] FROM node_task_share AS share WHERE share.id = node_task.id),
                   true))
           END
     ORDER BY priority DESC, id
-    LIMIT :limit
+    LIMIT :limit) AS found
 ), first AS MATERIALIZED (
-    SELECT DISTINCT ON (scope_id) id FROM ready ORDER BY scope_id, priority DESC, id
+    SELECT DISTINCT ON (scope_id) * FROM ready ORDER BY scope_id, priority DESC, id
+), chosen AS MATERIALIZED (
+    SELECT id, looked, room, row_number() OVER (PARTITION BY rack_id ORDER BY priority DESC, id) AS place FROM first
 )
 SELECT node_task.id, deployment_id, graph, task, scope_id, rack_id, state, waits, priority, critical, attempt, tries,
        runs, revision, fingerprint, claimed, forced, incarnation, claimed_at, lease_until, not_before, reason,
-       children, feeds, gates, offline, (SELECT count(*) FROM ready)
-FROM first JOIN node_task ON node_task.id = first.id
-WHERE node_task.state = 1
+       children, feeds, gates, offline, looked
+FROM chosen JOIN node_task USING (id)
+WHERE node_task.state = 1 AND place <= room
 ORDER BY node_task.priority DESC, node_task.id
 FOR UPDATE OF node_task SKIP LOCKED;
 
@@ -99,17 +104,26 @@ UPDATE node_task SET not_before = not_before + $1::double precision WHERE state 
 -- name: extend
 WITH mine AS MATERIALIZED (
     SELECT node_task.id
-    FROM unnest($3::bigint[], $4::integer[]) AS given (id, attempt) JOIN node_task USING (id, attempt)
-    WHERE node_task.rack_id = $1 AND node_task.state = 2 AND node_task.incarnation = $2
+    FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::integer[]) AS given (rack_id, incarnation, id, attempt)
+    JOIN node_task USING (id, rack_id, incarnation, attempt)
+    WHERE node_task.state = 2
     ORDER BY node_task.id
     FOR UPDATE OF node_task
 )
-UPDATE node_task SET lease_until = $5 FROM mine WHERE node_task.id = mine.id RETURNING node_task.id, node_task.attempt;
+UPDATE node_task SET lease_until = $5 FROM mine WHERE node_task.id = mine.id
+RETURNING rack_id, incarnation, node_task.id, attempt;
 
 -- name: seen
--- The rack's row is locked from here on: claims of one rack come one after the other.
-UPDATE scope SET last_seen = greatest(last_seen, $2) WHERE id = $1
-RETURNING EXISTS (SELECT FROM work_limit) OR (EXISTS (SELECT FROM budget) AND EXISTS (SELECT FROM node_task_share)), holder, seat, held_until;
+-- The racks' rows are locked from here on, in the order of their ids: claims of one rack come one after the other. An
+-- array in place of a join: for a join the planner may read all nodes.
+WITH held AS MATERIALIZED (
+    SELECT id FROM scope WHERE id = ANY ($1::bigint[]) ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE scope SET last_seen = greatest(last_seen, $2) WHERE id = ANY (ARRAY(SELECT held.id FROM held))
+RETURNING scope.id, EXISTS (SELECT FROM work_limit) OR (EXISTS (SELECT FROM budget) AND EXISTS (SELECT FROM node_task_share)),
+    holder, seat, held_until;
 
 -- name: seat
-UPDATE scope SET holder = $2, seat = $3, held_until = $4 WHERE id = $1;
+UPDATE scope SET holder = new.holder, seat = new.seat, held_until = new.held_until
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::double precision[]) AS new (id, holder, seat, held_until)
+WHERE scope.id = new.id;

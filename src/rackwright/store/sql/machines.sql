@@ -28,7 +28,7 @@ ON CONFLICT (scope_id) DO UPDATE SET
 WITH found AS (
     SELECT scope_id FROM fact WHERE path IN ('desired.macs', 'observed.macs') AND value ?| $1::text[]
     UNION
-    SELECT scope_id FROM fact WHERE path = 'observed.serial' AND value #>> '{}' = $2 AND $2 <> ''
+    SELECT scope_id FROM unnest($2::text[]) AS serial JOIN fact ON path = 'observed.serial' AND value #>> '{}' = serial
 )
 SELECT scope.id, scope.name, scope.rack,
        (SELECT value FROM fact WHERE fact.scope_id = scope.id AND path = 'desired.macs') AS desired,

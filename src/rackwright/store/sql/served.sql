@@ -66,40 +66,54 @@ ORDER BY id;
 -- name: made_all
 UPDATE served_rack SET complete = true WHERE rack_id = $1;
 
--- name: serving_step
--- One snapshot for the counter and all that it counts.
-WITH known AS (
-    SELECT generation, EXISTS (
-        SELECT FROM served_step WHERE served_step.rack_id = $1 AND served_step.generation = $2) AS found
-    FROM served_rack WHERE rack_id = $1 AND generation <> $2
-)
-SELECT known.generation, known.found, lacking.scope_id, lacking.document
-FROM known
--- Two branches, of which one is never begun: a delta must not read all that the rack serves.
+-- name: serving_steps
+-- One snapshot for the counters and all that they count. Two branches, of which one is never begun: a delta must not
+-- read all that the rack serves.
+SELECT asked.rack_id, asked.after, served_rack.generation, known.found, lacking.scope_id, lacking.document
+FROM unnest($1::bigint[], $2::bigint[]) AS asked (rack_id, after)
+JOIN served_rack ON served_rack.rack_id = asked.rack_id AND complete
+CROSS JOIN LATERAL (
+    SELECT EXISTS (
+        SELECT FROM served_step
+        WHERE served_step.rack_id = asked.rack_id AND served_step.generation = asked.after) AS found
+) AS known
 LEFT JOIN LATERAL (
-    SELECT scope_id, document FROM served WHERE known.found AND rack_id = $1 AND generation > $2
+    SELECT scope_id, document FROM served
+    WHERE known.found AND served.rack_id = asked.rack_id AND served.generation > asked.after
     UNION ALL
-    SELECT scope_id, document FROM served WHERE NOT known.found AND rack_id = $1 AND document IS NOT NULL
-) AS lacking ON true;
+    SELECT scope_id, document FROM served
+    WHERE NOT known.found AND served.rack_id = asked.rack_id AND document IS NOT NULL
+) AS lacking ON served_rack.generation <> asked.after;
 
 -- name: note_applied
+-- The racks' rows are locked already.
+WITH said AS MATERIALIZED (
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::jsonb[]) AS said (rack_id, generation, report)
+), old_steps AS (
+    DELETE FROM served_step USING said
+    WHERE served_step.rack_id = said.rack_id AND served_step.generation < said.generation - $4
+), old_gone AS (
+    DELETE FROM served USING said
+    WHERE served.rack_id = said.rack_id AND served.generation < said.generation - $4 AND served.document IS NULL
+)
 UPDATE served_rack SET
-    report = $3,
-    applied = $2,
+    report = said.report,
+    applied = said.generation,
     effect = CASE
-        WHEN applied = $2 THEN effect
-        ELSE greatest(extract(epoch FROM clock_timestamp()) - $2 / 1e6::double precision, 0) END
-WHERE rack_id = $1;
-
--- name: drop_steps
-DELETE FROM served_step WHERE rack_id = $1 AND generation < $2;
-
--- name: drop_gone
-DELETE FROM served WHERE rack_id = $1 AND generation < $2 AND document IS NULL;
+        WHEN applied = said.generation THEN effect
+        ELSE greatest(extract(epoch FROM clock_timestamp()) - said.generation / 1e6::double precision, 0) END
+FROM said WHERE served_rack.rack_id = said.rack_id
+RETURNING served_rack.rack_id, effect;
 
 -- name: serving
 SELECT rack_id, generation, applied, effect, report
 FROM served_rack WHERE $1::bigint[] IS NULL OR rack_id = ANY ($1::bigint[]);
+
+-- name: lock_racks_served
+SELECT rack_id, generation, applied, effect, report
+FROM served_rack WHERE $1::bigint[] IS NULL OR rack_id = ANY ($1::bigint[])
+ORDER BY rack_id
+FOR NO KEY UPDATE;
 
 -- name: allocations
 SELECT scope_id, allocation FROM machine WHERE scope_id = ANY ($1::bigint[]);

@@ -1,43 +1,60 @@
 -- Reading for people. Nothing here locks.
 
 -- name: view_nodes
-SELECT scope.id, scope.name, rack.name AS rack, address.value AS address, scope.alive, scope.available, scope.labels,
+-- First which nodes are on the page, then what is known of these. Of three branches two are never begun: who asks for
+-- some nodes, or for those of a rack, must not walk through all; who turns pages walks in the order of names, and stops
+-- when the page is full. The limit is written out, for with LIMIT $n the planner reads and sorts them all. What machines
+-- are asked for is one CASE, taken for true of every second node (see ``claimable``).
+WITH page AS MATERIALIZED (
+    SELECT scope.*
+    FROM (
+        SELECT * FROM scope WHERE $2::text[] IS NOT NULL AND kind = 'node' AND name > $1 AND name = ANY ($2::text[])
+        UNION ALL
+        SELECT * FROM scope
+        WHERE $2::text[] IS NULL AND $3::text IS NOT NULL AND kind = 'node' AND name > $1
+          AND rack = (SELECT id FROM scope AS asked WHERE kind = 'rack' AND name = $3)
+        UNION ALL
+        SELECT * FROM scope WHERE $2::text[] IS NULL AND $3::text IS NULL AND kind = 'node' AND name > $1
+    ) AS scope
+    WHERE CASE
+        WHEN $3::text IS NOT NULL AND scope.rack IS DISTINCT FROM (
+            SELECT id FROM scope AS asked WHERE kind = 'rack' AND name = $3) THEN false
+        WHEN num_nonnulls($5::text, $6::text, $7::text, $8::text) = 0 AND NOT $4::boolean THEN true
+        ELSE EXISTS (
+            SELECT FROM machine
+            WHERE machine.scope_id = scope.id AND ($5::text IS NULL OR word = $5)
+              AND ($6::text IS NULL OR allocation = $6) AND ($7::text IS NULL OR phase = $7)
+              AND ($8::text IS NULL OR health = $8))
+        END
+    ORDER BY scope.name
+    LIMIT :limit
+)
+SELECT page.id, page.name, rack.name AS rack, address.value AS address, page.alive, page.available, page.labels,
        ARRAY(
            SELECT deployment.name || '/' || role
            FROM member JOIN scope AS deployment ON deployment.id = member.deployment_id
            CROSS JOIN unnest(member.roles) AS role
-           WHERE member.scope_id = scope.id
+           WHERE member.scope_id = page.id
            ORDER BY 1
        ) AS roles,
        (SELECT jsonb_object_agg(state, n)
         FROM (
-            SELECT state, count(*) AS n
-            FROM node_task_place AS place JOIN node_task USING (id)
-            WHERE place.scope_id = scope.id
-            GROUP BY state
+            SELECT (SELECT state FROM node_task WHERE node_task.id = place.id) AS state, count(*) AS n
+            FROM node_task_place AS place
+            WHERE place.scope_id = page.id
+            GROUP BY 1
         ) AS counted) AS tasks,
-       CASE WHEN machine.scope_id IS NOT NULL
-           THEN to_jsonb(machine) || jsonb_build_object('id', machine.scope_id, 'deployment', machine.deployment_id)
-       END AS machine,
-       coalesce(traits.pool, '') AS pool, coalesce(nullif(traits.zone, ''), around.zone, '') AS zone,
+       (SELECT to_jsonb(machine) || jsonb_build_object('id', machine.scope_id, 'deployment', machine.deployment_id)
+        FROM machine WHERE machine.scope_id = page.id) AS machine,
+       coalesce(traits.pool, '') AS pool,
+       coalesce(nullif(traits.zone, ''), (SELECT zone FROM traits AS around WHERE around.scope_id = page.rack), '') AS zone,
        coalesce(traits.tags, '{}') AS tags
-FROM (
-    -- Two branches, of which one is never begun: who asks for one node must not read all of them.
-    SELECT * FROM scope WHERE $2::text[] IS NOT NULL AND kind = 'node' AND name > $1 AND name = ANY ($2::text[])
-    UNION ALL
-    SELECT * FROM scope WHERE $2::text[] IS NULL AND kind = 'node' AND name > $1
-) AS scope
-LEFT JOIN scope AS rack ON rack.id = scope.rack
-LEFT JOIN traits ON traits.scope_id = scope.id
-LEFT JOIN traits AS around ON around.scope_id = scope.rack
-LEFT JOIN fact AS address ON address.scope_id = scope.id AND address.path = 'desired.address'
-LEFT JOIN machine ON machine.scope_id = scope.id
-WHERE ($3::text IS NULL OR rack.name = $3)
-  AND (NOT $5::boolean OR machine.scope_id IS NOT NULL)
-  AND ($6::text IS NULL OR machine.word = $6) AND ($7::text IS NULL OR machine.allocation = $7)
-  AND ($8::text IS NULL OR machine.phase = $8) AND ($9::text IS NULL OR machine.health = $9)
-ORDER BY scope.name
-LIMIT $4;
+FROM page
+LEFT JOIN LATERAL (SELECT name FROM scope WHERE scope.id = page.rack) AS rack ON true
+LEFT JOIN LATERAL (SELECT pool, zone, tags FROM traits WHERE traits.scope_id = page.id) AS traits ON true
+LEFT JOIN LATERAL (
+    SELECT value FROM fact WHERE fact.scope_id = page.id AND fact.path = 'desired.address') AS address ON true
+ORDER BY page.name;
 
 -- name: view_facts
 SELECT path, value FROM fact WHERE scope_id = $1 ORDER BY path;
