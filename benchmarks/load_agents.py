@@ -5,9 +5,9 @@ pings, and one delta a second: five series of ``--samples`` durations each, so t
 200,000 iterations a second with four actions each. No agent makes any load. The controller merges and gives every
 second as in a real run.
 
-Given are the controller's processor time for each second of load, its highest resident size, deltas that did not come,
-and how long after its end a second of all agents is whole. The limit that it is measured by is bare work: the time that
-the same process needs to decode and merge the same bytes without sockets, in the same run.
+Given are the controller's processor time for each second of load, and for each agent of it, its highest resident size,
+deltas that did not come, and how long after its end a second of all agents is whole. The limit that it is measured by
+is bare work: the time that the same process needs to decode and merge the same bytes without sockets, in the same run.
 
     python benchmarks/load_agents.py --agents 1000 --json
 """
@@ -196,6 +196,7 @@ async def measure(agents: int, samples: int, seconds: int, folder: Path) -> dict
         "seconds": seconds,
         "gathered_s": round(gathered, 2),
         "controller_cpu_per_s": round(cpu / seconds, 3),
+        "controller_us_per_agent_s": round(cpu / seconds / agents * 1e6),
         "bare_merge_cpu_per_s": round(limit, 3),
         "cpu_by_bare_merge": round(cpu / seconds / limit, 2),
         "controller_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
