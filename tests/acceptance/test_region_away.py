@@ -58,7 +58,8 @@ class Questions:
         comes in every fourth round."""
         self.strangers += 1
         mac = f"52:54:00:01:{self.strangers // 4 >> 8:02x}:{self.strangers // 4 & 255:02x}"
-        return "10.77.0.200" <= asked(self.rack.line, mac, lease="yes").get("address", "") <= "10.77.0.209"
+        address: str = asked(self.rack.line, mac, lease="yes").get("address", "")
+        return "10.77.0.200" <= address <= "10.77.0.209"
 
     def _booted(self) -> bool:
         with suppress(httpx.HTTPError):
