@@ -170,6 +170,29 @@ async def test_whoever_moves_a_node_waits_for_what_is_just_begun_with_it(
         await made.apply({"unbind": {"*": ["n2"]}, "cascade": True})
 
 
+async def test_force_and_plans_at_the_same_instant_leave_nothing_half_done(
+    postgres_store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await opened(postgres_store, monkeypatch)
+    for _ in range(3):
+        await made.do("allocate", "n2")
+        await made.apply({"bind": {"web": ["n2"]}})
+        outcomes = await asyncio.gather(
+            by_force(made, "release", "n2"),
+            made.apply({"bind": {"web": ["n0"]}}),
+            moving.move(made.store, made.library, "n2", Move(rack="r1", force=True)),
+            made.run(ok, rounds=50),
+            return_exceptions=True,
+        )
+        assert all(not isinstance(end, Exception) or isinstance(end, Conflict) for end in outcomes), outcomes
+        released = not isinstance(outcomes[0], BaseException) and not outcomes[0][0].error
+        assert released
+        assert await holding.holders(made.store, "n2") == []
+        await made.run(ok)
+        assert await made.words("n2") == ["ready"]
+        await moving.move(made.store, made.library, "n2", Move(rack="r0"))
+
+
 async def _racks_of_work(made: MetalSite, name: str) -> set[str]:
     """The racks that are to do something with a node."""
     node = (await made.machine(name)).id
