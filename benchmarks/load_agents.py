@@ -1,9 +1,9 @@
 """What it costs one controller to listen to many agents, and whether it misses anything they tell.
 
-A program of its own plays the agents: each has real sockets with CURVE, heartbeats every half second, answers to
-pings, and one delta a second: five series of ``--samples`` durations each, so that by default a thousand agents tell of
-200,000 iterations a second with four actions each. No agent makes any load. The controller merges and gives every
-second as in a real run.
+A program of its own plays the agents: each has real sockets with CURVE, heartbeats every second, answers to pings, and
+one delta a second: five series of ``--samples`` durations each, so that by default a thousand agents tell of 200,000
+iterations a second with four actions each. No agent makes any load. The controller merges and gives every second as in
+a real run.
 
 Given are the controller's processor time for each second of load, and for each agent of it, its highest resident size,
 deltas that did not come, and how long after its end a second of all agents is whole. The limit that it is measured by
@@ -32,7 +32,7 @@ import zmq
 
 from rackwright.core.load.result import WHOLE, Part, Second
 from rackwright.core.load.schedule import Open, Stage
-from rackwright.load.distributed import messages
+from rackwright.load.distributed import beats, messages
 from rackwright.load.distributed.channel import Channel, client
 from rackwright.load.distributed.fleet import Fleet
 from rackwright.load.distributed.keys import AgentKeys, pair
@@ -57,7 +57,6 @@ KINDS = 20
 """Different seconds that agents tell in turn."""
 SILENCE = 30.0
 """Seconds: this host plays everybody, and may be slow."""
-BEAT = 0.5
 
 
 def made_second(seed: int, samples: int) -> Second:
@@ -106,10 +105,10 @@ class Actor:
             self._tasks.append(asyncio.create_task(self._play(word)))
 
     async def _beat(self) -> None:
-        await asyncio.sleep(random.random() * BEAT)
+        await asyncio.sleep(random.random() * beats.EVERY)
         while True:
             self._seconds.send(messages.pack(Beat(self._session, 0.0)))
-            await asyncio.sleep(BEAT)
+            await asyncio.sleep(beats.EVERY)
 
     async def _play(self, start: Start) -> None:
         for at in range(self._length):
