@@ -136,7 +136,7 @@ class SimulatedRack:
         if self._servers is None:
             return (self._follow(client, replica),)
         folder = os.path.join(self.setting.data, "machines", "dhcp")
-        servers = dhcp_servers("kea", folder, tftp=self._servers.tftp)
+        servers = dhcp_servers("kea", folder, tftp=self._servers.tftp, tied=True)
         serving = Serving(client, replica, servers, self._servers.door)
         return serving.follow(), serving.answer()
 

@@ -66,7 +66,8 @@ class InsideScripts:
                 if ended.code not in (None, 0):
                     raise Permanent(f"it ended with {ended.code}", mend=f"see task {work.claim.task}") from None
             finally:
-                surroundings.write_private(work.log, "".join(said))
+                if said:
+                    surroundings.write_private(work.log, "".join(said))
         outcome = read_output(os.path.join(work.folder, "output"))
         for name in ("inputs.json", "output"):
             with suppress(FileNotFoundError):
