@@ -257,7 +257,8 @@ async def _step(tx: Transaction, library: CatalogLibrary, id: int, now: float) -
 
 
 async def _break_off(id: int, why: RackwrightError, tx: Transaction) -> None:
-    """End a campaign whose verb can be said to nobody: its catalog has no fitting graph any more."""
+    """End a campaign whose verb can be said to nobody: its catalog has no fitting graph any more, or a deployment
+    cannot let go of its machines."""
     await tx.lock_campaigns()
     for campaign in await tx.campaigns([id]):
         await tx.end_campaign(id)
