@@ -70,7 +70,7 @@ class Serving:
         self._answers = Answers(door=door)
         self._looked = NOT_YET
         self._foreign: set[str] = set()
-        self._trouble = ""
+        self._trouble, self._unwritten = "", ""
         self._told: dict[str, Any] = {}
         self._states: dict[str, Callable[[], Any]] = {}
         self._changed = asyncio.Event()
@@ -94,7 +94,7 @@ class Serving:
         while True:
             delta = await patiently("served", self._next)
             if delta.generation != self._replica.generation or delta.full:
-                await patiently("replica", functools.partial(self._replica.apply, delta))
+                await patiently("replica", functools.partial(self._take_over, delta))
                 self._note_hosts(delta)
                 self._changed.set()
 
@@ -137,6 +137,16 @@ class Serving:
 
     async def _next(self) -> Delta:
         return await self._client.served(self._replica.generation, WAIT)
+
+    async def _take_over(self, delta: Delta) -> None:
+        """Take a delta into the replica; where it cannot be written, that is told until it can."""
+        try:
+            await self._replica.apply(delta)
+            self._unwritten = ""
+        except Retryable as error:
+            self._unwritten = str(error)
+            self._changed.set()
+            raise
 
     def _note_hosts(self, delta: Delta) -> None:
         """Keep what DHCP and DNS are to know until the next round."""
@@ -213,7 +223,7 @@ class Serving:
 
     def _say(self, trouble: str) -> None:
         """Note what is wrong; the log is told when that changes."""
-        said = [trouble] if trouble else []
+        said = list(dict.fromkeys(each for each in (self._unwritten, trouble) if each))
         said += [f"{network.cidr}: no interface has {network.address}" for network in self._answers.absent()]
         if abs(self._client.ahead) > FAR_OFF:
             # Whole minutes: it is not to be told anew all the time.

@@ -46,7 +46,9 @@ class KeaServer:
             await self.control.command("config-set", text)
         else:
             await self._start()
-        await asyncio.to_thread(os.symlink, _digest(text), self._told)
+        # Without it the next process tells it anew.
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(os.symlink, _digest(text), self._told)
 
     async def close(self) -> None:
         """End it, also one that was left behind."""
