@@ -14,8 +14,9 @@ import dns.exception
 import dns.message
 import dns.query
 
+from rackwright.sim.namespaces import entered
 from tests.acceptance.site import PATIENCE, Site, eventually
-from tests.integration.dhcp_wire import Wire, entered, require, wire
+from tests.integration.dhcp_wire import Wire, require, wire
 
 MAC = "52:54:00:00:00:07"
 NETWORK = {

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
+from rackwright.sim.namespaces import entered
 from tests.acceptance.rack_process import RackProcess
 from tests.acceptance.site import PATIENCE, Site, eventually
 from tests.acceptance.troublemakers import Wire as Relay
-from tests.integration.dhcp_wire import Wire, entered, pids_in, require, run
+from tests.integration.dhcp_wire import Wire, pids_in, require, run
 
 MAC = "52:54:00:00:00:07"
 ADDRESS = "10.77.0.1"

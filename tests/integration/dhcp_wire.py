@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import ipaddress
 import itertools
 import json
@@ -28,6 +27,7 @@ from rackwright.core.dhcp_packet import (
     decode,
     from_frame,
 )
+from rackwright.sim.namespaces import entered
 
 PATIENCE = 5.0
 """Seconds for an answer; who has none by then is answered by nobody. On a busy host a server is slow."""
@@ -130,26 +130,6 @@ async def inside(namespace: str) -> AsyncIterator[None]:
     """Let this thread, and what it starts, be in the namespace."""
     with entered(namespace):
         yield
-
-
-@contextlib.contextmanager
-def entered(namespace: str) -> Iterator[None]:
-    """The same, where nothing is awaited."""
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    there = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
-    try:
-        _enter(there)
-        yield
-    finally:
-        _enter(home)
-        os.close(home)
-        os.close(there)
-
-
-def _enter(namespace: int) -> None:
-    clone_newnet = 0x40000000
-    if ctypes.CDLL(None, use_errno=True).setns(namespace, clone_newnet) != 0:
-        raise OSError(ctypes.get_errno(), "setns")
 
 
 def asked(line: Wire, mac: str, **said: str) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from msgspec import structs
 from rackwright.core.dhcp import Answers, Host
 from rackwright.core.served import Network, ServedNic
 from rackwright.rack.dhcp.kea6 import Kea6
-from tests.integration.dhcp_wire import Wire, entered, inside, require, wire
+from rackwright.sim.namespaces import entered
+from tests.integration.dhcp_wire import Wire, inside, require, wire
 
 SIX = Network(cidr="fd00:77::/64", address="fd00:77::1", dynamic=("fd00:77::1:0", "fd00:77::1:ff"))
 MAC, OTHER, STRANGER = "52:54:00:00:00:07", "52:54:00:00:00:08", "52:54:00:00:00:99"

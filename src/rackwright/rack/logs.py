@@ -109,9 +109,6 @@ class LogShipper:
             log.error("log cannot be read", path=spooled.path, reason=str(error))
             self._forget(spooled)
             return None
-        if last and not data and not spooled.shipped:  # it said nothing either, but had a place for it
-            self._forget(spooled)
-            return None
         if not data and not last:
             return None
         return LogChunk(id=spooled.id, attempt=spooled.attempt, offset=spooled.shipped, data=data, last=last)

@@ -30,7 +30,7 @@ class InsideScripts:
     def __init__(self, folder: str, other: Jig) -> None:
         self._folder = folder
         self._other = other
-        self._bundles: dict[str, _Bundle] = {}
+        self._bundles: dict[tuple[tuple[str, str], ...], _Bundle] = {}
 
     async def open(self) -> None:
         """There is nothing that a former process could have left."""
@@ -76,13 +76,14 @@ class InsideScripts:
 
     def _bundle(self, files: dict[str, str]) -> _Bundle:
         """The files of a task, on the disk and as modules; made once for the same texts."""
-        digest = hashlib.sha256("\0".join(part for item in sorted(files.items()) for part in item).encode()).hexdigest()
-        bundle = self._bundles.get(digest)
+        texts = tuple(sorted(files.items()))
+        bundle = self._bundles.get(texts)
         if bundle is None:
+            digest = hashlib.sha256("\0".join(part for item in texts for part in item).encode()).hexdigest()
             folder = os.path.join(self._folder, digest)
             os.makedirs(folder, mode=0o700, exist_ok=True)
             surroundings.write_files(files, folder)
-            bundle = self._bundles[digest] = _Bundle(folder, files)
+            bundle = self._bundles[texts] = _Bundle(folder, files)
         return bundle
 
 
