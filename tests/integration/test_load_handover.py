@@ -6,14 +6,22 @@ import asyncio
 import math
 import os
 import signal
+import sys
+from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
+from rackwright.commands.demo_ground import free_port
 from rackwright.core.load.schedule import Closed, Open, Stage
+from rackwright.load.distributed import keys
 from rackwright.load.generators import LoadFailed
-from tests.integration.load_ground import Ground, Target, carry_out, opened, target
+from rackwright.load.run_folder import RunFolder
+from tests.integration.load_ground import CODE, Ground, Target, carry_out, opened, target
 
 
 @pytest.fixture
@@ -192,3 +200,91 @@ async def test_a_load_whose_agents_all_hang_in_its_iterations_ends_with_the_reas
     await carry_out(load)
     assert heard.whole.errors == heard.whole.total == 20
     assert load.samples[0].message == "not done after 0.5 s"
+
+
+@asynccontextmanager
+async def commanded(
+    folder: Path, port: int, *options: str, agents: str = "a", **more: Any
+) -> AsyncIterator[tuple[Process, list[Process]]]:
+    """A load of 20 visits a second for 14 seconds by the command, with these agents; gives the command, and them."""
+    (folder / "own.py").write_text(CODE)
+    subtask = {
+        "title": "Visits",
+        "scenario": {"own.py:Visit": {"port": port, "seconds": 0.01}},
+        "runner": {"arrival": {"rate": 20, "duration": 14}},
+        **more,
+    }
+    (folder / "task.json").write_bytes(msgspec.json.encode({"version": 2, "title": "T", "subtasks": [subtask]}))
+    keys.make(folder / "keys")
+    place = f"tcp://127.0.0.1:{free_port(following=2)}"
+
+    async def start(*words: str) -> Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "rackwright", *words, cwd=folder, stdout=DEVNULL, stderr=DEVNULL
+        )
+
+    started = [
+        await start(
+            "load-agent", "--controller", place, "--keys", "keys/agent.key", "--name", name, "--data", name,
+            "--processes", "1",
+        )
+        for name in agents
+    ]  # fmt: skip
+    controller = await start(
+        "load", "run", "task.json", "--hosts", ",".join(agents), "--bind", place, "--keys", "keys/controller.key",
+        "--to", "run", *options,
+    )  # fmt: skip
+    try:
+        yield controller, started
+    finally:
+        for process in (controller, *started):
+            if process.returncode is None:
+                process.send_signal(signal.SIGCONT)
+                process.terminate()
+            async with asyncio.timeout(60):
+                await process.wait()
+
+
+async def test_a_controller_that_stands_still_stops_its_load_and_goes_on_with_it_later(
+    tmp_path: Path, visited: Target
+) -> None:
+    async with commanded(tmp_path, visited.port) as (controller, _):
+        await until(lambda: len(visited.numbers) > 20)
+        controller.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(6)
+        before = len(visited.numbers)
+        await asyncio.sleep(1.5)
+        assert len(visited.numbers) == before, "nothing is started when others may have the share"
+        controller.send_signal(signal.SIGCONT)
+        async with asyncio.timeout(60):
+            assert await controller.wait() == 0
+    assert sorted(visited.numbers) == list(range(1, 281))
+    (workload,) = RunFolder(tmp_path / "run").read().workloads
+    assert sum(second.missed for second in workload.seconds) > 20
+    assert any("generator-limited" in note for note in workload.notes)
+
+
+async def test_the_load_of_a_controller_that_is_killed_ends(tmp_path: Path, visited: Target) -> None:
+    async with commanded(tmp_path, visited.port) as (controller, _):
+        await until(lambda: len(visited.numbers) > 20)
+        controller.kill()
+        await asyncio.sleep(6)
+        before = len(visited.numbers)
+        await asyncio.sleep(1.5)
+        assert len(visited.numbers) == before < 280
+
+
+async def test_rows_that_cannot_be_brought_are_a_note_and_the_verdict_stays(tmp_path: Path, visited: Target) -> None:
+    runner = {"constant": {"times": 400, "concurrency": 4}}
+    more = {"runner": runner, "scenario": {"own.py:Visit": {"port": visited.port, "seconds": 0.1}}}
+    async with commanded(tmp_path, visited.port, "--pull-rows", agents="ab", **more) as (controller, agents):
+        await until(lambda: len(visited.numbers) > 20)
+        agents[1].kill()
+        async with asyncio.timeout(60):
+            assert await controller.wait() == 0
+    run = RunFolder(tmp_path / "run").read()
+    assert run.success
+    (workload,) = run.workloads
+    (note,) = [note for note in workload.notes if note.startswith("raw rows")]
+    assert note.startswith("raw rows of b did not come: it has said nothing for")
+    assert any((tmp_path / "run" / "000" / "a").rglob("*.zst"))

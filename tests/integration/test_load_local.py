@@ -74,7 +74,7 @@ async def test_a_process_whose_scenario_blocks_for_ever_is_ended_and_the_others_
     load, _ = await run(work, 2)
     assert [each.lost_at is not None for each in load.health] == [False, True]
     assert load.health[0].iterations == 20
-    assert "process 1 said nothing for 2 s: its scenario blocks" in load.notes
+    assert "process 1 said nothing for 6 s: its scenario blocks" in load.notes
 
 
 async def test_a_scenario_that_cannot_be_loaded_is_told_with_its_reason(tmp_path: Path) -> None:

@@ -179,3 +179,9 @@ def test_what_a_run_keeps_goes_into_reports(ground: Ground) -> None:
     report = ground.load("report", str(ground.folder / "kept"), "--html", str(page))
     assert report.returncode == 0, report.stderr
     assert "own.py:Own" in page.read_text()
+
+
+def test_agents_are_counted_or_named_not_both(ground: Ground) -> None:
+    ended = ground.load("run", ground.task({OWN: {}}, {"serial": {}}), "--agents", "2", "--hosts", "a,b")
+    assert ended.returncode == 2
+    assert "--agents and --hosts exclude each other" in ended.stderr

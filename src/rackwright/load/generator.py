@@ -83,6 +83,8 @@ class Generator:
         self._pacing: asyncio.Task[None] | None = None
         self._course = Course(work.schedule, deals)
         self._plan = Course(work.schedule, deals)
+        self._early = not deals[0].after
+        """It begins with the load."""
         self._turn: Turn | None = None
         self._slots = 0
         """Of a closed schedule: those that go on."""
@@ -180,7 +182,7 @@ class Generator:
     async def _run_closed(self) -> None:
         length = self._work.schedule.length
         await asyncio.sleep(max(0.0, -self._now()))
-        self._fill(first=True)
+        self._fill(first=self._early)
         try:
             async with asyncio.timeout(None if math.isinf(length) else length - self._now()):
                 await self._all_begun.wait()
@@ -188,7 +190,7 @@ class Generator:
             return
 
     def _fill(self, *, first: bool = False) -> None:
-        """Let all free slots go on; they start one at least, the ``first`` time."""
+        """Let all free slots go on; each starts one at least, the ``first`` time."""
         while self._slots < self._room and self._course.head is not None and not self._stopped:
             if not first and self._now() >= self._work.schedule.length:
                 break

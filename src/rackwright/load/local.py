@@ -244,6 +244,7 @@ class LocalLoad:
                 self._lost(worker)
                 return
             except msgspec.MsgspecError as error:
+                self._lost(worker)
                 raise LoadFailed(
                     f"a load process said what makes no sense: {error}",
                     where=worker.health.name,

@@ -205,7 +205,8 @@ class FleetLoad:
     def join(self, member: Member) -> None:
         """An agent came late: it gets a share as soon as its processes are ready."""
         working = {part.member for part in self._parts if part.works}
-        useful = self._work.schedule.processes(len(working) + 1) > len(working)
+        schedule = self._work.schedule
+        useful = schedule.processes(len(working) + 1) > len(working) and self._second < schedule.length
         mine = any(part.member is member for part in self._parts)
         if self._begun and not self.stopped_for and useful and working and not mine:
             self._ask(member, (), Share().split(len(working) + 1)[-1])
