@@ -22,6 +22,9 @@ from rackwright.store import embedded
 FreshDatabase = Callable[..., Awaitable[str]]
 TemplateDatabase = Callable[[str, Callable[[str], Awaitable[None]]], Awaitable[str]]
 
+HASTY = ("fsync", "synchronous_commit", "full_page_writes")
+"""What keeps data over the death of a host. Nobody wants the data of tests after that."""
+
 _numbers = itertools.count(1)
 
 
@@ -34,6 +37,9 @@ async def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
         return
     data = tmp_path_factory.mktemp("data")
     async with embedded.running(data, linger=0.2) as dsn:
+        for setting in HASTY:
+            await _execute(dsn, f"ALTER SYSTEM SET {setting} = off")
+        await _execute(dsn, "SELECT pg_reload_conf()")
         yield dsn
     assert await embedded.wait_stopped(data), f"the server of the tests does not stop: {data}"
 

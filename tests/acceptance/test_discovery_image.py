@@ -14,11 +14,13 @@ import zstandard
 
 from rackwright.core.images import Manifest
 from rackwright.core.machine_messages import AgentTask
-from rackwright.drivers.image import discovery
+from rackwright.drivers.image import discovery, workshop
 from tests.acceptance.discovery_machine import MAC, MIB, Drive, discovering
 from tests.integration.agent_door import agent_door
 
 PROGRAMS = ("qemu-system-x86_64", "apt-get", "dpkg-deb", "mke2fs", "sgdisk")
+PATIENCE = 900.0
+"""Seconds for one answer: on a busy host emulation is slow."""
 
 pytestmark = [
     pytest.mark.slow,
@@ -30,11 +32,9 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Path]:
+def built(tmp_path_factory: pytest.TempPathFactory, image_cache: Path) -> tuple[Manifest, Path]:
     folder = tmp_path_factory.mktemp("discovery")
-    cache = Path(os.environ.get("RACKWRIGHT_IMAGE_CACHE") or folder / "cache")
-    cache.mkdir(parents=True, exist_ok=True)
-    return discovery.build("lab", folder / "out", cache), folder / "out"
+    return discovery.build("lab", folder, image_cache), folder
 
 
 def test_a_machine_registers_and_writes_an_image(built: tuple[Manifest, Path], tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_machine_registers_and_writes_an_image(built: tuple[Manifest, Path], t
         door.tasks = [AgentTask(id=1, attempt=1, action="write-image", parameters=wrong)]
         with discovering(folder, [Drive(disk, "LAB1")], door) as console:
             try:
-                said = door.wait(lambda: door.said["register"], 240)[0]
+                said = door.wait(lambda: door.said["register"], PATIENCE)[0]
             except AssertionError:
                 raise AssertionError(console.read_text(errors="replace")[-3000:]) from None
             assert said.macs == (MAC,)
@@ -67,26 +67,25 @@ def test_a_machine_registers_and_writes_an_image(built: tuple[Manifest, Path], t
             assert said.inventory["disks"][0]["bytes"] == 256 * MIB
             assert "no disk has the serial OTHER" in door.result(1).reason
             door.tasks = [AgentTask(id=2, attempt=1, action="write-image", parameters=given)]
-            written = door.wait(lambda: [ended for ended in door.said["result"] if ended.id == 2], 240)[0]
+            written = door.wait(lambda: [ended for ended in door.said["result"] if ended.id == 2], PATIENCE)[0]
             assert written.outcome == "ok", (written.reason, door.log(2))
             assert written.facts["os.written"]["disk"]["serial"] == "LAB1"
             door.tasks = [AgentTask(id=3, attempt=1, action="script", parameters={"script": look})]
-            seen = door.wait(lambda: [ended for ended in door.said["result"] if ended.id == 3], 120)[0]
+            seen = door.wait(lambda: [ended for ended in door.said["result"] if ended.id == 3], PATIENCE)[0]
             assert int(seen.facts["size"]) > 200
             assert seen.facts["seed"].startswith("by http://10.0.2.2:")
             door.tasks = [AgentTask(id=4, attempt=1, action="erase", parameters={"mode": "quick", "disks": ["LAB1"]})]
-            erased = door.wait(lambda: [ended for ended in door.said["result"] if ended.id == 4], 120)[0]
+            erased = door.wait(lambda: [ended for ended in door.said["result"] if ended.id == 4], PATIENCE)[0]
             assert erased.outcome == "ok", erased.reason
     with disk.open("rb") as erased_disk:
         assert erased_disk.read(MIB) == bytes(MIB)
 
 
-def test_the_same_packages_give_the_same_image(built: tuple[Manifest, Path], tmp_path: Path) -> None:
-    manifest, folder = built
+def test_the_same_packages_give_the_same_image(built: tuple[Manifest, Path], image_cache: Path, tmp_path: Path) -> None:
+    manifest, _ = built
     cache = tmp_path / "cache"
-    cache.mkdir()
-    known = Path(os.environ.get("RACKWRIGHT_IMAGE_CACHE") or folder.parent / "cache") / "packages"
-    shutil.copytree(known, cache / "packages")
+    with workshop.alone(image_cache / "packages/fetching"):
+        shutil.copytree(image_cache / "packages", cache / "packages")
     assert discovery.build("lab", tmp_path / "again", cache).digest == manifest.digest
 
 
@@ -109,11 +108,11 @@ def test_an_nvme_disk_forgets_by_a_command_of_its_own(built: tuple[Manifest, Pat
     disk = tmp_path / "disk"
     disk.write_bytes(os.urandom(MIB) * 64)
     with agent_door() as door, discovering(folder, [Drive(disk, "NVME1", "nvme")], door):
-        said = door.wait(lambda: door.said["register"], 240)[0]
+        said = door.wait(lambda: door.said["register"], PATIENCE)[0]
         assert [drive["transport"] for drive in said.inventory["disks"]] == ["nvme"]
         given = {"mode": "secure", "disks": ["NVME1"]}
         door.tasks = [AgentTask(id=1, attempt=1, action="erase", parameters=given)]
-        erased = door.wait(lambda: door.said["result"], 240)[0]
+        erased = door.wait(lambda: door.said["result"], PATIENCE)[0]
         assert erased.outcome == "ok", erased.reason
         assert erased.facts["disks.erased"][0]["how"] == "nvme format"
     with disk.open("rb") as file:

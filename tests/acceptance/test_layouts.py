@@ -11,7 +11,7 @@ import pytest
 
 from rackwright.core.images import Manifest
 from rackwright.core.machine_messages import AgentTask
-from rackwright.drivers.image import debian, discovery
+from rackwright.drivers.image import debian, discovery, workshop
 from tests.acceptance.discovery_machine import MIB, Drive, booting, discovering, wait_for
 from tests.integration.agent_door import AgentDoor, agent_door
 
@@ -39,13 +39,11 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Manifest]:
+def images(tmp_path_factory: pytest.TempPathFactory, image_cache: Path) -> tuple[Path, Path, Manifest]:
     """The folders of the discovery system and of a Debian that can stand on both, and the manifest of that."""
     folder = tmp_path_factory.mktemp("images")
-    cache = Path(os.environ.get("RACKWRIGHT_IMAGE_CACHE") or folder / "cache")
-    cache.mkdir(parents=True, exist_ok=True)
-    discovery.build("lab", folder / "discovery", cache)
-    return folder / "discovery", folder / "debian", debian.build(folder / "debian", cache, layouts=True)
+    discovery.build("lab", folder / "discovery", image_cache)
+    return folder / "discovery", folder / "debian", debian.build(folder / "debian", image_cache, layouts=True)
 
 
 def drives(folder: Path, count: int) -> list[Drive]:
@@ -130,10 +128,12 @@ def test_a_machine_goes_to_its_new_system_without_the_firmware(
         wait_for(console, "laid-out login:", 900)
 
 
-def test_the_same_packages_give_the_same_disk(images: tuple[Path, Path, Manifest], tmp_path: Path) -> None:
-    _, folder, manifest = images
-    known = Path(os.environ.get("RACKWRIGHT_IMAGE_CACHE") or folder.parent / "cache") / "packages"
-    shutil.copytree(known, tmp_path / "cache/packages")
+def test_the_same_packages_give_the_same_disk(
+    images: tuple[Path, Path, Manifest], image_cache: Path, tmp_path: Path
+) -> None:
+    *_, manifest = images
+    with workshop.alone(image_cache / "packages/fetching"):
+        shutil.copytree(image_cache / "packages", tmp_path / "cache/packages")
     again = debian.build(tmp_path / "again", tmp_path / "cache", layouts=True)
     assert again.files[0].raw_sha256 == manifest.files[0].raw_sha256
     assert again.properties["layouts"] == ["lvm", "raid1"]
