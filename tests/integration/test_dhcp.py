@@ -14,6 +14,7 @@ import pytest_asyncio
 from msgspec import structs
 
 from rackwright.core.dhcp import Answers, DhcpServer, Host
+from rackwright.core.dhcp_packet import DISCOVER, Message, broadcast_frame, from_frame
 from rackwright.core.errors import Retryable, StoreUnavailable
 from rackwright.core.served import Network, ServedNic
 from rackwright.rack.dhcp import interfaces
@@ -22,7 +23,7 @@ from rackwright.rack.dhcp.foreign import servers_on
 from rackwright.rack.dhcp.kea import Kea
 from rackwright.rack.dhcp.kea_rows import HostRows
 from rackwright.store.embedded import running
-from tests.integration.dhcp_wire import Wire, inside, pids_in, require, wire
+from tests.integration.dhcp_wire import Wire, entered, inside, pids_in, require, wire
 
 NETWORK = Network(
     cidr="10.77.0.0/24", address="10.77.0.1", gateway="10.77.0.254", dns=("10.77.0.53",), domain="rack.test",
@@ -243,6 +244,42 @@ async def test_rows_that_were_kept_are_answered_by_the_next_process(database: st
     assert (await line.ipxe(N7.macs[0]))["address"] == "10.77.0.70"
     assert "/boot/token8/ipxe" in (await line.ipxe(N8.macs[0]))["67"]
     await second.close()
+
+
+async def test_two_hundred_machines_that_ask_at_once_are_each_offered_an_address_of_their_own(
+    database: str, line: Wire, tmp_path: Path
+) -> None:
+    known = {n: Host(n, f"n{n}", (f"52:54:00:00:02:{n:02x}",), f"10.77.3.{n}", f"t{n}") for n in range(1, 151)}
+    network = Network(cidr="10.77.0.0/16", address="10.77.0.1", dynamic=("10.77.4.1", "10.77.4.50"))
+    answers = Answers(networks=(network,), hosts=known, interfaces={"10.77.0.1": "rack0"})
+    for made in (Kea(str(tmp_path / "kea")), _with_rows(database, tmp_path / "rows")):
+        await made.answer(answers)
+        offered = await asyncio.to_thread(_offers, line, [f"52:54:00:00:02:{n:02x}" for n in range(1, 201)])
+        assert {n: offered[f"52:54:00:00:02:{n:02x}"] for n in known} == {n: host.address for n, host in known.items()}
+        strangers = {offered[f"52:54:00:00:02:{n:02x}"] for n in range(151, 201)}
+        assert len(strangers) == 50
+        assert all(address.startswith("10.77.4.") for address in strangers)
+        await made.close()
+
+
+def _offers(line: Wire, macs: list[str]) -> dict[str, str]:
+    """What so many machines are offered that ask at once, each again when nobody has answered for a second."""
+    found: dict[str, str] = {}
+    with entered(line.machine), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as opened:
+        opened.bind(("machine0", 0))
+        opened.settimeout(1.0)
+        for _ in range(30):
+            for mac in [mac for mac in macs if mac not in found]:
+                asking = bytes.fromhex(mac.replace(":", ""))
+                opened.send(broadcast_frame(Message(DISCOVER, int.from_bytes(asking[2:]), asking)))
+            with contextlib.suppress(TimeoutError):
+                while len(found) < len(macs):
+                    answer = from_frame(opened.recv(4096))
+                    if answer is not None and answer.reply:
+                        found[answer.mac.hex(":")] = answer.yours
+            if len(found) == len(macs):
+                break
+    return found
 
 
 async def test_machines_behind_a_relay_are_answered(server: DhcpServer, line: Wire) -> None:

@@ -30,7 +30,7 @@ async def other_with(address: str, interface: str) -> str:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LISTEN):
                 while True:
-                    found = _answerer(await loop.sock_recv(opened, 2048), wanted)
+                    found = answerer(await loop.sock_recv(opened, 2048), wanted)
                     if found and found not in ours:
                         return found
     return ""
@@ -56,7 +56,7 @@ def _frame(own: bytes, sender: bytes, wanted: bytes) -> bytes:
     return _FRAME.pack(_EVERYBODY, own, _ARP, _ETHERNET, _IPV4, 6, 4, _ASKS, own, sender, _NOT_KNOWN, wanted)
 
 
-def _answerer(frame: bytes, wanted: bytes) -> str:
+def answerer(frame: bytes, wanted: bytes) -> str:
     """Who says in this frame that it has the wanted address; empty: nobody."""
     if len(frame) < _FRAME.size:
         return ""
