@@ -68,7 +68,7 @@ class CampaignWork(Work):
         await self.run("drop_shares", deployment, graph)
         if shares:
             rows = ((id, deployment, graph, list(places)) for id, places in shares.items())
-            await self.copy("node_task_share", _SHARE, rows)
+            await self.copy("work_share", _SHARE, rows)
 
     async def shares_of(self, ids: Collection[int]) -> dict[int, tuple[str, ...]]:
         """See the port."""

@@ -39,21 +39,21 @@ UNION ALL
 -- Few node tasks run, and each is asked about by itself: a join would read all that take shares.
 SELECT 0, place, count(*)
 FROM node_task
-CROSS JOIN LATERAL (SELECT places FROM node_task_share AS share WHERE share.id = node_task.id OFFSET 0) AS taken
+CROSS JOIN LATERAL (SELECT places FROM work_share AS share WHERE share.id = node_task.id OFFSET 0) AS taken
 CROSS JOIN LATERAL unnest(places) AS place
 WHERE state = 2
 GROUP BY place;
 
 -- name: drop_shares
-DELETE FROM node_task_share WHERE deployment_id = $1 AND graph = $2;
+DELETE FROM work_share WHERE deployment_id = $1 AND graph = $2;
 
 -- name: shares_of
-SELECT id, places FROM node_task_share WHERE id = ANY ($1::bigint[]);
+SELECT id, places FROM work_share WHERE id = ANY ($1::bigint[]);
 
 -- name: shares_wanted
 SELECT EXISTS (SELECT FROM budget) AND EXISTS (
     SELECT FROM node_task
-    CROSS JOIN LATERAL (SELECT FROM node_task_share AS share WHERE share.id = node_task.id OFFSET 0) AS taken
+    CROSS JOIN LATERAL (SELECT FROM work_share AS share WHERE share.id = node_task.id OFFSET 0) AS taken
     WHERE rack_id = $1 AND state = 1);
 
 -- name: next_turns

@@ -40,7 +40,7 @@ WITH ready AS MATERIALIZED (
               AND (deployment_id, task) NOT IN (SELECT * FROM unnest($5::bigint[], $6::text[]))
               AND (deployment_id, '') NOT IN (SELECT * FROM unnest($5::bigint[], $6::text[]))
               AND ($7::text[] = '{}' OR coalesce((
-                  SELECT NOT share.places && $7::text[] FROM node_task_share AS share WHERE share.id = node_task.id),
+                  SELECT NOT share.places && $7::text[] FROM work_share AS share WHERE share.id = node_task.id),
                   true))
           END
     ORDER BY priority DESC, id
@@ -120,7 +120,7 @@ WITH held AS MATERIALIZED (
     SELECT id FROM scope WHERE id = ANY ($1::bigint[]) ORDER BY id FOR NO KEY UPDATE
 )
 UPDATE scope SET last_seen = greatest(last_seen, $2) WHERE id = ANY (ARRAY(SELECT held.id FROM held))
-RETURNING scope.id, EXISTS (SELECT FROM work_limit) OR (EXISTS (SELECT FROM budget) AND EXISTS (SELECT FROM node_task_share)),
+RETURNING scope.id, EXISTS (SELECT FROM work_limit) OR (EXISTS (SELECT FROM budget) AND EXISTS (SELECT FROM work_share)),
     holder, seat, held_until;
 
 -- name: seat
