@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+
+import pytest
 
 from rackwright.core.load.result import Second
 from rackwright.core.load.schedule import Open, Stage
 from rackwright.load.distributed.fleet_load import FleetLoad, OnLoss
 from rackwright.load.distributed.member import Member
-from rackwright.load.distributed.messages import Finished, FromController, Prepare, Prepared, Start
+from rackwright.load.distributed.messages import Delta, Finished, FromController, Held, Prepare, Prepared, Start
 from rackwright.load.generators import Ears
-from rackwright.load.words import Work
+from rackwright.load.words import Report, Work
 
 
 class Agents:
@@ -115,3 +118,21 @@ async def test_starts_after_a_stop_are_not_missed_when_an_agent_is_lost_later() 
         await asyncio.sleep(0.3)
         agents.give_up(agents.here[0], "it was ended")
     assert 3 <= agents.missed <= int(until * 10) + 1
+
+
+@pytest.mark.parametrize("far", [math.inf, math.nan, 9e9])
+async def test_an_agent_that_tells_of_seconds_that_cannot_be_is_given_up(far: float) -> None:
+    async with under_way("ab") as agents:
+        liar = agents.here[0]
+        report = Report(upto=far, seconds=[])
+        agents.load.take(liar, Delta(session="a", load=1, piece=0, number=1, at=0.1, report=report))
+        assert "its clock goes wrong" in liar.lost
+    assert [each.lost_at is not None for each in agents.load.health] == [True, False]
+
+
+@pytest.mark.parametrize("far", [math.nan, -1.0, 9e9])
+async def test_an_agent_that_goes_further_than_can_be_is_given_up(far: float) -> None:
+    async with under_way("ab") as agents:
+        liar = agents.here[0]
+        agents.load.hear(liar, Held(load=1, piece=0, turn=1, limit=far))
+        assert f"goes as far as {far:g}" in liar.lost

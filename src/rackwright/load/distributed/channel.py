@@ -55,11 +55,14 @@ class Channel:
 
     def _turn(self) -> None:
         self._again = None
-        if self._hear is not None:
-            self._drain(self._hear)
-        if not self.socket.closed:
-            self._flush()
-            self._look_again()
+        try:
+            if self._hear is not None:
+                self._drain(self._hear)
+        finally:
+            # One word that is not borne must not make it deaf for all others.
+            if not self.socket.closed:
+                self._flush()
+                self._look_again()
 
     def _drain(self, hear: Callable[[Sequence[bytes]], None]) -> None:
         for _ in range(BATCH):

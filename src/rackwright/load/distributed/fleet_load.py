@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import sys
 import time
 from collections.abc import Sequence
 from typing import Literal, Protocol
@@ -15,7 +16,7 @@ from rackwright.core.load.course import Deal, rest, split, starts
 from rackwright.core.load.result import Health, Sample, Second
 from rackwright.core.load.schedule import Open, Share
 from rackwright.load.distributed import messages
-from rackwright.load.distributed.dealing import NOTICE, Dealing
+from rackwright.load.distributed.dealing import MOST_NOTICE, NOTICE, Dealing
 from rackwright.load.distributed.member import Member
 from rackwright.load.distributed.messages import (
     Began,
@@ -165,14 +166,23 @@ class FleetLoad:
             if self._begun:
                 self._begin_late(part)
         elif isinstance(word, Held):
-            self._dealing.hear(part, word.turn, word.limit)
-            self._settle()
+            self._hear_limit(part, word)
         else:
             part.finished, part.since, part.done = word, time.monotonic(), True
             self._close_if_complete(part)
             if part in self._dealing.shares:
                 self._deal()
         self._changed.set()
+
+    def _hear_limit(self, part: Part, held: Held) -> None:
+        """How far a part goes while shares change."""
+        furthest = self._second + MOST_NOTICE + LAG if self._is_open else sys.maxsize
+        if 0 <= held.limit <= furthest or held.limit == math.inf:
+            self._dealing.hear(part, held.turn, held.limit)
+            self._settle()
+        else:
+            why = f"it says that it goes as far as {held.limit:g} in second {self._second:.1f}: its clock goes wrong"
+            self._crew.give_up(part.member, why, for_good=True)
 
     def take(self, member: Member, delta: Delta) -> None:
         """An agent tells what it did in a second."""
@@ -181,7 +191,8 @@ class FleetLoad:
             return
         elapsed = time.monotonic() - self.zero
         newest = max((second.at for second in delta.report.seconds), default=0)
-        if max(delta.at, newest) > elapsed + SKEW or delta.at < elapsed - LAG:
+        told = delta.at, newest, delta.report.upto - 1
+        if not all(at <= elapsed + SKEW for at in told) or delta.at < elapsed - LAG:
             why = f"its clock goes wrong: it told of second {delta.at:.1f} in second {elapsed:.1f}"
             self._crew.give_up(member, why, for_good=True)
             return
