@@ -11,6 +11,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -182,9 +183,11 @@ def _answered(question: Message) -> Message | None:
     relayed = question.relay != str(ipaddress.IPv4Address(0))
     opened = _through_relay(question) if relayed else _by_broadcast(question)
     read = decode if relayed else from_frame
-    opened.settimeout(PATIENCE)
+    until = time.monotonic() + PATIENCE
     with contextlib.closing(opened), contextlib.suppress(TimeoutError):
-        while True:
+        # Other frames come too, and do not prolong it.
+        while (left := until - time.monotonic()) > 0:
+            opened.settimeout(left)
             message = read(opened.recv(4096))
             if message is not None and message.reply and message.transaction == question.transaction:
                 return message
