@@ -50,3 +50,16 @@ async def test_a_script_that_ends_badly_fails_with_its_word(jig: InsideScripts, 
     files = {"scripts/one.py": "#!/usr/bin/env python3\nimport sys\nsys.exit('no; because')\n"}
     with pytest.raises(Permanent, match="no; because"):
         await jig.run(make_work(tmp_path, PARAMETERS, files=files))
+
+
+async def test_racks_that_share_it_end_no_process_of_each_other(tmp_path: Path) -> None:
+    opened: list[str] = []
+
+    class Other(ScriptJig):
+        async def open(self) -> None:
+            opened.append("once")
+
+    jig = InsideScripts(str(tmp_path / "scripts"), Other(str(tmp_path / "processes")))
+    for _ in range(3):
+        await jig.open()
+    assert opened == ["once"]

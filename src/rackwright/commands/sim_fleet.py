@@ -24,7 +24,6 @@ from rackwright.commands.machines import power_drivers
 from rackwright.commands.sim_ground import far_end
 from rackwright.commands.sim_owner import Owner
 from rackwright.commands.sim_rack import Servers, SimulatedRack
-from rackwright.core.power import PowerFactory
 from rackwright.drivers.jig.script import ScriptJig
 from rackwright.drivers.jig.script_inside import InsideScripts
 from rackwright.rack.door.server import opened
@@ -114,14 +113,13 @@ class Fleet:
         scripts = InsideScripts(str(setting.data / "scripts"), ScriptJig(str(setting.data / "processes")))
         await scripts.open()
         tokens = await self._admitted()
+        drivers = {**power_drivers(), fleet_power.NAME: fleet_power.driver(self.machines)}
         async with AsyncExitStack() as stack:
             stack.callback(self.threads.shutdown)
             racks: list[SimulatedRack] = []
             apps: dict[str, ASGIApp] = {}
             for number, token in tokens.items():
-                rack = SimulatedRack(
-                    self._rack_setting(number, token), self._drivers(), scripts, owner.heard, self._servers()
-                )
+                rack = SimulatedRack(self._rack_setting(number, token), drivers, scripts, owner.heard, self._servers())
                 racks.append(rack)
                 apps[setting.door(number)] = app = await stack.enter_async_context(rack.running())
                 door = await self._door(stack, number, app)
@@ -198,9 +196,6 @@ class Fleet:
         return RackSetting(
             name=name, api=self.client.server, token=token, data=data, capacity=self.setting.capacity, drain=2.0
         )
-
-    def _drivers(self) -> dict[str, PowerFactory]:
-        return {**power_drivers(), fleet_power.NAME: fleet_power.driver(self.machines)}
 
     async def _open_bmcs(self, stack: AsyncExitStack) -> None:
         """Let every machine have a BMC that speaks its protocol, at an address of its own."""

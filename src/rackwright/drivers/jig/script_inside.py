@@ -30,11 +30,14 @@ class InsideScripts:
     def __init__(self, folder: str, other: Jig) -> None:
         self._folder = folder
         self._other = other
+        self._opened = False
         self._bundles: dict[tuple[tuple[str, str], ...], _Bundle] = {}
 
     async def open(self) -> None:
-        """There is nothing that a former process could have left."""
-        await self._other.open()
+        """What a former process has left is ended once, and not what runs for other racks by now."""
+        if not self._opened:
+            self._opened = True
+            await self._other.open()
 
     async def run(self, work: Work) -> Outcome:
         """Run one script to its end and read its facts."""
