@@ -195,9 +195,11 @@ class Fleet:
     async def pull_rows(self) -> dict[str, str]:
         """Bring the raw rows of all agents into the run's folder; gives why they did not come, by the agent's name.
 
-        Those of an agent that was lost stay where they are.
+        Those of an agent that was lost stay where they are, unless it has come again.
         """
-        faults = {member.name: member.lost for member in self._members.values() if member.lost and self._wants(member)}
+        again = {member.asked for member in self.here}
+        faults = {member.name: member.lost for member in self._members.values() if member.lost}
+        faults = {name: why for name, why in faults.items() if name not in again}
         for member in self.here:
             try:
                 await self._rows.pull(member.identity, self._folder.name, self._folder)

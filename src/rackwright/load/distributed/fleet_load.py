@@ -330,7 +330,7 @@ class FleetLoad:
         if self._is_open:
             return True
         mine = [part for part in self._parts if part.deals]
-        return any(part.works for part in mine) and all(part.begun and not part.done for part in mine)
+        return any(part.works for part in mine) and all((part.begun or part.over) and not part.done for part in mine)
 
     def _settle(self) -> None:
         """Let the new shares hold, when all have told how far they go."""
@@ -346,8 +346,8 @@ class FleetLoad:
         for part, share in self._dealing.settle(reach).items():
             if not part.begun:
                 self._start(part, [Deal(reach, share)])
-                what = "second" if self._is_open else "iteration"
-                self.notes.append(f"{part.member.name} came late: it takes part from {what} {reach:.4g} on")
+                place = f"second {reach:.1f}" if self._is_open else f"iteration {reach:.0f}"
+                self.notes.append(f"{part.member.name} came late: it takes part from {place} on")
         self._bury(reach)
 
     def _inherit(self, lost: Part) -> None:
