@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rackwright.core.load.result import WHOLE, RunResult
+from rackwright.core.load.summary import Change
 from rackwright.core.load.timeline import timeline
 from rackwright.core.load.track import recording
 from rackwright.load.report import words
@@ -313,3 +314,11 @@ def test_a_small_percentage_never_looks_like_none() -> None:
 
 def test_iterations_have_a_name_of_their_own() -> None:
     assert words.action(WHOLE) == "iterations"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [(100.0, 99.99, "+0.0 %"), (100.0, 90.0, "-10.0 %"), (1.0, 25.0, "25 times"), (0.0, 0.0, "0 both times")],
+)
+def test_a_change_is_told_as_people_say_it(before: float, after: float, told: str) -> None:
+    assert words.change(Change(action="", number="rate", unit="per second", before=before, after=after)) == told

@@ -91,7 +91,7 @@ def change(of: Change) -> str:
     """By how much a number grew: ``+12 %``, ``25 times``, or what it was when there is nothing to divide by."""
     if of.percent is None:
         return "was 0" if of.after else "0 both times"
-    return f"{number(of.after / of.before)} times" if of.percent >= 900 else f"{of.percent:+.1f} %"
+    return f"{number(of.after / of.before)} times" if of.percent >= 900 else f"{round(of.percent, 1) + 0.0:+.1f} %"
 
 
 def value(of: float, unit: str) -> str:
