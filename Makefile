@@ -42,7 +42,7 @@ chaos: setup ## Kill, cut and fill everything at random while it works (SECONDS=
 	CHAOS_SECONDS=$(SECONDS) CHAOS_SEED=$(SEED) $(BIN)/python -m pytest -m '' tests/acceptance/test_chaos.py tests/integration/test_many_actors.py $(PYTEST_ARGS)
 
 away: setup ## The region is away for minutes; DHCP, DNS and boot are asked twice a second (AWAY=180)
-	AWAY_SECONDS=$(AWAY) $(BIN)/python -m pytest tests/acceptance/test_region_away.py $(PYTEST_ARGS)
+	AWAY_SECONDS=$(AWAY) $(BIN)/python -m pytest -rP tests/acceptance/test_region_away.py $(PYTEST_ARGS)
 
 check: setup ## Check the law of the house, the types and the style
 	$(BIN)/lint-imports

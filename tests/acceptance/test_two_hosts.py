@@ -20,6 +20,8 @@ from tests.acceptance.site import PATIENCE, Site, eventually
 from tests.acceptance.troublemakers import Wire as Relay
 from tests.integration.dhcp_wire import Wire, pids_in, require, run
 
+pytestmark = pytest.mark.slow
+
 MAC = "52:54:00:00:00:07"
 ADDRESS = "10.77.0.1"
 NETWORK = {

@@ -57,12 +57,12 @@ class Kea:
         async with self._writing:
             lives = await self._kea.control.lives()
             moved = self._moved(answers, changed)
-            same = lives and not moved and self._frame == answers.frame()
+            is_done = lives and not moved and self._frame == answers.frame()
             if self._rows is not None and (self._uses_rows or len(answers.hosts) >= self._rows_from):
-                await self._answer_by_rows(self._rows, answers, moved, lives, same)
-            elif not same:
+                await self._answer_by_rows(self._rows, answers, moved, lives, is_done)
+            elif not is_done:
                 await self._kea.tell(configuration(answers, self._kea.folder), lives)
-            if same:
+            if is_done:
                 return
             self._frame = answers.frame()
             await leases.end_others(self._kea.control, _owners(answers, self._hosts, moved))
@@ -76,14 +76,14 @@ class Kea:
         self._frame, self._by_rows, self._uses_rows = None, False, False
 
     async def _answer_by_rows(
-        self, rows: HostRows, answers: Answers, moved: Collection[int], lives: bool, same: bool
+        self, rows: HostRows, answers: Answers, moved: Collection[int], lives: bool, is_done: bool
     ) -> None:
-        """Have the rows and, where it differs, the configuration that points at them."""
+        """Have the rows and, where it differs, the configuration that points at them; see that they are there."""
         self._uses_rows = True
         try:
             place = await rows.place()
             await rows.check()
-            if not same or not self._by_rows:
+            if not (is_done and self._by_rows):
                 await self._keep(rows, place, answers, moved, lives)
             self._without_rows_since = None
         except Retryable:
@@ -102,6 +102,7 @@ class Kea:
     async def _keep(
         self, rows: HostRows, place: Database, answers: Answers, moved: Collection[int], lives: bool
     ) -> None:
+        """Write what differs, and tell Kea where that is not enough."""
         same = self._by_rows and self._frame == answers.frame()
         await rows.keep(answers, moved if same else None)
         taken = Taken.among(answers) if self._taken is None or not same else self._taken
