@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -187,3 +188,33 @@ def test_the_api_is_not_ready_while_the_store_is_not(world: World, monkeypatch: 
     monkeypatch.setattr(world.store.views, "ready", reasons)
     response = world.ask("GET", "/readyz", token="")
     assert (response.status_code, response.json()["reasons"]) == (503, ["a migration is missing"])
+
+
+def test_a_rack_that_was_removed_is_refused_and_one_of_the_same_name_counts_at_once(world: World) -> None:
+    beat = {"incarnation": "i"}
+
+    def status(token: str) -> int:
+        return world.ask("POST", "/api/v1/racks/r9/heartbeat", beat, token=token).status_code
+
+    before = world.ask("POST", "/api/v1/racks", {"name": "r9"}).json()["token"]
+    assert [status(before), status(before)] == [200, 200]
+    assert world.ask("DELETE", "/api/v1/racks/r9").status_code == 204
+    world.run(asyncio.sleep(0.1))  # the news of it
+    assert status(before) == 401
+    after = world.ask("POST", "/api/v1/racks", {"name": "r9"}).json()["token"]
+    assert [status(after), status(before), status(after)] == [200, 401, 200]
+
+
+def test_the_token_of_a_rack_is_looked_up_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = world.site()
+    asked: list[str] = []
+    look_up = world.store.views.rack_secret
+
+    async def counted(rack: str) -> tuple[int, bytes] | None:
+        asked.append(rack)
+        return await look_up(rack)
+
+    monkeypatch.setattr(world.store.views, "rack_secret", counted)
+    for _ in range(3):
+        assert world.ask("POST", "/api/v1/racks/r1/heartbeat", {"incarnation": "i"}, token=token).status_code == 200
+    assert asked == ["r1"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +9,7 @@ from starlette.requests import Request
 
 from rackwright.api import tokens
 from rackwright.api.problems import Unauthenticated
+from rackwright.api.rack_tokens import RackTokens
 from rackwright.core.errors import NotAllowed
 from rackwright.core.views import Views
 
@@ -25,13 +25,13 @@ class Caller:
     rack: int = 0
 
 
-async def identify(request: Request, views: Views, needs: Level) -> Caller:
+async def identify(request: Request, views: Views, racks: RackTokens, needs: Level) -> Caller:
     """The caller of a route that needs ``needs``. Raises Unauthenticated (401) or NotAllowed (403)."""
     if needs == "public":
         return Caller("")
     token = _bearer(request)
     if needs == "rack":
-        return await _rack(views, request.path_params["name"], token)
+        return await _rack(views, racks, request.path_params["name"], token)
     return await _operator(views, needs, token)
 
 
@@ -60,17 +60,16 @@ async def _operator(views: Views, needs: Level, token: str) -> Caller:
     return Caller(name)
 
 
-async def _rack(views: Views, name: str, token: str) -> Caller:
+async def _rack(views: Views, racks: RackTokens, name: str, token: str) -> Caller:
     secret = tokens.digest(token)
     if not tokens.of_rack(token) and await views.token(secret) is not None:
         raise NotAllowed(
             "an operator's token does not do a rack's work", where="header Authorization", mend="use the rack's token"
         )
-    known = await views.rack_secret(name)
-    # An unknown rack and a wrong token get the same answer: names are not given away.
-    if known is None or not hmac.compare_digest(known[1], secret):
+    rack = await racks.rack(name, secret)
+    if rack is None:
         raise _unknown(token, f"as the token of rack {name!r}")
-    return Caller(f"rack {name}", known[0])
+    return Caller(f"rack {name}", rack)
 
 
 def _unknown(token: str, role: str = "") -> Unauthenticated:

@@ -63,7 +63,7 @@ def route(method: str, path: str, endpoint: Endpoint, needs: Level, limit: int =
 
     async def serve(request: Request) -> Response:
         services: Services = request.app.state.services
-        caller = await identify(request, services.views, needs)
+        caller = await identify(request, services.views, services.rack_tokens, needs)
         return await endpoint(Call(request, caller, services, limit))
 
     return Route(path, serve, methods=[method], name=endpoint.__name__)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import structlog
 
 from rackwright.core.errors import StoreUnavailable
 from rackwright.core.ports import Store
 
-CHANNELS = ("work", "plan", "event", "served")
+CHANNELS = ("work", "plan", "event", "served", "rack")
 _PAUSE = 1.0
 """Seconds before the store is asked again after it went away."""
 
@@ -42,6 +42,7 @@ class News:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._bells: dict[tuple[str, str | None], set[Bell]] = defaultdict(set)
+        self._hearers: dict[str, list[Callable[[], None]]] = defaultdict(list)
         self.stopping = False
 
     @contextlib.contextmanager
@@ -57,6 +58,10 @@ class News:
             self._bells[key].discard(bell)
             if not self._bells[key]:
                 del self._bells[key]
+
+    def hear(self, channel: str, hearer: Callable[[], None]) -> None:
+        """Call ``hearer`` with every piece of news of a channel, and whenever some may have been lost."""
+        self._hearers[channel].append(hearer)
 
     def awaited(self, channel: str) -> list[str]:
         """For news of a channel with which payloads somebody waits."""
@@ -84,11 +89,16 @@ class News:
             await asyncio.sleep(_PAUSE)
 
     def _tell(self, channel: str, payload: str) -> None:
+        for hearer in self._hearers.get(channel, ()):
+            hearer()
         for key in ((channel, payload), (channel, None)):
             for bell in tuple(self._bells.get(key, ())):
                 bell.ring()
 
     def _ring_all(self) -> None:
+        for hearers in self._hearers.values():
+            for hearer in hearers:
+                hearer()
         for bells in self._bells.values():
             for bell in bells:
                 bell.ring()

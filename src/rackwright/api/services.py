@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from rackwright.api.news import News
+from rackwright.api.rack_tokens import RackTokens
 from rackwright.core.ports import Store
 from rackwright.core.views import Views
 from rackwright.engine.library import CatalogLibrary
@@ -36,6 +37,11 @@ class Services:
     """Seals passwords; None: none can be set here."""
     images: ImageFolder | None = None
     """Where images are kept; None: nowhere."""
+
+    @cached_property
+    def rack_tokens(self) -> RackTokens:
+        """Tells racks by their tokens."""
+        return RackTokens(self.views, self.news)
 
     @cached_property
     def racks(self) -> RackRequests:

@@ -61,11 +61,11 @@ def touches(read: str, path: str) -> bool:
 def lookup(leaves: Mapping[str, Any], path: str) -> tuple[bool, Any]:
     """Find ``path`` among facts by path: the fact itself, a tree of the facts below it, or a place inside a fact
     above it. Gives (found, value)."""
+    if path in leaves:
+        return True, leaves[path]
     prefix = path + "."
-    below = {key[len(prefix) :]: value for key, value in leaves.items() if key.startswith(prefix)}
-    if below and path not in leaves:
-        return True, nest(below.items())
-    return place_in(leaves, path)
+    below = [(key[len(prefix) :], value) for key, value in leaves.items() if key.startswith(prefix)]
+    return (True, nest(below)) if below else place_in(leaves, path)
 
 
 def place_in(leaves: Mapping[str, Any], path: str) -> tuple[bool, Any]:

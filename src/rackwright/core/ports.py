@@ -429,5 +429,6 @@ class Store(Protocol):
         as asked for by ``asked``."""
 
     def listen(self, *channels: str) -> AbstractAsyncContextManager[AsyncIterator[tuple[str, str]]]:
-        """News as (channel, payload): ``work`` or ``served`` with a rack's id, ``plan``, ``barrier``, ``event``. News
-        may be lost while the connection is; it never carries what a query would not also find."""
+        """News as (channel, payload): ``work`` or ``served`` with a rack's id, ``rack`` with that of one
+        that is gone, ``plan``, ``barrier``, ``event``. News may be lost while the connection is; it never carries what
+        a query would not also find."""

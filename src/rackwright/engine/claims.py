@@ -33,25 +33,16 @@ async def claim(
     """Give a rack's process at most ``request.capacity`` node tasks that may run now; they are its own for ``lease``
     seconds. What an earlier process of the rack held goes back to the queue first. Does not wait. Raises Conflict while
     another process works for the rack."""
-    (claims,) = await transact(store, lambda tx: claim_all(tx, library, [(rack, request)], now, lease))
-    if isinstance(claims, Conflict):
-        raise claims
-    return claims
+    asked = [(rack, Results(request.incarnation, [], request))]
+    (found,) = await transact(store, lambda tx: exchange_all(tx, library, asked, now, lease))
+    return handed(found)
 
 
-async def claim_all(
-    tx: Transaction, library: CatalogLibrary, asked: Sequence[tuple[int, ClaimRequest]], now: float, lease: float
-) -> list[list[Claim] | Conflict]:
-    """The same for many racks in one transaction. Raises Apart where limits are set and several ask: each has to see
-    what the one before it was given."""
-    seats = await take_seats(tx, asked, now, lease)
-    if seats.limited and len(asked) > 1:
-        raise Apart
-    handed = await _hand_out(tx, library, seats.asking, now, lease, seats.limited)
-    answers: list[list[Claim] | Conflict] = [seats.refused.get(place, []) for place in range(len(asked))]
-    for rack, claims in handed.items():
-        answers[seats.places[rack]] = claims
-    return answers
+def handed(found: Verdicts | Conflict) -> list[Claim]:
+    """The node tasks in the answer to a batch without results. Raises the Conflict that it is."""
+    if isinstance(found, Conflict):
+        raise found
+    return found.next.items if found.next is not None else []
 
 
 async def exchange(
@@ -59,9 +50,13 @@ async def exchange(
 ) -> Verdicts:
     """Take a batch of results and hand out the node tasks that it asks for in the same transaction: one commit instead
     of two. Where attempts failed, or limits are set, nothing is handed out: waves and limits are judged first."""
+    asked = [(rack, results)]
 
     async def alone() -> Verdicts:
-        return (await transact(store, lambda tx: exchange_all(tx, library, [(rack, results)], now, lease)))[0]
+        (found,) = await transact(store, lambda tx: exchange_all(tx, library, asked, now, lease))
+        if isinstance(found, Conflict):
+            raise found
+        return found
 
     return await settled(store, library, rack, results, now, alone())
 
@@ -81,18 +76,31 @@ async def settled(
 
 async def exchange_all(
     tx: Transaction, library: CatalogLibrary, asked: Sequence[tuple[int, Results]], now: float, lease: float
-) -> list[Verdicts]:
-    """Exchange the batches of many racks in one transaction. A process that has lost its rack is handed out nothing."""
+) -> list[Verdicts | Conflict]:
+    """Exchange the batches of many racks in one transaction. A process that has lost its rack is handed out nothing;
+    one that brings no results, and only asks, is told so.
+
+    Raises Apart where limits are set and one of several only asks: each has to see what the one before it was given.
+    """
     wanting = [(rack, None if _broken(batch) else batch.next) for rack, batch in asked]
-    seats = await take_seats(tx, wanting, now, lease) if any(request for _, request in wanting) else None
-    verdicts = await take(tx, library, [(rack, batch.items) for rack, batch in asked], now)
-    if seats is None or seats.limited:
-        return verdicts
-    fine = {rack: request for rack, request in seats.asking.items() if not any_failed(verdicts[seats.places[rack]])}
-    for rack, claims in (await _hand_out(tx, library, fine, now, lease, limited=False)).items():
+    seats = await take_seats(tx, wanting, now, lease)
+    only = {place for place, (_, batch) in enumerate(asked) if not batch.items}
+    if seats.limited and only and len(asked) > 1:
+        raise Apart
+    brought = [(rack, batch.items) for rack, batch in asked]
+    verdicts = await take(tx, library, brought, now) if len(only) < len(asked) else [Verdicts() for _ in asked]
+    fine = {
+        rack: request
+        for rack, request in seats.asking.items()
+        if not any_failed(verdicts[seats.places[rack]]) and (not seats.limited or seats.places[rack] in only)
+    }
+    answers: list[Verdicts | Conflict] = list(verdicts)
+    for place in only & seats.refused.keys():
+        answers[place] = seats.refused[place]
+    for rack, claims in (await _hand_out(tx, library, fine, now, lease, seats.limited)).items():
         place = seats.places[rack]
-        verdicts[place] = structs.replace(verdicts[place], next=Claims(claims, lease))
-    return verdicts
+        answers[place] = structs.replace(verdicts[place], next=Claims(claims, lease))
+    return answers
 
 
 def _broken(batch: Results) -> bool:
@@ -109,17 +117,17 @@ async def _hand_out(
 ) -> dict[int, list[Claim]]:
     """Claims for these racks. What needs nobody to carry it out is settled on the way, and what that lets run is handed
     out too."""
-    handed: dict[int, list[Claim]] = {rack: [] for rack in asking}
+    given: dict[int, list[Claim]] = {rack: [] for rack in asking}
     left = {rack: request.capacity for rack, request in asking.items()}
     while left:
         near = await _ready(tx, left, now, limited)
         claims, inline = await _begun(tx, library, near, asking, now, lease)
         for rack, found in claims.items():
-            handed[rack] += found
+            given[rack] += found
         if inline:
             await take(tx, library, list(inline.items()), now)
-        left = {rack: room for rack in inline if (room := asking[rack].capacity - len(handed[rack])) > 0}
-    return handed
+        left = {rack: room for rack in inline if (room := asking[rack].capacity - len(given[rack])) > 0}
+    return given
 
 
 async def _begun(

@@ -32,7 +32,6 @@ class RackRequests:
         self._library = library
         self._clock = clock
         self._lease = lease
-        self._claims = GroupCommit(store, self._claim, REQUESTS)
         self._results = GroupCommit(store, self._exchange, TASKS, lambda asked: 1 + len(asked[1].items))
         self._beats = GroupCommit(store, self._beat, REQUESTS)
         self._sights = GroupCommit(store, self._observe, MACHINES, lambda asked: 1 + len(asked[1]))
@@ -42,7 +41,7 @@ class RackRequests:
 
     async def claim(self, rack: int, request: ClaimRequest) -> list[Claim]:
         """See ``claims.claim``."""
-        return await self._claims.ask((rack, request))
+        return claims.handed(await self._results.ask((rack, Results(request.incarnation, [], request))))
 
     async def exchange(self, rack: int, results: Results) -> Verdicts:
         """See ``claims.exchange``."""
@@ -74,12 +73,9 @@ class RackRequests:
         """See ``serving.applied``."""
         return await self._words.ask((rack, said))
 
-    async def _claim(
-        self, tx: Transaction, asked: Sequence[tuple[int, ClaimRequest]]
-    ) -> Sequence[list[Claim] | RackwrightError]:
-        return await claims.claim_all(tx, self._library, asked, self._clock(), self._lease)
-
-    async def _exchange(self, tx: Transaction, asked: Sequence[tuple[int, Results]]) -> Sequence[Verdicts]:
+    async def _exchange(
+        self, tx: Transaction, asked: Sequence[tuple[int, Results]]
+    ) -> Sequence[Verdicts | RackwrightError]:
         return await claims.exchange_all(tx, self._library, asked, self._clock(), self._lease)
 
     async def _beat(self, tx: Transaction, asked: Sequence[tuple[int, Heartbeat]]) -> Sequence[HeartbeatAnswer]:

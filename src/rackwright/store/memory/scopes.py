@@ -98,6 +98,8 @@ class ScopeWork(RollupWork):
         tables.sealed = {key: data for key, data in tables.sealed.items() if key[0] != scope}
         tables.limits = {key: amount for key, amount in tables.limits.items() if key[0] != scope}
         tables.serving.pop(scope, None)
+        if found.kind == "rack":
+            self.tell("rack", scope)
         tables.leases = {key: lease for key, lease in tables.leases.items() if key[0] != scope}
         tables.networks = [claim for claim in tables.networks if claim.rack != scope]
         self.mark_served([scope])

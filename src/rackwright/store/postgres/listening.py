@@ -11,7 +11,7 @@ from rackwright.core.errors import StoreUnavailable
 from rackwright.store.news import Board
 from rackwright.store.postgres.session import CONNECT_TIMEOUT, translated
 
-CHANNELS = ("work", "plan", "barrier", "event", "hook", "served")
+CHANNELS = ("work", "plan", "barrier", "event", "hook", "served", "rack")
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 """Seconds between tries to connect again."""
 PULSE = 30.0

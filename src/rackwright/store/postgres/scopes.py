@@ -78,4 +78,6 @@ class ScopeWork(Work):
         await self.run("remove_rows", scope)
         await self.run("remove_facts", scope)
         await self.run("remove_scope", scope)
+        if found["kind"] == "rack":
+            self.tell("rack", scope)
         self.mark_served([scope])
