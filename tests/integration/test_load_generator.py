@@ -263,8 +263,8 @@ async def test_slots_whose_iterations_cannot_even_be_cancelled_end_the_load(monk
 
 
 async def test_a_load_that_is_slow_but_goes_on_is_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generator, "GRACE", 0.8)
-    done = await load(Slow, Closed(times=4, concurrency=1), seconds=0.4)
+    monkeypatch.setattr(generator, "GRACE", 2.0)
+    done = await load(Slow, Closed(times=4, concurrency=1), seconds=0.8)
     assert (done.part.total, done.part.errors, done.ended.stuck) == (4, 0, "")
 
 
