@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 PYTEST_ARGS ?=
+JOBS ?= 0
 SECONDS ?= 600
 SEED ?= 1
 AWAY ?= 180
@@ -35,8 +36,8 @@ demo: setup ## From nothing to a running cluster: deploy, change, survive kill -
 lab-demo: setup ## As root: three machines from power-off to a running cluster, by real PXE and real BMCs
 	$(BIN)/rackwright lab demo
 
-test: setup ## Run the unit, integration and acceptance tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: setup ## Run all tests; JOBS=auto: several at the same time
+	$(BIN)/python -m pytest --numprocesses $(JOBS) $(PYTEST_ARGS)
 
 chaos: setup ## Kill, cut and fill everything at random while it works (SECONDS=600 SEED=1)
 	CHAOS_SECONDS=$(SECONDS) CHAOS_SEED=$(SEED) $(BIN)/python -m pytest -m '' tests/acceptance/test_chaos.py tests/integration/test_many_actors.py $(PYTEST_ARGS)
