@@ -72,7 +72,6 @@ HOT = {
     "limits": "node_task_ready",
     "view_events": "event_oldest_order",
     "seen": "scope_pkey",
-    "view_nodes": "scope_kind_name_key",
     "view_going": "node_task_ready",
     "view_queues": "node_task_lease",
     "view_reasons": "node_task_on",

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import asyncpg
+import pytest
 import pytest_asyncio
 
 from rackwright.core.serving import DAY
 from rackwright.store.postgres.queries import QUERIES
 from rackwright.store.postgres.session import SETTINGS, prepare
+from rackwright.store.postgres.views import page_of
 from tests.integration.store_world import world
 
 NODES = 20_000
@@ -27,6 +29,9 @@ SELECT 'node', 'm' || i, rack_id FROM served_rack, generate_series(1, {NODES}) A
 INSERT INTO served SELECT rack_id, scope.id, CASE WHEN name < 'm1001' THEN {STEP + 1} ELSE 1 END, 'x'
 FROM served_rack JOIN scope ON scope.rack = rack_id WHERE name LIKE 'm%';
 UPDATE served SET generation = 1 WHERE generation > 1 AND scope_id % 100 <> 0;
+INSERT INTO machine (scope_id, allocation, installed, rescue, verb, activity, phase, health, reason, since, beats,
+                     last_verb, last_outcome, word)
+SELECT id, 'free', false, false, '', '', 'idle', 'ok', '', 0, false, '', '', 'ready' FROM scope WHERE name LIKE 'm%';
 ANALYZE;
 """
 
@@ -58,6 +63,20 @@ async def test_a_change_and_its_delta_read_few_rows(full: asyncpg.Connection) ->
         plan = said if isinstance(said, list) else json.loads(said)
         most = max(_read(plan[0]["Plan"]))
         assert most < NODES / 10, f"{name} reads {most} rows"
+
+
+@pytest.mark.parametrize(
+    ("after", "names", "machines"),
+    [("", None, False), ("", None, True), ("m5", None, True), ("", ["m7", "m12345"], True)],
+    ids=["nodes", "machines", "a later page", "by name"],
+)
+async def test_a_page_of_nodes_costs_the_same_in_a_fleet_of_any_size(
+    full: asyncpg.Connection, after: str, names: list[str] | None, machines: bool
+) -> None:
+    asked = (after, names, None, machines, None, None, None, None)
+    said = await full.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {page_of(names, None, 20)}", *asked)
+    plan = said if isinstance(said, list) else json.loads(said)
+    assert max(_read(plan[0]["Plan"])) < 200, plan
 
 
 def _read(node: dict[str, Any]) -> Iterator[float]:

@@ -34,6 +34,17 @@ from rackwright.store.postgres.session import Session, columns, translated
 from rackwright.store.rollup import REASONS, SILENT, deployment_state, node_state, rank, reason, silence, told, words
 from rackwright.store.steered import steered
 
+_IN_RACK = "rack = (SELECT id FROM scope AS asked WHERE kind = 'rack' AND name = $3::text)"
+_ALL = "$2::text[] IS NULL AND $3::text IS NULL"
+_OF_RACK = f"$2::text[] IS NULL AND {_IN_RACK}"
+_NAMED = f"name = ANY ($2::text[]) AND ($3::text IS NULL OR {_IN_RACK})"
+
+
+def page_of(names: list[str] | None, rack: str | None, limit: int) -> str:
+    """The query for a page of nodes: of these names, of this rack, or of all."""
+    statement, _ = limited("view_nodes", limit)
+    return statement.replace(":whom", _NAMED if names is not None else _ALL if rack is None else _OF_RACK)
+
 
 class PostgresViews(PostgresEstate):
     """The port's Views."""
@@ -53,13 +64,12 @@ class PostgresViews(PostgresEstate):
             found = await self._in_state(state, rack, after, limit)
             names = found if names is None else [name for name in found if name in names]
         asked = (standing.only, standing.word, standing.allocation, standing.phase, standing.health)
-        statement, _ = limited("view_nodes", limit)
         async with self._pool.connection() as connection:
-            rows = (await Session(connection).text_rows(statement, after, names, rack, *asked))[:limit]
+            rows = await Session(connection).text_rows(page_of(names, rack, limit), after, names, rack, *asked)
         facts: dict[str, Any] = {}
         if names is not None and len(names) == 1 and rows:
             facts = {path: value for path, value in await self._rows("view_facts", rows[0]["id"])}
-        return [_node(row, facts) for row in rows]
+        return [_node(row, facts) for row in rows[:limit]]
 
     async def _in_state(self, state: str, rack: str | None, after: str, limit: int) -> list[str]:
         ways = {State.ERROR.word: "view_nodes_failed", State.TRANSITION.word: "view_nodes_running"}

@@ -1,32 +1,22 @@
 -- Reading for people. Nothing here locks.
 
 -- name: view_nodes
--- First which nodes are on the page, then what is known of these. Of three branches two are never begun: who asks for
--- some nodes, or for those of a rack, must not walk through all; who turns pages walks in the order of names, and stops
--- when the page is full. The limit is written out, for with LIMIT $n the planner reads and sorts them all. What machines
--- are asked for is one CASE, taken for true of every second node (see ``claimable``).
+-- First which nodes are on the page, then what is known of these. For who turns pages they are walked in the order of
+-- their names until the page is full; how those of a rack, or of some names, are found is another text for each
+-- (:whom), and the limit is written out: of one text for all the planner would read and sort every node. What machines
+-- are asked for is one CASE, taken for true of every second node (see ``claimable``), with a value in place of EXISTS,
+-- for which it would read every machine.
 WITH page AS MATERIALIZED (
-    SELECT scope.*
-    FROM (
-        SELECT * FROM scope WHERE $2::text[] IS NOT NULL AND kind = 'node' AND name > $1 AND name = ANY ($2::text[])
-        UNION ALL
-        SELECT * FROM scope
-        WHERE $2::text[] IS NULL AND $3::text IS NOT NULL AND kind = 'node' AND name > $1
-          AND rack = (SELECT id FROM scope AS asked WHERE kind = 'rack' AND name = $3)
-        UNION ALL
-        SELECT * FROM scope WHERE $2::text[] IS NULL AND $3::text IS NULL AND kind = 'node' AND name > $1
-    ) AS scope
-    WHERE CASE
-        WHEN $3::text IS NOT NULL AND scope.rack IS DISTINCT FROM (
-            SELECT id FROM scope AS asked WHERE kind = 'rack' AND name = $3) THEN false
-        WHEN num_nonnulls($5::text, $6::text, $7::text, $8::text) = 0 AND NOT $4::boolean THEN true
-        ELSE EXISTS (
-            SELECT FROM machine
-            WHERE machine.scope_id = scope.id AND ($5::text IS NULL OR word = $5)
-              AND ($6::text IS NULL OR allocation = $6) AND ($7::text IS NULL OR phase = $7)
-              AND ($8::text IS NULL OR health = $8))
-        END
-    ORDER BY scope.name
+    SELECT * FROM scope
+    WHERE kind = 'node' AND name > $1 AND :whom
+      AND CASE
+          WHEN num_nonnulls($5::text, $6::text, $7::text, $8::text) = 0 AND NOT $4::boolean THEN true
+          ELSE (
+              SELECT ($5::text IS NULL OR word = $5) AND ($6::text IS NULL OR allocation = $6)
+                AND ($7::text IS NULL OR phase = $7) AND ($8::text IS NULL OR health = $8)
+              FROM machine WHERE machine.scope_id = scope.id)
+          END
+    ORDER BY name
     LIMIT :limit
 )
 SELECT page.id, page.name, rack.name AS rack, address.value AS address, page.alive, page.available, page.labels,
