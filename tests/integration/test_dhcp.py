@@ -22,8 +22,9 @@ from rackwright.rack.dhcp.dnsmasq import Dnsmasq
 from rackwright.rack.dhcp.foreign import servers_on
 from rackwright.rack.dhcp.kea import Kea
 from rackwright.rack.dhcp.kea_rows import HostRows
+from rackwright.sim.namespaces import entered
 from rackwright.store.embedded import running
-from tests.integration.dhcp_wire import Wire, entered, inside, pids_in, require, wire
+from tests.integration.dhcp_wire import Wire, inside, pids_in, require, wire
 
 NETWORK = Network(
     cidr="10.77.0.0/24", address="10.77.0.1", gateway="10.77.0.254", dns=("10.77.0.53",), domain="rack.test",
