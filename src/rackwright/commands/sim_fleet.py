@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections import Counter
@@ -42,6 +43,12 @@ from rackwright.sim.shape import BmcKind
 
 OPENED_AT_ONCE = 20
 """Racks that are made known or started at the same time."""
+
+KNOCKING = 256
+"""Machines that wait for their racks at the same time: more would only wait longer, and ask again."""
+
+KNOCKED = 20.0
+"""Seconds for which others wait for them: some may never get through."""
 
 T = TypeVar("T")
 
@@ -139,15 +146,21 @@ class Fleet:
                     rack.stop()
 
     async def switch_on(self) -> None:
-        """Give every machine power that has none, some each second, as they are put into their racks. While as many
-        wait to become known, no more are: the region has a pace of its own."""
+        """Give every machine power that has none, some each second, as they are put into their racks. While many wait
+        for their racks, no more are: the region has a pace of its own."""
         for number, machine in enumerate(self.machines.values(), 1):
             if not machine.starts:
                 await machine.on()
             if number % max(1, round(self.setting.pace / 10)) == 0:
                 await asyncio.sleep(0.1)
-            while self.knocking.count >= max(self.setting.pace, 1):
-                await asyncio.sleep(0.1)
+                await self._let_in()
+
+    async def _let_in(self) -> None:
+        """Wait until few wait for their racks."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(KNOCKED):
+                while self.knocking.count >= KNOCKING:
+                    await asyncio.sleep(0.1)
 
     def power_of(self, mac: str) -> dict[str, Any] | None:
         """How the machine with this Ethernet address is switched; None: it is not here."""

@@ -80,7 +80,8 @@ class FleetLife:
     async def _begin(self) -> None:
         if await self.machine.takes("firmware") != "ok":
             return
-        booted = await self.booted()
+        with self.rack.knocking:
+            booted = await self.booted()
         if await self.machine.takes("start") != "ok":
             return
         self._tell(f"started {booted.system}")
@@ -143,11 +144,8 @@ class FleetLife:
             inventory=makeup.inventory(seed, machine.number),
         )  # fmt: skip
         machine.token = booted.token
-        self.rack.knocking.count += 1
-        try:
+        with self.rack.knocking:
             registered: Registered = await self._until_heard("/agent/register", said, Registered)
-        finally:
-            self.rack.knocking.count -= 1
         machine.token = registered.token
         self._tell("registered")
         return registered

@@ -33,9 +33,17 @@ class Way(Protocol):
 
 
 class Knocking:
-    """How many machines of a fleet wait at the same time to become known."""
+    """How many machines of a fleet wait for their racks at the same time: for what to boot, or to become known."""
 
     count = 0
+
+    def __enter__(self) -> None:
+        """One more waits."""
+        self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        """It waits no more."""
+        self.count -= 1
 
 
 Fetched = Literal["nothing", "boot", "images"]
