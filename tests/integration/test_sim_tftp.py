@@ -50,9 +50,7 @@ class Server(asyncio.DatagramProtocol):
 @asynccontextmanager
 async def serving(**how: bool) -> AsyncIterator[int]:
     """Such a server on loopback; gives its port."""
-    made = await asyncio.get_running_loop().create_datagram_endpoint(
-        lambda: Server(**how), local_addr=("127.0.0.1", 0)
-    )
+    made = await asyncio.get_running_loop().create_datagram_endpoint(lambda: Server(**how), local_addr=("127.0.0.1", 0))
     yield made[0].get_extra_info("sockname")[1]
     made[0].close()
 
