@@ -42,7 +42,7 @@ class Part:
     def told(self) -> dict[str, Any]:
         """All of it."""
         spent = {
-            what: round(seconds - self.before.cpu_seconds.get(what, 0.0), 1)
+            what: round(seconds - self.before.cpu_seconds.get(what, 0.0), 2)
             for what, seconds in self.used.cpu_seconds.items()
         }
         return {
