@@ -91,7 +91,7 @@ class FakeApi:
         async with self._changed:
             self._changed.notify_all()
 
-    async def until(self, what: Callable[[], Any], seconds: float = 15.0) -> None:
+    async def until(self, what: Callable[[], Any], seconds: float = 60.0) -> None:
         """Wait until ``what()`` is true."""
         async with asyncio.timeout(seconds), self._changed:
             await self._changed.wait_for(what)

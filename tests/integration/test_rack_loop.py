@@ -44,7 +44,7 @@ class RackProcess:
 
     async def ended(self) -> int:
         assert self.process is not None
-        return await asyncio.wait_for(self.process.wait(), 20)
+        return await asyncio.wait_for(self.process.wait(), 60)
 
     async def kill(self) -> None:
         self.send(signal.SIGKILL)

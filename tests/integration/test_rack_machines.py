@@ -90,7 +90,7 @@ async def test_a_door_whose_port_is_taken_ends_the_rack_with_the_reason(api: Fak
 
 async def test_two_racks_do_not_serve_machines_from_one_folder(api: FakeApi, rack: RackProcess, tmp_path: Path) -> None:
     await rack.start(*QUIET, "--door-port", "0")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not rack.log.exists() or not rack.said("door is open"):
             await asyncio.sleep(0.1)
     second = RackProcess(api, tmp_path)
