@@ -19,11 +19,17 @@ BY_DHCP = (
 pytestmark = pytest.mark.slow
 
 
-async def test_machines_of_two_racks_are_led_by_dhcp_from_power_to_their_own_system(tmp_path: Path) -> None:
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a short name: sockets lie far below it."""
+    return tmp_path_factory.mktemp("sim")
+
+
+async def test_machines_of_two_racks_are_led_by_dhcp_from_power_to_their_own_system(folder: Path) -> None:
     require("kea-dhcp4", "dnsmasq")
     if not os.path.isdir("/usr/lib/ipxe"):
         pytest.skip("needs the package ipxe")
-    async with simulated(tmp_path, NODES, RACKS, *BY_DHCP) as sim:
+    async with simulated(folder, NODES, RACKS, *BY_DHCP) as sim:
         known = await sim.told()
         await sim.say("commission", known)
         words = await sim.until(lambda words: "commissioning" not in words.values())

@@ -337,6 +337,13 @@ async def test_kea_outlives_the_process_that_started_it(line: Wire, tmp_path: Pa
     assert _pids("kea-dhcp4", line) == []
 
 
+async def test_a_folder_too_deep_for_a_socket_is_named(tmp_path: Path) -> None:
+    deep = tmp_path / ("deep" * 25)
+    deep.mkdir()
+    with pytest.raises(Retryable, match="give the rack a folder with a shorter path"):
+        await Kea(str(deep)).answer(ANSWERS)
+
+
 async def test_a_server_beside_another_one_adds_only_the_boot_information(line: Wire, tmp_path: Path) -> None:
     proxy = structs.replace(NETWORK, proxy=True, dynamic=None)
     beside = Dnsmasq(str(tmp_path), addresses=False, tftp=True)

@@ -19,6 +19,9 @@ from rackwright.rack.dhcp.files import write_whole
 from rackwright.rack.dhcp.kea_control import KeaControl
 from rackwright.rack.dhcp.process import STARTED, ServerProcess, end_former
 
+SOCKET = 107
+"""Bytes of the path of a Unix socket, at most (unix(7))."""
+
 log = structlog.get_logger()
 
 
@@ -57,6 +60,12 @@ class KeaServer:
         await self._process.stop()
 
     async def _start(self) -> None:
+        if len(os.fsencode(self.control.socket)) > SOCKET:
+            raise Retryable(
+                f"Kea cannot have a socket whose path is longer than {SOCKET} bytes",
+                where=self.control.socket,
+                mend="give the rack a folder with a shorter path",
+            )
         await end_former(os.path.join(self.folder, f"{self._program}.{self._program}.pid"), self._path)
         with contextlib.suppress(FileNotFoundError):
             os.remove(self.control.socket)
