@@ -210,12 +210,14 @@ async def test_without_the_database_machines_are_answered_and_it_is_said(
 
 
 async def test_a_database_that_goes_away_for_long_is_done_without_and_used_again_when_it_is_back(
-    line: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    line: Wire, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rackwright.rack.dhcp.kea.BRIEF", 0.2)
-    folder, moved = tmp_path / "hosts", structs.replace(N7, address="10.77.0.70")
+    # A short name: below a long one the server's socket would be elsewhere after each start.
+    place, moved = tmp_path_factory.mktemp("kea"), structs.replace(N7, address="10.77.0.70")
+    folder = place / "hosts"
     async with running(folder, linger=0) as dsn:
-        kea = _with_rows(dsn, tmp_path)
+        kea = _with_rows(dsn, place)
         await kea.answer(ANSWERS)
         assert (await line.ipxe(N7.macs[0]))["address"] == "10.77.0.7"
     # It ends a moment later.
