@@ -6,9 +6,9 @@ SELECT id FROM scope WHERE id = ANY ($1::bigint[]) AND kind = 'rack' ORDER BY id
 
 -- name: claimable
 -- The heaviest node tasks that may run, one per scope, for each rack out of a window of those that are ready; the last
--- column is how full the rack's window was. What holds a row back is asked row by row, in one CASE: the planner takes a single condition
--- for true of every second row, reads the index in its order and stops when the window is full. Of a chain of
--- conditions it would think that hardly a row is left, and would read and sort them all (14 ms instead of 1).
+-- column is how full the rack's window was. What holds a row back is asked row by row, in one CASE: the planner takes a
+-- single condition for true of every second row, reads the index in its order and stops when the window is full. Of a
+-- chain of conditions it would think that hardly a row is left, and would read and sort them all (14 ms instead of 1).
 -- The limit is written out: with LIMIT $n under a generic plan a claim costs 12 ms.
 WITH ready AS MATERIALIZED (
     SELECT asked.rack_id, room, found.*, count(*) OVER (PARTITION BY asked.rack_id) AS looked
