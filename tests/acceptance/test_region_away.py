@@ -70,6 +70,12 @@ class Questions:
             return script.startswith("#!ipxe")
         return False
 
+    def __enter__(self) -> Questions:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.door.close()
+
 
 @pytest.fixture(scope="module")
 def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRack]:
@@ -86,7 +92,19 @@ def test_with_the_region_away_machines_are_answered_all_the_time_also_after_the_
 
     eventually(is_current, "everything is applied")
     eventually(lambda: rack.address_of("n7.rack.test") == "10.77.0.7", "DNS")
-    asking = Questions(rack, "10.77.0.7")
+    with Questions(rack, "10.77.0.7") as asking:
+        _asked_while_the_region_is_away(rack, asking)
+    # `make away` shows it.
+    sys.stdout.write(f"answered: {dict(asking.right)}; not: {dict(asking.wrong)}\n")
+    assert min(asking.right.values()) > AWAY / 4, asking.right
+    # The door is closed from the kill until the next process has opened it; whoever boots then asks again.
+    closed = asking.wrong.pop("boot", 0)
+    assert (asking.wrong, 1 <= closed <= 30) == (Counter(), True), (asking.right, closed)
+    patiently(lambda: rack.site.client.patch("/nodes/n7", {"address": "10.77.0.71"}))
+    rack.answers(8481, "10.77.0.71")
+
+
+def _asked_while_the_region_is_away(rack: ServedRack, asking: Questions) -> None:
     api = rack.site.machine.child("api")
     assert api is not None
     os.kill(api, signal.SIGSTOP)
@@ -102,11 +120,3 @@ def test_with_the_region_away_machines_are_answered_all_the_time_also_after_the_
                 rack.first.start()
     finally:
         os.kill(api, signal.SIGCONT)
-    # `make away` shows it.
-    sys.stdout.write(f"answered: {dict(asking.right)}; not: {dict(asking.wrong)}\n")
-    assert min(asking.right.values()) > AWAY / 4, asking.right
-    # The door is closed from the kill until the next process has opened it; whoever boots then asks again.
-    closed = asking.wrong.pop("boot", 0)
-    assert (asking.wrong, 1 <= closed <= 30) == (Counter(), True), (asking.right, closed)
-    patiently(lambda: rack.site.client.patch("/nodes/n7", {"address": "10.77.0.71"}))
-    rack.answers(8481, "10.77.0.71")
