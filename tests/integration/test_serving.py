@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import asyncpg
 import pytest
 
 from rackwright.core.errors import Conflict
@@ -12,6 +13,7 @@ from rackwright.core.facts import PEOPLE, WORLD, FactWrite
 from rackwright.core.served import Applied, Delta
 from rackwright.core.serving import DAY
 from rackwright.engine import intake, machines, serving
+from rackwright.engine.documents import keep_in_step
 from rackwright.engine.library import CatalogLibrary
 from rackwright.store.postgres import PostgresStore
 from tests.integration.conftest import AnyStore
@@ -190,3 +192,49 @@ async def test_changes_under_way_when_a_rack_asks_first_are_not_lost(postgres_st
         assert not asking.done()
     first = await asyncio.wait_for(asking, 30)
     assert {node.name: node.address for node in first.nodes} == {"n1": "10.77.0.7", "n3": None}
+
+
+@pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
+async def test_who_waits_for_another_at_a_rack_is_served_all_the_same(store_dsn: str, plan: str) -> None:
+    """Also with the plans that PostgreSQL makes for thousands of racks: it looks at a rack again that another has
+    changed meanwhile, and must know it then as well."""
+    store = await PostgresStore.open(f"{store_dsn}{'&' if '?' in store_dsn else '?'}plan_cache_mode={plan}")
+    try:
+        made = await world(store)
+        await serve_many_more(store_dsn)
+        first = {rack: await whole(made, rack) for rack in ("r1", "r2")}
+        async with store.transaction() as early:
+            await early.put_facts([FactWrite(made.nodes["n1"], "desired.address", "10.77.0.1", PEOPLE)])
+            await keep_in_step(early)
+            both = [
+                FactWrite(made.nodes[name], "desired.address", f"10.77.0.{name[1]}", PEOPLE) for name in ("n2", "n3")
+            ]
+            waiting = asyncio.create_task(intake.put_facts(store, LIBRARY, both))
+            await asyncio.sleep(0.3)
+            assert not waiting.done()
+        await asyncio.wait_for(waiting, 30)
+        told = {
+            node.name: node.address
+            for rack, before in first.items()
+            for node in (await delta(made, rack, before.generation)).nodes
+        }
+        assert told == {"n1": "10.77.0.1", "n2": "10.77.0.2", "n3": "10.77.0.3"}
+    finally:
+        await store.close()
+
+
+async def serve_many_more(dsn: str) -> None:
+    """Add thousands of racks that ask for what they serve, and let PostgreSQL know how many there are."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(
+            """
+            WITH more AS (INSERT INTO scope (kind, name) SELECT 'rack', 'x' || n FROM generate_series(1, 2500) AS n
+                          RETURNING id)
+            INSERT INTO served_rack (rack_id, generation, since, complete)
+            SELECT id, 1, pg_current_xact_id(), true FROM more
+            """
+        )
+        await connection.execute("ANALYZE")
+    finally:
+        await connection.close()

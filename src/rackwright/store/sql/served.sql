@@ -1,15 +1,17 @@
 -- What racks serve to their machines.
 
 -- name: lock_serving
--- Where these scopes are served, and where they stand now.
+-- Where these scopes are served, and where they stand now. They are an array: a row that another transaction changed
+-- while this one waited for it is looked at again, and of IN (... UNION ALL ...) PostgreSQL then knows nothing any more
+-- and leaves the row out.
 SELECT served_rack.rack_id
 FROM served_rack
-WHERE rack_id IN (
+WHERE rack_id = ANY (ARRAY(
     SELECT rack FROM scope WHERE id = ANY ($1::bigint[])
     UNION ALL
     SELECT rack_id FROM served WHERE scope_id = ANY ($1::bigint[])
     UNION ALL
-    SELECT unnest($1::bigint[]))
+    SELECT unnest($1::bigint[])))
 ORDER BY rack_id
 FOR UPDATE;
 
