@@ -8,8 +8,9 @@ import time
 from rackwright.api.news import News
 from rackwright.core.views import Views
 
-REMEMBERED = 60.0
-"""Seconds. A rack's token never changes; it ends with the rack, of which there are news at once. They may be lost."""
+REMEMBERED = 600.0
+"""Seconds. A rack's token never changes; it ends with the rack, of which there are news at once. When news may have been
+lost, all is forgotten."""
 
 
 class RackTokens:

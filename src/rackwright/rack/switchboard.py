@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
@@ -18,6 +19,8 @@ ROUND = 120.0
 """Seconds in which every machine's state is asked for once."""
 TURN = 1.0
 """Seconds between two slices of such a round."""
+SLICE = 32
+"""Machines in a slice at the least: what the region is asked and told of them goes together."""
 ASKED_AT_ONCE = 200
 """Nodes in one question to the region how they are switched."""
 BUDGET = 64
@@ -101,12 +104,12 @@ class Switchboard:
         while True:
             names = [node.name for node in self._known.nodes() if node.power is not None]
             await self._forget_others(set(names))
-            slices = max(1, int(ROUND / TURN))
-            size = -(-len(names) // slices)
-            for first in range(0, max(len(names), 1), max(size, 1)):
-                await asyncio.gather(*(self._look(name) for name in names[first : first + size]))
+            size = max(SLICE, math.ceil(len(names) * TURN / ROUND))
+            slices = [names[first : first + size] for first in range(0, len(names), size)]
+            for part in slices:
+                await asyncio.gather(*map(self._look, part))
                 await asyncio.sleep(TURN)
-            await asyncio.sleep(max(0.0, ROUND - TURN * min(slices, max(len(names), 1))))
+            await asyncio.sleep(max(TURN, ROUND - TURN * len(slices)))
 
     async def close(self) -> None:
         """Let go of all sessions."""
