@@ -52,8 +52,14 @@ def test_kea_with_rows_is_told_of_no_hosts_and_gives_nobody_their_addresses() ->
     told = kea_configuration.configuration(ANSWERS, "/rack/kea", {"type": "postgresql"}, taken)["Dhcp4"]
     assert told["hosts-databases"] == [{"type": "postgresql"}]
     near, far = told["subnet4"]
+    assert (near["reservations-global"], near["reservations-in-subnet"]) == (True, False)
+    assert "reservations-global" not in far
     assert (near["reservations"], far["reservations"]) == ([], [])
     assert [pool["pool"] for pool in near["pools"]] == ["10.77.0.101 - 10.77.0.149", "10.77.0.152 - 10.77.0.199"]
+
+
+def test_rows_of_the_first_network_are_those_of_no_network() -> None:
+    assert list(kea_configuration.row_ids(ANSWERS)) == [(0, NEAR), (kea_configuration.subnet_id(FAR), FAR)]
 
 
 def test_only_addresses_in_a_dynamic_range_are_taken_out_of_it() -> None:

@@ -4,8 +4,10 @@ A host's reservation carries its boot URL as option 67, and a network that of st
 all other firmware the hook ``flex_option`` puts the first stage in place of it, and classes put it into the field
 ``file`` too, for ROMs that look only there.
 
-Hosts are either in the configuration itself, or in rows of a database: then a question costs one look at it, because it
-is asked for the Ethernet address only, and never whether an address of the pool is somebody's.
+Hosts are either in the configuration itself, or in rows of a database: then a packet costs one look at it, for the
+Ethernet address. A request would cost a second one: whether the address that it asks for is another host's. Kea leaves
+that out where it looks for hosts of no network (its "global reservations"). So those of the first network are such
+rows, and only the first network looks for them.
 """
 
 from __future__ import annotations
@@ -33,6 +35,9 @@ FLEX_OPTION, LEASE_COMMANDS = "libdhcp_flex_option.so", "libdhcp_lease_cmds.so"
 
 _HOOKS = "/usr/lib/*/kea/hooks/"
 
+OF_THE_FIRST = 0
+"""Kea's number for hosts of no network: the rows of the first network have it."""
+
 Database = Mapping[str, Any]
 """Where rows of hosts are, in Kea's words (``hosts-databases``)."""
 
@@ -43,6 +48,12 @@ def configuration(
     """Kea's configuration for these answers. With ``rows`` the hosts are there, and ``taken`` are those of their
     addresses that lie in dynamic ranges: they are left out of these."""
     networks = given(answers)
+    subnets = [
+        _subnet(network, answers, None if rows is None else sorted(map(ipaddress.IPv4Address, taken)))
+        for network, _ in networks
+    ]
+    if rows is not None and subnets:
+        subnets[0] |= {"reservations-global": True, "reservations-in-subnet": False}
     listening = dict.fromkeys(f"{interface}/{network.address}" for network, interface in networks)
     return {
         "Dhcp4": {
@@ -63,10 +74,7 @@ def configuration(
             "hooks-libraries": [{"library": hook(LEASE_COMMANDS)}, *_first_stage(networks, answers.door)],
             "client-classes": _classes(),
             **(_hosts_in_rows(rows) if rows is not None else {}),
-            "subnet4": [
-                _subnet(network, answers, None if rows is None else sorted(map(ipaddress.IPv4Address, taken)))
-                for network, _ in networks
-            ],
+            "subnet4": subnets,
             "loggers": [{"name": "kea-dhcp4", "output_options": [{"output": "stdout"}], "severity": "WARN"}],
         }
     }
@@ -80,6 +88,12 @@ def given(answers: Answers) -> list[tuple[Network, str]]:
 def subnet_id(network: Network) -> int:
     """Kea's number of a network: its first address. So it stays the same whatever other networks there are."""
     return int(ipaddress.IPv4Network(network.cidr, strict=False).network_address)
+
+
+def row_ids(answers: Answers) -> Iterator[tuple[int, Network]]:
+    """The networks on which Kea gives addresses, each with the number that the rows of its hosts have."""
+    for number, (network, _) in enumerate(given(answers)):
+        yield subnet_id(network) if number else OF_THE_FIRST, network
 
 
 def hook(name: str) -> str:
@@ -100,41 +114,27 @@ def _hosts_in_rows(rows: Database) -> dict[str, Any]:
 
 
 def _classes() -> list[dict[str, Any]]:
-    ipxe = (
-        "option[175].exists or substring(option[77].hex, 0, 4) == 'iPXE' or substring(option[77].hex, 1, 4) == 'iPXE'"
-    )
+    # Every test is made for every packet, so each is as short as can be.
     uefi = " or ".join(f"option[93].hex == 0x{code:04x}" for code in UEFI_ARCHITECTURES)
     http = {"name": "vendor-class-identifier", "data": "HTTPClient", "always-send": True}
     return [
-        {"name": "ipxe", "test": ipxe},
-        {
-            "name": "http",
-            "test": "not member('ipxe') and substring(option[60].hex, 0, 10) == 'HTTPClient'",
-            "option-data": [http],
-        },
-        {
-            "name": "uefi",
-            "test": f"not member('ipxe') and not member('http') and ({uefi})",
-            "boot-file-name": UEFI,
-        },
-        {
-            "name": "bios",
-            "test": "not member('ipxe') and not member('http') and not member('uefi')",
-            "boot-file-name": BIOS,
-        },
+        {"name": "ipxe", "test": "option[175].exists or option[77].hex == 'iPXE'"},
+        {"name": "http", "test": "substring(option[60].hex, 0, 10) == 'HTTPClient'", "option-data": [http]},
+        {"name": "uefi", "test": f"not member('ipxe') and ({uefi})", "boot-file-name": UEFI},
+        {"name": "bios", "test": "not (member('ipxe') or member('http') or member('uefi'))", "boot-file-name": BIOS},
     ]
 
 
 def _first_stage(networks: list[tuple[Network, str]], port: int) -> Iterator[dict[str, Any]]:
-    """The hook that gives everything but iPXE its first stage; an empty value leaves what is there."""
+    """The hook that gives everything but iPXE its first stage."""
     if not networks:
         return
     url = f"'{http_boot_url(networks[0][0], port)}'"
     for network, interface in networks:
         if not network.relayed:
             url = f"ifelse(pkt.iface == '{interface}', '{http_boot_url(network, port)}', {url})"
-    stage = f"ifelse(member('http'), {url}, ifelse(member('uefi'), '{UEFI}', '{BIOS}'))"
-    options = [{"code": 67, "supersede": f"ifelse(member('ipxe'), '', {stage})"}]
+    stages = (("http", url), ("uefi", f"'{UEFI}'"), ("bios", f"'{BIOS}'"))
+    options = [{"code": 67, "client-class": name, "supersede": stage} for name, stage in stages]
     yield {"library": hook(FLEX_OPTION), "parameters": {"options": options}}
 
 

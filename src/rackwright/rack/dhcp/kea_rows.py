@@ -20,7 +20,7 @@ import asyncpg
 
 from rackwright.core.dhcp import Answers, Within, host_url
 from rackwright.core.errors import RackwrightError, Retryable
-from rackwright.rack.dhcp.kea_configuration import Database, given, subnet_id
+from rackwright.rack.dhcp.kea_configuration import Database, row_ids
 
 SCRIPT = Path("/usr/share/kea/scripts/pgsql/dhcpdb_create.pgsql")
 """From Debian's package kea-admin."""
@@ -32,7 +32,7 @@ MANY = 1000
 """After so many new rows the database looks at how many there are."""
 
 Row = tuple[int, bytes, int, int, str, str]
-"""Node, Ethernet address, number of the subnet, address (0: one of the dynamic range), host name, boot URL."""
+"""Node, Ethernet address, number of its network (``row_ids``), address (0: a dynamic one), host name, boot URL."""
 
 _OURS = """
 ALTER TABLE dhcp4_options DISABLE TRIGGER USER;
@@ -145,7 +145,7 @@ async def _prepared(pool: asyncpg.Pool) -> None:
 
 def _rows(answers: Answers, ids: Iterable[int]) -> Iterator[Row]:
     """The rows of these nodes; those that are gone have none."""
-    places = [(subnet_id(network), Within(network.cidr), network) for network, _ in given(answers)]
+    places = [(number, Within(network.cidr), network) for number, network in row_ids(answers)]
     for id in ids:
         host = answers.hosts.get(id)
         if host is None:
