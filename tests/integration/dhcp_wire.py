@@ -73,7 +73,8 @@ class Wire:
 
     async def ask(self, mac: str, *, relay: str = "", **said: str) -> dict[str, Any]:
         """What a machine with this Ethernet address is offered; {} when nobody answers. ``said`` are options: ``arch``
-        (a number), ``vendor``, ``user``. With ``relay`` the question comes from a relay of that address."""
+        (a number), ``vendor``, ``user``. With ``lease`` it says what it is given, by asking for what was offered or is
+        ``wanted``. With ``relay`` the question comes from a relay of that address."""
         asked = json.dumps({"mac": mac, "relay": relay, **said})
         command = ["ip", "netns", "exec", self.machine, sys.executable, "-m", "tests.integration.dhcp_wire", asked]
         process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
@@ -165,7 +166,7 @@ def _ask(asked: dict[str, str]) -> dict[str, Any]:
     question = Message(DISCOVER, 0x1234, mac, relay=asked["relay"] or str(ipaddress.IPv4Address(0)), options=options)
     answer = _answered(question)
     if "lease" in asked and answer is not None:
-        wanted = {50: ipaddress.IPv4Address(answer.yours).packed, 54: answer.options[SERVER_IDENTIFIER]}
+        wanted = {50: _packed(asked.get("wanted", answer.yours)), 54: answer.options[SERVER_IDENTIFIER]}
         answer = _answered(replace(question, kind=REQUEST, options={**options, **wanted}))
         if answer is not None and answer.kind != ACK:
             return {}
@@ -177,6 +178,10 @@ def _ask(asked: dict[str, str]) -> dict[str, Any]:
         "file": answer.file,
         **{str(code): data.decode("latin-1").rstrip("\0") for code, data in answer.options.items()},
     }
+
+
+def _packed(address: str) -> bytes:
+    return ipaddress.IPv4Address(address).packed
 
 
 def _answered(question: Message) -> Message | None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from msgspec import structs
 from rackwright.core.dhcp import Answers, DhcpServer, Host
 from rackwright.core.dhcp_packet import DISCOVER, Message, broadcast_frame, from_frame
 from rackwright.core.errors import Retryable, StoreUnavailable
+from rackwright.core.leases import Lease
 from rackwright.core.served import Network, ServedNic
 from rackwright.rack.dhcp import interfaces
 from rackwright.rack.dhcp.dnsmasq import Dnsmasq
+from rackwright.rack.dhcp.dnsmasq_leases import DnsmasqLeases
 from rackwright.rack.dhcp.foreign import servers_on
 from rackwright.rack.dhcp.kea import Kea
 from rackwright.rack.dhcp.kea_rows import HostRows
@@ -377,6 +380,46 @@ async def test_what_a_killed_rack_left_behind_is_replaced(line: Wire, tmp_path: 
     assert (await line.ipxe(N7.macs[0]))["address"] >= "10.77.0.100"
     await fresh.close()
     await left.close()
+
+
+async def test_what_another_dnsmasq_has_given_stays_with_its_client(line: Wire, tmp_path: Path) -> None:
+    answers = structs.replace(ANSWERS, networks=(structs.replace(NETWORK, dynamic=("10.77.0.100", "10.77.0.101")),))
+    one, other = _dnsmasq(tmp_path / "one"), _dnsmasq(tmp_path / "other")
+    await one.answer(answers)
+    given = await line.lease(STRANGER)
+    news = DnsmasqLeases(str(tmp_path / "one" / "leases")).news(answers.networks)
+    await one.close()
+    assert news.keys() == {given}
+    client, until = news[given]
+    leases = [Lease(given, client, until - time.time())]
+    DnsmasqLeases(str(tmp_path / "other" / "leases")).inherit(leases, answers.networks)
+    await other.answer(answers)
+    assert {"10.77.0.100", "10.77.0.101"} == {given, await line.lease("52:54:00:00:00:98")}
+    assert await line.lease(STRANGER) == given
+    await other.close()
+
+
+@pytest.mark.parametrize("mac", [STRANGER, N7.macs[0]])
+async def test_nobody_is_given_the_address_of_another_host_by_asking_for_it(
+    mac: str, database: str, line: Wire, tmp_path: Path
+) -> None:
+    n9 = Host(9, "n9", (FAR9.macs[0],), "10.77.0.9", "token9")
+    kea = _with_rows(database, tmp_path)
+    await kea.answer(structs.replace(ANSWERS, hosts={7: N7, 9: n9}))
+    assert (await line.ask(mac, lease="yes", wanted="10.77.0.9")).get("address", "") != "10.77.0.9"
+    assert await line.lease(FAR9.macs[0]) == "10.77.0.9"
+    await kea.close()
+
+
+async def test_a_host_of_the_first_network_is_a_stranger_on_the_next(database: str, line: Wire, tmp_path: Path) -> None:
+    kea = _with_rows(database, tmp_path)
+    await kea.answer(structs.replace(ANSWERS, networks=(NETWORK, FAR), hosts={7: N7, 9: FAR9}))
+    assert (await line.ipxe(FAR9.macs[0], relay="10.88.0.1"))["address"] == "10.88.0.9"
+    for mac, relay in ((N7.macs[0], "10.88.0.1"), (FAR9.macs[0], "")):
+        offered = await line.ipxe(mac, relay=relay)
+        assert offered["67"].startswith(f"{DOOR}/boot/ipxe?")
+        assert int(offered["address"].rpartition(".")[2]) >= 100
+    await kea.close()
 
 
 async def test_foreign_servers_are_seen(server: DhcpServer, line: Wire) -> None:

@@ -28,7 +28,7 @@ from rackwright.drivers.jig.rack_key import public_key
 from rackwright.rack.carrying import Carrying
 from rackwright.rack.client import RackClient
 from rackwright.rack.desk import AgentDesk
-from rackwright.rack.dhcp.choice import lease_files
+from rackwright.rack.dhcp.choice import lease_books
 from rackwright.rack.dhcp.choice import servers as dhcp_servers
 from rackwright.rack.dhcp.kea import ROWS_FROM
 from rackwright.rack.door.app import build
@@ -137,7 +137,7 @@ def _following(
         setting.dhcp, folder,
         tftp=setting.tftp, dns=setting.dns, tied=carries, database=_database, rows_from=setting.dhcp_rows,
     )  # fmt: skip
-    books = lease_files(folder) if setting.dhcp == "kea" else []
+    books = lease_books(setting.dhcp, folder)
     lending = Lending(client, seat_of(rack.data), books, networks)
     return Serving(client, replica, servers, setting.door_port, lending, Carrying(seat, networks) if carries else None)
 

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import structlog
 
-from rackwright.core.errors import Conflict
+from rackwright.core.errors import Conflict, Retryable
 from rackwright.core.leases import Lease, LeaseReport
 from rackwright.core.served import Network
 from rackwright.rack.client import RackClient, patiently
@@ -68,7 +68,7 @@ class Lending:
         for book in self._books:
             try:
                 await asyncio.to_thread(book.inherit, leases, networks)
-            except OSError as error:
+            except (OSError, Retryable) as error:
                 log.warning("what others have given cannot be noted, and may be given twice", reason=str(error))
 
     async def tell(self) -> None:

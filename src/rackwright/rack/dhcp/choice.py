@@ -11,6 +11,7 @@ from rackwright.core.dhcp import DhcpServer
 from rackwright.core.errors import InvalidInput
 from rackwright.rack.dhcp.advertising import Advertising
 from rackwright.rack.dhcp.dnsmasq import Dnsmasq
+from rackwright.rack.dhcp.dnsmasq_leases import DnsmasqLeases
 from rackwright.rack.dhcp.kea import ROWS_FROM, Kea
 from rackwright.rack.dhcp.kea6 import Kea6
 from rackwright.rack.dhcp.kea_rows import HostRows
@@ -51,9 +52,9 @@ def servers(
     return [*chosen, Advertising()] if kind != "none" or tftp else chosen
 
 
-def lease_files(folder: str) -> list[LeaseFile]:
-    """Where Kea notes what it gives, by the same ``folder`` as of ``servers``."""
-    return [
-        LeaseFile(os.path.join(folder, "kea", "leases.csv")),
-        LeaseFile(os.path.join(folder, "kea6", "leases6.csv"), version=6),
-    ]
+def lease_books(kind: str, folder: str) -> list[LeaseFile | DnsmasqLeases]:
+    """Where the servers of this ``kind`` note what they give, by the same ``folder`` as of ``servers``."""
+    if kind == "kea":
+        four, six = os.path.join(folder, "kea", "leases.csv"), os.path.join(folder, "kea6", "leases6.csv")
+        return [LeaseFile(four), LeaseFile(six, version=6)]
+    return [DnsmasqLeases(os.path.join(folder, "addresses", "leases"))] if kind == "dnsmasq" else []

@@ -48,7 +48,7 @@ class LeaseFile:
 
     def news(self, networks: Collection[Network]) -> dict[str, Given]:
         """What was written since the last call about dynamic addresses of these networks; at first, all of it."""
-        is_dynamic = _in_ranges(networks, self._version)
+        is_dynamic = in_ranges(networks, self._version)
         found: dict[str, Given] = {}
         for row in csv.DictReader(self._grown(), self._columns):
             if row["address"] != "address" and is_dynamic(row["address"]):
@@ -110,7 +110,8 @@ class LeaseFile:
             return False
 
 
-def _in_ranges(networks: Collection[Network], version: int) -> Callable[[str], bool]:
+def in_ranges(networks: Collection[Network], version: int) -> Callable[[str], bool]:
+    """Tells whether an address of this version of IP is a dynamic one of these networks."""
     spans = [(ipaddress.ip_address(first), ipaddress.ip_address(last)) for first, last in _dynamic(networks)]
     numbers = [(int(first), int(last)) for first, last in spans if first.version == version]
 
