@@ -56,6 +56,8 @@ class FakeApi:
         self.ill: dict[str, Response] = {}
         """By verb: the answer instead of a sensible one."""
         self.lease = 1.0
+        self.patience = 2.0
+        """Seconds that a request for work waits."""
         self.generous = False
         """Whether results bring the next node tasks."""
         self.port = 0
@@ -116,7 +118,7 @@ class FakeApi:
         async with self._changed:
             self._changed.notify_all()
             try:
-                await asyncio.wait_for(self._changed.wait_for(lambda: self.queue or self.closing), 2)
+                await asyncio.wait_for(self._changed.wait_for(lambda: self.queue or self.closing), self.patience)
             except TimeoutError:
                 return Claims([], self.lease)
         items, self.queue = self.queue[: asked.capacity], self.queue[asked.capacity :]

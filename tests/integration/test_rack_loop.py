@@ -300,3 +300,13 @@ async def test_an_empty_token_file_is_named(api: FakeApi, rack: RackProcess) -> 
     await rack.start()
     assert await rack.ended() == 1
     assert rack.said(f"{rack.token}: there is no token")
+
+
+async def test_who_waits_for_work_sends_no_heartbeats_until_there_is_some(api: FakeApi, rack: RackProcess) -> None:
+    api.lease, api.patience = 2.0, 0.5
+    await rack.start()
+    await api.until(lambda: len(api.claimed_by) >= 8)
+    # One with the first lease; a second where the host stood still for longer than a lease may wait.
+    assert len(api.heartbeats) <= 2
+    await api.give(script(1, "sleep 60"))
+    await api.until(lambda: len([beat for beat in api.heartbeats if (1, 1) in beat.working]) >= 3)

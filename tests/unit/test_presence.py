@@ -26,9 +26,11 @@ def world() -> Iterator[World]:
     world.close()
 
 
+SAID = {"id": "x", "kind": "api", "name": "other", "host": "h1", "pid": 3, "version": "1", "started_at": 1.0}
+
+
 def heartbeat(world: World, token: str, number: int, state: str = "running", **process: Any) -> None:
-    said = {"id": "x", "kind": "api", "name": "other", "host": "h1", "pid": 3, "version": "1", "started_at": 1.0}
-    body = {"incarnation": "me", "process": {"process": said | process, "number": number, "state": state}}
+    body = {"incarnation": "me", "process": {"process": SAID | process, "number": number, "state": state}}
     assert world.ask("POST", "/api/v1/racks/r1/heartbeat", body, token=token).status_code == 200
 
 
@@ -52,6 +54,12 @@ def test_a_rack_is_listed_by_its_own_name_whatever_it_says(world: World) -> None
     assert services(world)[1] == ("rack", "r1", "draining")
     heartbeat(world, token, 3, "ended")
     assert services(world) == [("api", "api 1", "running")]
+
+
+def test_a_rack_that_asks_for_work_is_listed_too(world: World) -> None:
+    body = {"incarnation": "me", "capacity": 1, "wait": 0, "process": {"process": SAID, "number": 1}}
+    assert world.ask("POST", "/api/v1/racks/r1/claims", body, token=world.site()).status_code == 200
+    assert services(world) == [("api", "api 1", "running"), ("rack", "r1", "running")]
 
 
 def test_a_rack_that_tells_nothing_of_its_process_is_not_listed(world: World) -> None:

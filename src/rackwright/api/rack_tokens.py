@@ -9,8 +9,8 @@ from rackwright.api.news import News
 from rackwright.core.views import Views
 
 REMEMBERED = 600.0
-"""Seconds. A rack's token never changes; it ends with the rack, of which there are news at once. When news may have been
-lost, all is forgotten."""
+"""Seconds. A rack's token never changes; it ends with the rack, of which there are news at once. When some may have
+been lost, all is forgotten."""
 
 
 class RackTokens:

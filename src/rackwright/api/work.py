@@ -30,6 +30,7 @@ async def claim(call: Call) -> Response:
     """Hand out node tasks; wait for some when there are none, but not for a rack that has gone or when stopping."""
     services, rack = call.services, call.caller.rack
     request = await call.body(ClaimRequest)
+    _hear(call, request.process)
     clock = asyncio.get_running_loop().time
     until = clock() + min(request.wait, LONGEST_WAIT)
     with services.news.watch("work", str(rack)) as bell:
@@ -75,13 +76,16 @@ async def results(call: Call) -> Response:
 
 
 async def heartbeat(call: Call) -> Response:
-    """Prolong the leases of what the rack works on; the answer says what is no longer its own. What it tells of
-    its process is kept with the next beat of this one."""
-    services = call.services
+    """Prolong the leases of what the rack works on; the answer says what is no longer its own."""
     beat = await call.body(Heartbeat)
-    if beat.process is not None:
-        services.presence.tell(_of_rack(call, beat.process))
-    return reply(await services.racks.heartbeat(call.caller.rack, beat))
+    _hear(call, beat.process)
+    return reply(await call.services.racks.heartbeat(call.caller.rack, beat))
+
+
+def _hear(call: Call, beat: Beat | None) -> None:
+    """Keep what a rack tells of its process with the next beat of this one."""
+    if beat is not None:
+        call.services.presence.tell(_of_rack(call, beat))
 
 
 def _of_rack(call: Call, beat: Beat) -> Beat:

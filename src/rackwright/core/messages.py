@@ -42,12 +42,14 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Ask for at most ``capacity`` node tasks, waiting at most ``wait`` seconds for the first. ``incarnation`` is new
     for every start of the rack's process: what an earlier one held comes back to the queue at once. ``seat`` is the
-    same for all starts in one data folder (see ``seats``)."""
+    same for all starts in one data folder (see ``seats``). It is a sign of life: ``process`` is what the rack's process
+    tells of itself, as with a heartbeat."""
 
     incarnation: str
     capacity: int
     wait: float = 20.0
     seat: str = ""
+    process: Beat | None = None
     knows: tuple[str, ...] | None = None
     """Digests of the texts that need not be sent; None: it does not know of digests."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,6 +12,7 @@ import structlog
 
 from rackwright.core.errors import Conflict
 from rackwright.core.messages import Claim, ClaimRequest, Claims
+from rackwright.core.services import Beat
 from rackwright.rack.attempt import Workshop, unfinished
 from rackwright.rack.client import RackClient, patiently
 from rackwright.rack.logs import LogShipper
@@ -25,6 +28,9 @@ stand_by_time = 1.0
 gather_time = 0.02
 """Seconds between the first free place and the request, while others work: short tasks end in swarms, and one request
 for many costs little more than one for one."""
+
+Pulse = Callable[[], Beat | None]
+"""Gives the next beat of this process, None when it keeps none."""
 
 log = structlog.get_logger()
 
@@ -52,6 +58,7 @@ class ClaimsLoop:
         capacity: int,
         place: Seat,
         seat: str = "",
+        pulse: Pulse = lambda: None,
     ) -> None:
         self.client = client
         self.workshop = workshop
@@ -61,6 +68,9 @@ class ClaimsLoop:
         self.capacity = capacity
         self.seat = seat
         self.place = place
+        self.pulse = pulse
+        self.spoke = 0.0
+        """When work was asked for last, by the monotonic clock: the region then knows that this process lives."""
         self.lease = 0.0
         """Seconds; known once ``leased`` is set, by the first answer of the api."""
         self.leased = asyncio.Event()
@@ -81,7 +91,8 @@ class ClaimsLoop:
         try:
             while True:
                 # The first answer says at once whether this process is to work.
-                wanted = self._request(await self._places(), poll_time if self.leased.is_set() else 0.0)
+                wait = poll_time if self.leased.is_set() else 0.0
+                wanted = self._request(await self._places(), wait, self.pulse())
                 claims, why = None, ""
                 try:
                     claims = await patiently("claims", partial(self.client.claims, wanted))
@@ -115,9 +126,10 @@ class ClaimsLoop:
             else:
                 self.results.give(unfinished(claim, f"rack {self.workshop.rack} stops; it can be tried again at once"))
 
-    def _request(self, places: int, wait: float) -> ClaimRequest:
+    def _request(self, places: int, wait: float, beat: Beat | None = None) -> ClaimRequest:
         self._asked += places
-        return ClaimRequest(incarnation=self.incarnation, capacity=places, wait=wait, seat=self.seat)
+        self.spoke = time.monotonic()
+        return ClaimRequest(incarnation=self.incarnation, capacity=places, wait=wait, seat=self.seat, process=beat)
 
     def _free(self) -> int:
         return self.capacity - len(self._running) - self._asked

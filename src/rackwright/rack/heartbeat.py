@@ -1,23 +1,26 @@
-"""Keeps the lease: tells the api again and again that the rack lives, what it works on, and what it keeps running."""
+"""Keeps the lease: tells the api again and again that the rack lives, what it works on, and what it keeps running.
+
+Thousands of racks have nothing to do most of the time. One that waits for work has said so: that is a sign of life, and
+it tells it but once.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
 
 import structlog
 
 from rackwright.core.messages import Heartbeat, HeartbeatAnswer
-from rackwright.core.services import Beat
 from rackwright.rack.attempt import Workshop
-from rackwright.rack.claims import ClaimsLoop
+from rackwright.rack.claims import ClaimsLoop, Pulse
 from rackwright.rack.client import RackClient, patiently
 
 per_lease = 3
-"""Heartbeats in the time of one lease: two may get lost."""
+"""Heartbeats in the time of one lease, of one that has work: two may get lost."""
 
-Pulse = Callable[[], Beat | None]
-"""Gives the next beat of this process, None when it keeps none."""
+idle_part = 0.75
+"""Of the lease: the time after which one that has none says that it is there, if it has not asked for work since."""
 
 log = structlog.get_logger()
 
@@ -46,7 +49,19 @@ async def keep_lease(client: RackClient, claims: ClaimsLoop, workshop: Workshop,
             # Beside the heartbeats: a polite stop may take longer than the lease.
             dropping = asyncio.create_task(workshop.drop(answer.drop))
             dropping.add_done_callback(_tell)
-        await asyncio.sleep(claims.lease / per_lease)
+        await _next_due(claims, workshop)
+
+
+async def _next_due(claims: ClaimsLoop, workshop: Workshop) -> None:
+    """Wait until a heartbeat is due after the one that was just sent."""
+    turn, sent = claims.lease / per_lease, time.monotonic()
+    while True:
+        idle = not claims.working() and not workshop.kept()
+        due = max(sent, claims.spoke) + claims.lease * idle_part if idle else sent + turn
+        left = due - time.monotonic()
+        if left <= 0:
+            return
+        await asyncio.sleep(min(left, turn))
 
 
 def _tell(dropping: asyncio.Task[None]) -> None:

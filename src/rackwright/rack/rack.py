@@ -18,9 +18,9 @@ from rackwright.core.errors import Conflict, NotAllowed, RackwrightError
 from rackwright.core.jig import Jig
 from rackwright.core.messages import Heartbeat
 from rackwright.rack.attempt import Workshop
-from rackwright.rack.claims import ClaimsLoop
+from rackwright.rack.claims import ClaimsLoop, Pulse
 from rackwright.rack.client import RackClient
-from rackwright.rack.heartbeat import Pulse, keep_lease
+from rackwright.rack.heartbeat import keep_lease
 from rackwright.rack.logs import LogShipper
 from rackwright.rack.results import ResultSender, ResultSpool
 from rackwright.rack.seat import Seat
@@ -69,6 +69,7 @@ class Rack:
         self.claims = ClaimsLoop(
             client, self.workshop, self.results, self.logs,
             capacity=setting.capacity, place=place or Seat(seat_mark(setting.data)), seat=seat_of(setting.data),
+            pulse=pulse,
         )  # fmt: skip
 
     async def run(self, stop: asyncio.Event, at_once: asyncio.Event) -> None:
