@@ -269,6 +269,39 @@ async def test_two_hundred_machines_that_ask_at_once_are_each_offered_an_address
         await made.close()
 
 
+async def test_a_storm_of_ten_thousand_changes_is_answered_and_nobody_waits_for_it(
+    database: str, line: Wire, tmp_path: Path
+) -> None:
+    def known(moved: int) -> dict[int, Host]:
+        """Those below ``moved`` have their second address."""
+        third = {n: 64 if n < moved else 0 for n in range(10_000)}
+        macs = {n: f"52:54:00:01:{n >> 8:02x}:{n & 255:02x}" for n in third}
+        return {
+            n: Host(n, f"n{n}", (macs[n],), f"10.77.{third[n] + 1 + n // 250}.{1 + n % 250}", f"t{n}") for n in third
+        }
+
+    network = Network(cidr="10.77.0.0/16", address="10.77.0.1", dynamic=("10.77.200.1", "10.77.200.250"))
+    answers = Answers(networks=(network,), hosts=known(0), interfaces={"10.77.0.1": "rack0"})
+    kea = _with_rows(database, tmp_path)
+    await kea.answer(answers)
+    pids = _pids("kea-dhcp4", line)
+    last = answers.hosts[9_999]
+    before: list[str] = []
+    for step in range(1000, 10_001, 1000):
+        telling = asyncio.create_task(
+            kea.answer(structs.replace(answers, hosts=known(step)), set(range(step - 1000, step)))
+        )
+        if step < 10_000:
+            before.append((await line.ipxe(last.macs[0])).get("address", "nobody"))
+        await telling
+    assert set(before) == {last.address}
+    now = known(10_000)
+    for number in (0, 999, 1000, 5000, 9_999):
+        assert (await line.ipxe(now[number].macs[0]))["address"] == now[number].address
+    assert _pids("kea-dhcp4", line) == pids
+    await kea.close()
+
+
 def _offers(line: Wire, macs: list[str]) -> dict[str, str]:
     """What so many machines are offered that ask at once, each again when nobody has answered for a second."""
     found: dict[str, str] = {}
