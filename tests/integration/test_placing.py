@@ -234,9 +234,9 @@ async def test_the_slow_check_finds_what_is_served_and_stands_elsewhere(
 
 async def _round(made: MetalSite) -> int:
     """Check all that there is once; gives how often something was mended."""
-    place, count = await serving.check(made.store, Place())
-    mended = int(count)
+    place, racks = await serving.check(made.store, Place())
+    mended = len(racks)
     while place != Place():
         place, again = await serving.check(made.store, place)
-        mended += again
+        mended += len(again)
     return mended

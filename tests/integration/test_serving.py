@@ -194,6 +194,20 @@ async def test_changes_under_way_when_a_rack_asks_first_are_not_lost(postgres_st
     assert {node.name: node.address for node in first.nodes} == {"n1": "10.77.0.7", "n3": None}
 
 
+async def test_changes_that_began_while_a_rack_asked_first_are_not_lost(postgres_store: PostgresStore) -> None:
+    made = await world(postgres_store)
+    async with postgres_store.transaction() as late:
+        async with postgres_store.transaction() as asking:
+            assert not await asking.ask_to_serve(made.racks["r1"])
+            await late.put_facts([FactWrite(made.nodes["n1"], "desired.address", "10.77.0.7", PEOPLE)])
+            assert not await late.lock_serving(late.to_serve())
+        waiting = asyncio.create_task(whole(made, "r1"))
+        await asyncio.sleep(0.5)
+        assert not waiting.done()
+    first = await asyncio.wait_for(waiting, 30)
+    assert {node.name: node.address for node in first.nodes} == {"n1": "10.77.0.7", "n3": None}
+
+
 @pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
 async def test_who_waits_for_another_at_a_rack_is_served_all_the_same(store_dsn: str, plan: str) -> None:
     """Also with the plans that PostgreSQL makes for thousands of racks: it looks at a rack again that another has

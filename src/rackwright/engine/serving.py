@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -99,25 +99,17 @@ async def applied_all(tx: Transaction, said: Sequence[tuple[int, Applied]]) -> l
     return found
 
 
-async def check(store: Store, after: Place) -> tuple[Place, bool]:
-    """Make the documents of the next nodes anew. Gives the place to go on behind, and whether something had to be
-    mended: it should not."""
-
-    async def work(tx: Transaction) -> tuple[Place, bool]:
-        racks = sorted(await tx.serving(None))
-        rack = next((rack for rack in racks if rack >= after.rack), None)
-        if rack is None:
-            return Place(), False
-        first = after.node if rack == after.rack else 0
-        complete, nodes = await tx.lock_rack(rack)
-        part = [node for node in sorted(nodes) if node > first][:SLICE]
-        if not complete or not part:
-            return Place(rack + 1), False
-        before = (await tx.serving([rack]))[rack].generation
-        await tx.serve(await documents(tx, [(rack, scope) for scope in (rack, *part)]))
-        return Place(rack, part[-1]), (await tx.serving([rack]))[rack].generation != before
-
-    return await transact(store, work)
+async def check(store: Store, after: Place) -> tuple[Place, list[int]]:
+    """Make the documents of the next nodes anew, a rack at a time. Gives the place to go on behind, and the racks where
+    something had to be mended: there should be none."""
+    left, mended = SLICE, list[int]()
+    while left > 0:
+        after, seen, wrong = await transact(store, _checking(after, left))
+        mended += wrong
+        left -= max(seen, 1)
+        if after == Place():
+            break
+    return after, mended
 
 
 async def watch(store: Store, stop: asyncio.Event) -> None:
@@ -134,7 +126,29 @@ async def watch(store: Store, stop: asyncio.Event) -> None:
             log.warning("what racks serve could not be checked", why=str(error))
         else:
             if mended:
-                log.warning("the slow check found a rack that served what is no longer true", rack=place.rack)
+                log.warning("the slow check found racks that served what is no longer true", racks=mended)
+
+
+def _checking(after: Place, most: int) -> Callable[[Transaction], Awaitable[tuple[Place, int, list[int]]]]:
+    """Look at the next rack, and at most so many nodes of it. Gives the place to go on behind, how many nodes were
+    looked at, and the rack if something was wrong."""
+
+    async def work(tx: Transaction) -> tuple[Place, int, list[int]]:
+        rack = min((rack for rack in await tx.serving(None) if rack >= after.rack), default=None)
+        if rack is None:
+            return Place(), 0, []
+        complete, nodes = await tx.lock_rack(rack)
+        left = sorted(node for node in nodes if rack != after.rack or node > after.node) if complete else []
+        part = left[:most]
+        place = Place(rack, part[-1]) if len(part) < len(left) else Place(rack + 1)
+        if not part:
+            return place, 0, []
+        before = (await tx.serving([rack]))[rack].generation
+        await tx.serve(await documents(tx, [(rack, scope) for scope in (rack, *part)]))
+        wrong = (await tx.serving([rack]))[rack].generation != before
+        return place, len(part), [rack] if wrong else []
+
+    return work
 
 
 async def _make_all(tx: Transaction, rack: int) -> None:

@@ -48,9 +48,10 @@ kept AS (
 SELECT rack_id FROM stamped;
 
 -- name: ask_to_serve
-INSERT INTO served_rack (rack_id, generation, since)
-VALUES ($1, (extract(epoch FROM clock_timestamp()) * 1e6)::bigint, pg_current_xact_id())
-ON CONFLICT DO NOTHING;
+-- Twice: a transaction that looked for the row before it was committed has an older id than the second one.
+INSERT INTO served_rack AS known (rack_id, generation, since)
+VALUES ($1, (extract(epoch FROM clock_timestamp()) * 1e6)::bigint, '18446744073709551615')
+ON CONFLICT (rack_id) DO UPDATE SET since = pg_current_xact_id() WHERE known.since = '18446744073709551615';
 
 -- name: may_make_all
 SELECT complete OR since < pg_snapshot_xmin(pg_current_snapshot()) FROM served_rack WHERE rack_id = $1;
