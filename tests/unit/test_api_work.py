@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,9 @@ import httpx
 import pytest
 
 from rackwright.api import work
+from rackwright.core.messages import Claim, ClaimRequest
 from rackwright.engine import planning
+from rackwright.engine.rack_requests import RackRequests
 from tests.unit.api_world import SERVER, World
 
 ASK = {"incarnation": "me", "capacity": 10}
@@ -43,6 +46,31 @@ def rack() -> Iterator[Rack]:
 
 def test_a_claim_without_work_ends_when_its_wait_is_over(rack: Rack) -> None:
     assert rack.ask("claims", {**ASK, "wait": 0.05}) == {"items": [], "lease": 30.0, "texts": {}}
+
+
+def test_what_a_claim_has_waited_is_no_sign_of_life(rack: Rack, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[float] = []
+    looked = RackRequests.claim
+
+    async def look(requests: RackRequests, number: int, request: ClaimRequest) -> list[Claim]:
+        looks.append(request.waited)
+        return await looked(requests, number, request)
+
+    monkeypatch.setattr(RackRequests, "claim", look)
+    rack.ask("claims", {**ASK, "wait": 0.05})
+    first, last = looks
+    assert first == 0.0
+    assert last >= 0.04
+
+
+def test_who_was_heard_last_long_ago_holds_the_rack_for_the_rest_of_the_lease(rack: Rack) -> None:
+    rack.ask("claims", {**ASK, "seat": "a", "wait": 0, "waited": 25.0})
+    other = {**ASK, "incarnation": "you", "seat": "b", "wait": 0}
+    refused = rack.world.ask("POST", "/api/v1/racks/r1/claims", other, token=rack.token)
+    assert refused.status_code == 409
+    left = re.search(r"its lease lasts for (\d+) s more", refused.text)
+    assert left is not None
+    assert int(left.group(1)) <= 5
 
 
 def test_a_waiting_claim_gets_work_as_soon_as_there_is_some(rack: Rack, monkeypatch: pytest.MonkeyPatch) -> None:

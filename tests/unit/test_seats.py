@@ -35,3 +35,23 @@ def test_a_second_process_is_refused_while_the_lease_lives_and_let_in_when_it_is
 def test_a_lease_of_a_clock_that_was_set_back_keeps_nobody_out() -> None:
     holder = sit(None, "a", "here", NOW + 7200, LEASE)
     assert sit(holder, "b", "there", NOW, LEASE).incarnation == "b"
+
+
+def test_who_is_to_say_nothing_for_long_has_a_seat_until_it_speaks_again() -> None:
+    holder = sit(None, "a", "here", NOW, LEASE)
+    assert sit(holder, "a", "here", NOW + 9, LEASE, silent=20).until == NOW + 9 + LEASE
+    assert sit(holder, "a", "here", NOW + 4, LEASE, silent=20) is holder
+
+
+def test_a_request_that_waits_is_no_sign_of_life() -> None:
+    holder = sit(None, "a", "here", NOW, LEASE, silent=20)
+    assert sit(holder, "a", "here", NOW + 20, LEASE, waited=20) is holder
+    assert sit(holder, "b", "there", NOW + LEASE, LEASE).incarnation == "b"
+    other = sit(None, "b", "there", NOW + 31, LEASE)
+    with pytest.raises(Conflict):
+        sit(other, "a", "here", NOW + 50, LEASE, waited=50)
+
+
+def test_what_waits_long_takes_nothing_from_a_lease_that_was_prolonged_since() -> None:
+    prolonged = Holder("a", "here", NOW + 61)
+    assert sit(prolonged, "a", "here", NOW + 40, LEASE, silent=60, waited=40) is prolonged

@@ -32,16 +32,19 @@ async def claim(call: Call) -> Response:
     request = await call.body(ClaimRequest)
     _hear(call, request.process)
     clock = asyncio.get_running_loop().time
-    until = clock() + min(request.wait, LONGEST_WAIT)
+    began = clock()
+    until, asked = began + min(request.wait, LONGEST_WAIT), request
     with services.news.watch("work", str(rack)) as bell:
         while True:
-            items = await services.racks.claim(rack, request)
+            items = await services.racks.claim(rack, asked)
             left = until - clock()
             if items or left <= 0 or services.news.stopping:
                 return reply(packed(Claims(items, services.lease), request.knows))
             await bell.wait(left)
             if await call.request.is_disconnected():
                 return reply(Claims([], services.lease))
+            # Whose cable was pulled is still here: only what it said when it came prolongs its lease.
+            asked = structs.replace(request, waited=clock() - began)
 
 
 async def look_for_work(services: Services) -> None:

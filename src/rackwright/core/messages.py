@@ -52,6 +52,8 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     process: Beat | None = None
     knows: tuple[str, ...] | None = None
     """Digests of the texts that need not be sent; None: it does not know of digests."""
+    waited: float = 0.0
+    """Seconds for which it has waited already, as the api counts them: so old is this sign of life."""
 
 
 class Claims(msgspec.Struct, frozen=True):

@@ -14,6 +14,9 @@ from rackwright.core.errors import Conflict
 RENEW_BELOW = 2 / 3
 """The lease is written anew when less than this share of it is left: not with every request."""
 
+MARGIN = 1 / 6
+"""This share of it is to be left when a process that has said for how long it says nothing speaks again."""
+
 
 class Holder(msgspec.Struct, frozen=True):
     """The process that works for a rack: its start, its seat, and until when it is believed to live (seconds since the
@@ -24,11 +27,23 @@ class Holder(msgspec.Struct, frozen=True):
     until: float
 
 
-def sit(holder: Holder | None, incarnation: str, seat: str, now: float, lease: float) -> Holder:
-    """Let a process work for the rack that ``holder`` works for now; gives the holder from now on.
+def sit(
+    holder: Holder | None,
+    incarnation: str,
+    seat: str,
+    now: float,
+    lease: float,
+    *,
+    silent: float = 0.0,
+    waited: float = 0.0,
+) -> Holder:
+    """Let a process work for the rack that ``holder`` works for now; gives the holder from now on. ``silent``: for so
+    many seconds it may say nothing more. ``waited``: so long ago it said this. It may be out of reach since, so the
+    lease counts from then.
 
     Raises Conflict while a process on another seat holds the rack."""
-    asking = Holder(incarnation, seat, now + lease)
+    said = now - waited
+    asking = Holder(incarnation, seat, said + lease)
     if holder is None:
         return asking
     # A lease that ends later than any can was given by a clock that was set back since.
@@ -39,6 +54,7 @@ def sit(holder: Holder | None, incarnation: str, seat: str, now: float, lease: f
             f"its lease lasts for {holder.until - now:.0f} s more",
             mend="stop one of the two, or give this one a rack of its own; once the other is gone, this one goes on",
         )
-    if holder.incarnation == incarnation and lives and holder.until - now > lease * RENEW_BELOW:
+    enough = min(max(lease * RENEW_BELOW, silent + lease * MARGIN), lease)
+    if holder.incarnation == incarnation and lives and holder.until - said > enough:
         return holder
     return asking

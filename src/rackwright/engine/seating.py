@@ -41,7 +41,10 @@ async def take_seats(
         if request is None or rack not in before:
             continue
         try:
-            holders[rack] = sit(holders[rack], request.incarnation, request.seat, now, lease)
+            holders[rack] = sit(
+                holders[rack], request.incarnation, request.seat, now, lease,
+                silent=request.wait, waited=request.waited,
+            )  # fmt: skip
         except Conflict as other:
             seats.refused[place] = other
             continue
