@@ -198,7 +198,8 @@ async def test_a_claim_reads_no_further_than_it_needs(connection: asyncpg.Connec
     ready = await connection.fetchval("SELECT count(*) FROM node_task WHERE rack_id = $1 AND state = 1", rack)
     await connection.execute("PREPARE claimed AS " + QUERIES["claimable"].replace(":limit", "16"))
     plan = await connection.fetch(
-        f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE claimed('{{{rack}}}', '{{16}}', 1e9, '{{}}', '{{}}', '{{}}', '{{}}')"
+        f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE claimed("
+        f"'{{{rack}}}', '{{16}}', 1e9, '{{}}', '{{}}', '{{}}', '{{}}', '{{}}')"
     )
     (scan,) = [
         node for node in nodes_of(json.loads(plan[0][0])[0]["Plan"]) if node.get("Index Name") == "node_task_ready"

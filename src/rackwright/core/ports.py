@@ -229,9 +229,10 @@ class Transaction(
         they feed with all barriers below those; the barriers that gate them are read only. Ids that are gone are left
         out. Of a barrier's children, who may be very many, only those are given that are among these node tasks."""
 
-    async def save(self, near: Neighbourhood) -> None:
+    async def save(self, near: Neighbourhood, handing: Collection[int] = ()) -> None:
         """Write every touched row and barrier and the runs, each kind in one statement; wake the racks that have new
-        work when the transaction commits."""
+        work when the transaction commits. ``handing`` are racks whose work is handed out next in this transaction: what
+        was released for them may be written with its claim."""
 
     async def claimable(
         self,

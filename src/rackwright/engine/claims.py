@@ -88,7 +88,8 @@ async def exchange_all(
     if seats.limited and only and len(asked) > 1:
         raise Apart
     brought = [(rack, batch.items) for rack, batch in asked]
-    verdicts = await take(tx, library, brought, now) if len(only) < len(asked) else [Verdicts() for _ in asked]
+    handing = () if seats.limited else seats.asking.keys()
+    verdicts = await take(tx, library, brought, now, handing) if len(only) < len(asked) else [Verdicts() for _ in asked]
     fine = {
         rack: request
         for rack, request in seats.asking.items()
@@ -125,7 +126,7 @@ async def _hand_out(
         for rack, found in claims.items():
             given[rack] += found
         if inline:
-            await take(tx, library, list(inline.items()), now)
+            await take(tx, library, list(inline.items()), now, () if limited else inline.keys())
         left = {rack: room for rack in inline if (room := asking[rack].capacity - len(given[rack])) > 0}
     return given
 

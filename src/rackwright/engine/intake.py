@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -122,10 +122,14 @@ async def _take_one(
 
 
 async def take(
-    tx: Transaction, library: CatalogLibrary, batches: Sequence[tuple[int | None, Sequence[Result]]], now: float
+    tx: Transaction,
+    library: CatalogLibrary,
+    batches: Sequence[tuple[int | None, Sequence[Result]]],
+    now: float,
+    handing: Collection[int] = (),
 ) -> list[Verdicts]:
     """Take batches of results, each with its rack, within a transaction that is open already: what they move, put and
-    bring about is one set. Gives the verdicts of each batch."""
+    bring about is one set. Gives the verdicts of each batch. ``handing`` are the racks whose work it hands out next."""
     items = [item for _, batch in batches for item in batch]
     bad = {item.id for item in items if item.outcome in ("failed", "retryable")}
     near = await lock_for_ends(tx, {item.id for item in items} - bad, bad)
@@ -149,7 +153,7 @@ async def take(
     ]
     changed = await tx.put_facts(desk.writes)
     desk.events += await ripple(tx, library, near, changed)
-    await tx.save(near)
+    await tx.save(near, handing)
     await tx.park(desk.parked)
     await tx.keep_reads(desk.ended_well)
     desk.events += await outcomes(tx, library, desk.shelves, near, rows)

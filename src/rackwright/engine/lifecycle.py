@@ -19,6 +19,7 @@ from rackwright.core.node_task import Neighbourhood, NodeTask, State
 from rackwright.core.ports import Deployment, Event, Scope, Store, Transaction
 from rackwright.engine.happenings import of_facts, of_nodes
 from rackwright.engine.library import CatalogLibrary
+from rackwright.engine.neighbours import unfinished
 from rackwright.engine.ripple import ripple
 from rackwright.engine.transact import transact
 
@@ -49,7 +50,7 @@ async def follow(
     machines = await tx.machines({row.scope for row in mine}, lock=True)
     concerned = [row for row in mine if _is_of(row, machines.get(row.scope))]
     after = {row.scope: _moved(machines[row.scope], row, now) for row in concerned}
-    through = await _through(tx, concerned, after)
+    through = await _through(tx, near, concerned, after)
     ended = {id: lifecycle.end(after[id], now) for id in through}
     events = await _close(tx, library, [machines[id] for id in through], now)
     return events + await save(tx, machines, {**after, **ended})
@@ -157,7 +158,9 @@ def _moved(machine: Machine, row: NodeTask, now: float) -> Machine:
     return machine
 
 
-async def _through(tx: Transaction, rows: Sequence[NodeTask], after: Mapping[int, Machine]) -> list[int]:
+async def _through(
+    tx: Transaction, near: Neighbourhood, rows: Sequence[NodeTask], after: Mapping[int, Machine]
+) -> list[int]:
     """Machines of which every node task is active."""
     graphs: dict[tuple[int, str], set[int]] = {}
     for row in rows:
@@ -165,7 +168,7 @@ async def _through(tx: Transaction, rows: Sequence[NodeTask], after: Mapping[int
             graphs.setdefault((row.deployment, row.graph), set()).add(row.scope)
     through: set[int] = set()
     for (deployment, graph), nodes in graphs.items():
-        through |= nodes - await tx.unfinished(deployment, graph, nodes)
+        through |= nodes - await unfinished(tx, near, deployment, graph, nodes)
     return sorted(id for id in through if after[id].verb)
 
 

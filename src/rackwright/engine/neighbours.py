@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from rackwright.core.node_task import Neighbourhood
+from rackwright.core.node_task import Neighbourhood, State
 from rackwright.core.ports import Transaction
 
 
@@ -49,3 +49,17 @@ async def _join(tx: Transaction, near: Neighbourhood, ids: Collection[int]) -> N
     found = await tx.lock(missing)
     near.rows.update(found.rows)
     near.barriers.update({id: found.barriers[id] for id in found.barriers if id not in near.touched_barriers})
+
+
+async def unfinished(
+    tx: Transaction, near: Neighbourhood, deployment: int, graph: str, scopes: Collection[int]
+) -> set[int]:
+    """Those of the scopes on which not all of a graph is active. What the neighbourhood shows is not asked for: mostly
+    the node task that was released is among it."""
+    seen = {
+        row.scope
+        for row in near.rows.values()
+        if row.state is not State.ACTIVE and row.deployment == deployment and row.graph == graph
+    } & set(scopes)
+    rest = set(scopes) - seen
+    return seen | await tx.unfinished(deployment, graph, rest) if rest else seen

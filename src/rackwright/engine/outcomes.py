@@ -9,6 +9,7 @@ from rackwright.core.facts import FactWrite
 from rackwright.core.node_task import Neighbourhood, NodeTask, State
 from rackwright.core.ports import Event, Transaction
 from rackwright.engine.library import CatalogLibrary, Shelf
+from rackwright.engine.neighbours import unfinished
 from rackwright.engine.ripple import ripple
 
 WRITER = "outcome"
@@ -32,7 +33,7 @@ async def outcomes(
     for (deployment, graph_type), those in ended.items():
         graph = shelves[deployment].catalog.graphs.get(graph_type)
         if graph is not None and graph.outcome:
-            writes += await _writes(tx, graph, those)
+            writes += await _writes(tx, near, graph, those)
     if not writes:
         return []
     changed = await tx.put_facts(writes)
@@ -42,11 +43,11 @@ async def outcomes(
     return events
 
 
-async def _writes(tx: Transaction, graph: Graph, rows: Sequence[NodeTask]) -> list[FactWrite]:
+async def _writes(tx: Transaction, near: Neighbourhood, graph: Graph, rows: Sequence[NodeTask]) -> list[FactWrite]:
     scopes = await tx.scopes({row.scope for row in rows})
     nodes = {row.scope for row in rows if scopes[row.scope].kind == "node"}
     failed = {row.scope for row in rows if row.state is State.ERROR} & nodes
-    open_still = await tx.unfinished(rows[0].deployment, graph.type, nodes - failed)
+    open_still = await unfinished(tx, near, rows[0].deployment, graph.type, nodes - failed)
     writes = [_write(id, "error", graph) for id in sorted(failed)]
     writes += [_write(id, "success", graph) for id in sorted(nodes - failed - open_still)]
     return [write for some in writes for write in some]

@@ -94,7 +94,7 @@ class MoveWork(HookWork, RollupWork, ParkingWork, SpreadingWork):
         give_children(rows.values(), barriers)
         return Neighbourhood(rows=rows, barriers=barriers)
 
-    async def save(self, near: Neighbourhood) -> None:
+    async def save(self, near: Neighbourhood, handing: Collection[int] = ()) -> None:
         """See the port."""
         rows = [near.rows[id] for id in sorted(near.touched)]
         barriers = [near.barriers[id] for id in sorted(near.touched_barriers)]

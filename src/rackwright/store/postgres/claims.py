@@ -10,13 +10,13 @@ from rackwright.core.ports import Lease
 from rackwright.core.seats import Holder
 from rackwright.store.postgres import records
 from rackwright.store.postgres.queries import limited
+from rackwright.store.postgres.released import ReleasedWork
 from rackwright.store.postgres.session import Connection, columns
-from rackwright.store.postgres.work import Work
 
 SMALLEST_WINDOW = 16
 
 
-class ClaimWork(Work):
+class ClaimWork(ReleasedWork):
     """The part of a transaction that hands node tasks to racks."""
 
     def __init__(self, connection: Connection) -> None:
@@ -40,8 +40,9 @@ class ClaimWork(Work):
         while left:
             statement, window = limited("claimable", max(*left.values(), SMALLEST_WINDOW))
             asked = (*columns(sorted(left.items()), 2), now, [row.scope for row in found])
-            rows = await self.text_rows(statement, *asked, *columns(sorted(full), 2), sorted(crowded))
-            found += [records.node_task(row) for row in rows]
+            besides = (*columns(sorted(full), 2), sorted(crowded), sorted(self.held_back))
+            rows = await self.text_rows(statement, *asked, *besides)
+            found += [self.held_back.get(row["id"]) or records.node_task(row) for row in rows]
             looked = {row["rack_id"]: row[-1] for row in rows}
             more = {rack: left[rack] for rack, seen in looked.items() if seen >= window}
             for row in rows:

@@ -44,7 +44,7 @@ class FactWork(NetworkWork, ChoosingWork):
         """See the port."""
         if not scopes or not paths:
             return []
-        exact, below = _patterns(paths)
+        exact, below = patterns(paths)
         return [Fact(*row) for row in await self.rows("facts", list(scopes), exact, below)]
 
     async def _put(self, puts: list[FactWrite]) -> list[tuple[int, str, int]]:
@@ -82,7 +82,12 @@ class FactWork(NetworkWork, ChoosingWork):
             raise two_nodes(value, name, str(taker) if taking is None else taking["name"])
 
 
-def _patterns(paths: Collection[str]) -> tuple[list[str], list[str]]:
-    """The paths with all those above them, and the beginnings of those below."""
+def patterns(paths: Collection[str]) -> tuple[list[str], list[str]]:
+    """What the query ``facts`` takes: the paths with all those above them, and the beginnings of those below, none of
+    which begins with another one. Both are in order."""
     exact = {path[:end] for path in paths for end in [*(dot.start() for dot in re.finditer(r"\.", path)), len(path)]}
-    return sorted(exact), [f"{path}." for path in sorted(paths)]
+    below: list[str] = []
+    for beginning in sorted(f"{path}." for path in paths):
+        if not below or not beginning.startswith(below[-1]):
+            below.append(beginning)
+    return sorted(exact), below

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import Literal
 
 from rackwright.core.node_task import Barrier, Neighbourhood, NodeTask, Run, State
 from rackwright.core.ports import Reach
 from rackwright.store.neighbours import give_children
 from rackwright.store.postgres import records
-from rackwright.store.postgres.folding import fold, folded
 from rackwright.store.postgres.hooks import HookWork
 from rackwright.store.postgres.parking import ParkingWork
 from rackwright.store.postgres.queries import limited
+from rackwright.store.postgres.released import ReleasedWork
 from rackwright.store.postgres.rollup import RollupWork
 from rackwright.store.postgres.session import columns
 from rackwright.store.postgres.spreading import SpreadingWork
 
 
-class MoveWork(HookWork, RollupWork, ParkingWork, SpreadingWork):
+class MoveWork(HookWork, RollupWork, ParkingWork, SpreadingWork, ReleasedWork):
     """The part of a transaction that finds, locks and saves node tasks and barriers."""
 
     async def find(
@@ -81,29 +81,24 @@ class MoveWork(HookWork, RollupWork, ParkingWork, SpreadingWork):
         give_children(rows, barriers)
         return Neighbourhood(rows={row.id: row for row in rows}, barriers=barriers)
 
-    async def save(self, near: Neighbourhood) -> None:
+    async def save(self, near: Neighbourhood, handing: Collection[int] = ()) -> None:
         """See the port."""
         rows = [near.rows[id] for id in sorted(near.touched)]
         barriers = [near.barriers[id] for id in sorted(near.touched_barriers)]
-        for state in sorted({row.state for row in rows}):
-            await self._fold("save_rows", [records.moved(row) for row in rows if row.state is state])
+        await self.save_rows(self.hold_back(near, rows, handing))
         if barriers:
             values = [(barrier.id, barrier.waits, barrier.released) for barrier in barriers]
             await self.run("save_barriers", *columns(values, 3))
         if near.runs:
-            await self._fold("add_runs", [records.run_row(run) for run in near.runs])
+            await self.fold("add_runs", [records.run_row(run) for run in near.runs])
             self.tell("event", "")
         # The end of an attempt frees its scope for the next node task there, which has been in todo all along.
         self.tell_racks({row.rack for row in rows if row.state is State.TODO} | {run.rack for run in near.runs})
         if any(barrier.open for barrier in barriers):
             self.tell("barrier", "")
         await self._save_sources(near)
-        await self.count_moves(near.moves)
+        self.count_moves(near.moves)
         await self.announce_moves(near.moves)
-
-    async def _fold(self, query: str, rows: list[tuple[Any, ...]]) -> None:
-        wide, values = fold(rows)
-        await self.run_text(folded(query, wide), *values)
 
     async def barriers(self, ids: Collection[int]) -> dict[int, Barrier]:
         """See the port."""

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from rackwright.core.node_task import Moved, State
 from rackwright.core.rollup import Place, net
-from rackwright.store.postgres.session import columns
+from rackwright.store.postgres.session import Connection, columns
 from rackwright.store.postgres.work import Work
 
 
 class RollupWork(Work):
-    """The part of a transaction that keeps the roll-ups."""
+    """The part of a transaction that keeps the roll-ups. What its moves change in the counts is written once, at the
+    commit, or before a statement that looks at counts: much of it cancels out by then."""
 
-    async def count_moves(self, moves: Sequence[Moved]) -> None:
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._counted: list[Moved] = []
+
+    async def before(self, statement: str) -> None:
+        """See ``Session``."""
+        await super().before(statement)
+        if self._counted and "rollup" in statement:
+            await self.write_counts()
+
+    def count_moves(self, moves: Iterable[Moved]) -> None:
         """Add what these moves change in the counts."""
+        self._counted += moves
+
+    async def write_counts(self) -> None:
+        """Write what has been added."""
+        moves, self._counted = self._counted, []
         counts = net(moves)
         if counts:
             rows = [(deployment, rack, int(state), n) for (deployment, rack, state), n in counts.items()]

@@ -122,18 +122,22 @@ class Session:
             raise RuntimeError("the transaction is over")
         return self._held
 
+    async def before(self, statement: str) -> None:
+        """Called before every statement; what it is to see is written here."""
+
     async def rows(self, name: str, *values: Any) -> list[asyncpg.Record]:
         """All rows of a query."""
-        with translated():
-            return await self._connection.fetch(QUERIES[name], *values)
+        return await self.text_rows(QUERIES[name], *values)
 
     async def text_rows(self, statement: str, *values: Any) -> list[asyncpg.Record]:
         """All rows of a statement with its limit written out (see ``limited``)."""
+        await self.before(statement)
         with translated():
             return await self._connection.fetch(statement, *values)
 
     async def slices(self, name: str, size: int, *values: Any) -> AsyncIterator[list[asyncpg.Record]]:
         """All rows of a query in slices of so many: between two of them the loop goes on. Within a transaction only."""
+        await self.before(QUERIES[name])
         with translated():
             cursor = await self._connection.cursor(QUERIES[name], *values)
             while found := await cursor.fetch(size):
@@ -141,21 +145,23 @@ class Session:
 
     async def row(self, name: str, *values: Any) -> asyncpg.Record | None:
         """The first row, None when there is none."""
+        await self.before(QUERIES[name])
         with translated():
             return await self._connection.fetchrow(QUERIES[name], *values)
 
     async def value(self, name: str, *values: Any) -> Any:
         """The first value of the first row, None when there is none."""
+        await self.before(QUERIES[name])
         with translated():
             return await self._connection.fetchval(QUERIES[name], *values)
 
     async def run(self, name: str, *values: Any) -> None:
         """A statement whose rows, if any, do not matter."""
-        with translated():
-            await self._connection.execute(QUERIES[name], *values)
+        await self.run_text(QUERIES[name], *values)
 
     async def run_text(self, statement: str, *values: Any) -> None:
         """The same for a statement that was made from a named query."""
+        await self.before(statement)
         with translated():
             await self._connection.execute(statement, *values)
 

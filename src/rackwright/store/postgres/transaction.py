@@ -64,6 +64,8 @@ async def transaction(connection: Connection, wanted: Wanted) -> AsyncIterator[P
     try:
         yield work
         if not work.over:
+            await work.write_released()
+            await work.write_counts()
             await work.send_news()
             await work.run("commit")
             work.remember_hooks()

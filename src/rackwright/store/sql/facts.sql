@@ -44,9 +44,11 @@ WITH held AS MATERIALIZED (
 SELECT host(owner.address), scope.name FROM owner JOIN scope ON scope.id = owner.scope_id;
 
 -- name: facts
--- $2 lists the paths themselves and those above them; with one of $3 those begin that are below. A regular expression
--- would do the same, and take most of the time.
+-- $2 lists the paths themselves and those above them; with one of $3 those begin that are below. Both are sorted, and no
+-- text of $3 begins with another one: so the only one that may fit a path is the last that is not behind it. A search
+-- by halves finds it: to compare each fact with each path would take most of the time.
 SELECT scope_id, path, value, revision, writer
 FROM fact
-WHERE scope_id = ANY ($1::bigint[]) AND (path = ANY ($2::text[]) OR path ^@ ANY ($3::text[]))
+WHERE scope_id = ANY ($1::bigint[])
+  AND (path = ($2::text[])[width_bucket(path, $2::text[])] OR path ^@ ($3::text[])[width_bucket(path, $3::text[])])
 ORDER BY scope_id, path;
