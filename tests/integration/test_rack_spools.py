@@ -94,3 +94,16 @@ async def test_a_large_log_arrives_whole_and_its_file_goes(tmp_path: Path, quiet
         assert api.logs == {1: text}
         assert api.last == {1}
         assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_log_that_begins_when_all_others_were_shipped_arrives_too(tmp_path: Path, quiet: None) -> None:
+    async with FakeApi().serving() as api, RackClient(api.url, "r1", "secret") as client:
+        shipper = LogShipper(client, str(tmp_path))
+        shipper.load()
+        shipping = asyncio.create_task(shipper.run())
+        for number in (1, 2):
+            Path(shipper.path(number, 1)).write_bytes(b"a word\n")
+            shipper.end(number, 1)
+            await asyncio.wait_for(shipper.emptied(), 10)
+        shipping.cancel()
+        assert api.logs == {1: b"a word\n", 2: b"a word\n"}

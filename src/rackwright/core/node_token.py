@@ -15,11 +15,14 @@ KEY_LENGTH = 32
 LENGTH = 26
 """Characters of a token."""
 
+ENCODED = 20
+"""Bytes of which base 32 makes at least as many, and no padding."""
+
 
 def node_token(key: bytes, node: int, epoch: int) -> str:
     """The token of the node with this id: lower-case letters and digits, fit for a URL."""
     mac = hmac.digest(key, f"rackwright node {node} {epoch}".encode(), "sha256")
-    return base64.b32encode(mac).decode().lower()[:LENGTH]
+    return base64.b32encode(mac[:ENCODED]).decode().lower()[:LENGTH]
 
 
 def is_token(key: bytes, node: int, epoch: int, shown: str) -> bool:

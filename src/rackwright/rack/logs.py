@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Container
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -35,6 +36,11 @@ class Spooled:
     shipped: int = 0
     ended: bool = False
 
+    @property
+    def name(self) -> str:
+        """Of its file in the folder."""
+        return os.path.basename(self.path)
+
 
 class LogShipper:
     """Ships the logs in ``folder``: each byte in order, repeated until acknowledged, then the file is removed."""
@@ -43,7 +49,7 @@ class LogShipper:
         self.client = client
         self.folder = folder
         self._logs: dict[tuple[int, int], Spooled] = {}
-        self._ended = asyncio.Event()
+        self._begun, self._ended = asyncio.Event(), asyncio.Event()
         self._emptied = asyncio.Event()
 
     def load(self) -> None:
@@ -60,6 +66,7 @@ class LogShipper:
         path = os.path.join(self.folder, f"{number}-{attempt}.log")
         self._logs[number, attempt] = Spooled(number, attempt, path)
         self._emptied.clear()
+        self._begun.set()
         return path
 
     def end(self, number: int, attempt: int) -> None:
@@ -79,17 +86,23 @@ class LogShipper:
             sent = await self._ship(self._next_pieces())
             if not self._logs:
                 self._emptied.set()
-            if not sent:
+                self._begun.clear()
+                await self._begun.wait()
+            elif not sent:
                 self._ended.clear()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._ended.wait(), rhythm)
+                    async with asyncio.timeout(rhythm):
+                        await self._ended.wait()
                     await asyncio.sleep(gather_time)
 
     def _next_pieces(self) -> list[LogChunk]:
         """What is to be sent now: as much of each log as one request may hold."""
         pieces: list[LogChunk] = []
-        room = request_limit
+        room, there = request_limit, self._there()
         for spooled in list(self._logs.values()):
+            if spooled.name not in there:
+                self._silent(spooled)
+                continue
             piece = self._next_piece(spooled, room)
             if piece is not None:
                 pieces.append(piece)
@@ -98,12 +111,27 @@ class LogShipper:
                 break
         return pieces
 
+    def _there(self) -> Container[str]:
+        """The logs that have a file. Most attempts say nothing until their end: one look at the folder costs less than
+        to find each of their files missing."""
+        if not self._logs:
+            return ()
+        try:
+            return set(os.listdir(self.folder))
+        except OSError:
+            # Each log then tells what is wrong with it.
+            return {spooled.name for spooled in self._logs.values()}
+
+    def _silent(self, spooled: Spooled) -> None:
+        """Nothing was said yet, or nothing at all."""
+        if spooled.ended:
+            self._forget(spooled)
+
     def _next_piece(self, spooled: Spooled, room: int) -> LogChunk | None:
         try:
             data, last = _read(spooled, room)
         except FileNotFoundError:
-            if spooled.ended:  # the attempt said nothing at all
-                self._forget(spooled)
+            self._silent(spooled)
             return None
         except OSError as error:
             log.error("log cannot be read", path=spooled.path, reason=str(error))

@@ -151,7 +151,8 @@ class Relay:
         while True:
             await self._came.wait()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._pressing.wait(), rhythm)
+                async with asyncio.timeout(rhythm):
+                    await self._pressing.wait()
                 await asyncio.sleep(gather_time)
             self._came.clear()
             self._pressing.clear()

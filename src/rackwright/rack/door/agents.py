@@ -54,13 +54,14 @@ async def register(request: Request) -> Response:
 
 async def poll(request: Request) -> Response:
     """Work for the agent; waits until there is some."""
-    here, node = inside(request), _node(request)
+    # Its name is all that is held of the node: most machines wait here most of the time.
+    here, node = inside(request), _node(request).name
     said = await read(request, Poll, BODY_LIMIT)
     if said.facts:
         facts = {f"observed.{path}": value for path, value in said.facts.items()}
-        await here.relay.report(node.name, facts)
-    here.relay.seen(node.name)
-    return reply(await here.desk.poll(node.name, said))
+        await here.relay.report(node, facts)
+    here.relay.seen(node)
+    return reply(await here.desk.poll(node, said))
 
 
 async def key(request: Request) -> Response:

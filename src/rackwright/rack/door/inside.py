@@ -14,6 +14,7 @@ import structlog
 from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from rackwright.core.errors import InvalidInput, NotAllowed
 from rackwright.core.machine_messages import Register
@@ -33,6 +34,9 @@ enlist_at_once = 16
 """Strangers that are enlisted at the same time; the others wait."""
 
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]-]{1,255}")
+
+_BEHIND = "rackwright.behind"
+"""Name in the ASGI scope."""
 
 _Body = TypeVar("_Body")
 
@@ -87,9 +91,14 @@ class Inside:
         return NotAllowed(what, where="token", mend=f"add the MAC to `desired.macs` of {node.name} if it is that one")
 
 
+def put_behind(scope: Scope, behind: Inside) -> None:
+    """Let a request find what stands behind the door that takes it."""
+    scope[_BEHIND] = behind
+
+
 def inside(request: Request) -> Inside:
     """What stands behind the door that took this request."""
-    found: Inside = request.app.state.inside
+    found: Inside = request.scope[_BEHIND]
     return found
 
 
