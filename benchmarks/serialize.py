@@ -29,6 +29,7 @@ from typing import Any
 from benchmarks.fuel import fleet, policies
 from benchmarks.fuel.meter import Cost, measured
 from benchmarks.fuel.reference import reference
+from benchmarks.fuel.timeline import Timeline
 from rackwright.core.catalog import Task
 from rackwright.engine.fuel_json import fuel_graph
 from rackwright.engine.serialization import LOCAL, SerializedGraph, State, serialize
@@ -53,6 +54,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2, help="processes of the policy")
     parser.add_argument("--rounds", type=int, default=5, help="in which a policy is compared with serial")
     parser.add_argument("--reference", action="store_true", help="evaluate plainly too, compare results and cost")
+    parser.add_argument("--timeline", action="store_true", help="tell what each round's time goes into")
     parser.add_argument("--kill", action="store_true", help="kill -9 one worker half-way")
     parser.add_argument("--data", type=Path, default=fleet.DATA, help="the folder of Fuel's real data")
     parser.add_argument("--small", action="store_true", help="a size for a quick look: 20 nodes, with the reference")
@@ -100,6 +102,7 @@ class Bench:
         """The policy and ``serial`` in turn; what the policy gave last is kept."""
         given, serial = self._given, Serial()
         costs: list[tuple[Cost, Cost]] = []
+        timelines = []
         with policies.running(given.policy, given.workers) as (policy, workers):
             few = fleet.build(_FEW, given.scenario, given.data)
             for each in (policy, serial):
@@ -107,11 +110,14 @@ class Bench:
             killer = _Killer(workers) if given.kill else None
             for number in range(given.rounds):
                 state = fleet.marked(self._fleet.state, number)
-                graph, cost = measured(partial(self._serialized, policy, state, killer))
+                timeline = Timeline(policy)
+                work = partial(self._serialized, timeline if given.timeline else policy, state, killer)
+                graph, cost = measured(partial(timeline.during, work) if given.timeline else work)
                 alone, own = measured(partial(self._serialized, serial, state))
                 if alone.encode() != graph.encode():
                     sys.exit(f"serialize: the policy {given.policy} gives other bytes than serial")
                 costs.append((cost, own))
+                timelines.append(timeline.told())
                 self._last = graph, cost
         if killer is not None and killer.killed is None:
             sys.exit("serialize: the work was done before a worker could be killed: give it more nodes")
@@ -128,6 +134,7 @@ class Bench:
             "speed_up": round(serial_wall / wall, 2),
             "speed_ups": [round(own.wall_s / cost.wall_s, 2) for cost, own in costs],
             "machine_speed_up": round(self._side_by_side(serial_wall), 2),
+            **({"timelines": timelines} if given.timeline else {}),
         }
 
     def _side_by_side(self, alone: float) -> float:

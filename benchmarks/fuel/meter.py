@@ -16,6 +16,7 @@ import msgspec
 Result = TypeVar("Result")
 
 _PROC = Path("/proc")
+_HAND_ON = ("scheduler", "serializer")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -55,14 +56,34 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def seconds_by_process() -> dict[str, float]:
+    """Seconds of processor so far of this process, ``client``, and of all that it has started and that live, by what
+    they are and their number: ``scheduler`` and ``serializer`` only hand on, a ``worker`` computes."""
+    processes = _processes()
+    found = {"client": time.process_time()}
+    for pid in descendants(os.getpid()):
+        with suppress(OSError, KeyError):
+            words = (_PROC / str(pid) / "cmdline").read_bytes().decode().split("\0")
+            found[f"{_role(words)} {pid}"] = _ticks(processes[pid]) / _TICKS
+    return found
+
+
+def _role(words: list[str]) -> str:
+    known = [word for word in words if word in _HAND_ON]
+    return known[-1] if known else "worker"
+
+
 def _cpu() -> float:
     """Seconds of processor so far: of this process, of its ended descendants, and of those that live."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     processes = _processes()
-    living = [processes[pid] for pid in descendants(os.getpid()) if pid in processes]
-    # Fields 12 to 15 after the name: own time as user and in the kernel, and the same of its ended children.
-    ticks = sum(int(field) for fields in living for field in fields[11:15])
+    ticks = sum(_ticks(processes[pid]) for pid in descendants(os.getpid()) if pid in processes)
     return time.process_time() + ended.ru_utime + ended.ru_stime + ticks / _TICKS
+
+
+def _ticks(fields: list[str]) -> int:
+    """Fields 12 to 15 after the name: own time as user and in the kernel, and the same of its ended children."""
+    return sum(map(int, fields[11:15]))
 
 
 def _processes() -> dict[int, list[str]]:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rackwright.core.errors import InvalidInput, RackwrightError
-from rackwright.engine.serialization.answering import find
+from rackwright.engine.serialization.answering import find, squeezed
 from rackwright.engine.serialization.flow import Flow
 from rackwright.engine.serialization.policy import PolicySettings, Serial, choose
 from rackwright.engine.serialization.processes import Answerer, Died, Processes
@@ -58,7 +58,7 @@ def test_chunks_are_pulled_only_when_a_worker_may_hold_one_more(tmp_path: Path) 
 
 def test_the_setup_is_sent_once_to_each_process(tmp_path: Path) -> None:
     answerer = Answerer(work_of(tmp_path, "return str(id(setup)).encode()"))
-    first, second = answerer.ask(b"setup", b""), answerer.ask(b"set" + b"up", b"")
+    first, second = answerer.ask(squeezed(b"setup"), b""), answerer.ask(squeezed(b"set" + b"up"), b"")
     answerer.close()
     assert first == second
 
@@ -68,9 +68,9 @@ def test_a_setup_is_made_ready_before_the_first_chunk_and_its_error_waits_for_it
     with work.files[0].open("a") as module:
         module.write(f"\n\ndef prepare(setup):\n    Path({str(ready)!r}).touch()\n    raise ValueError(setup)\n")
     answerer = Answerer(work)
-    answerer.prepare(b"setup")
+    answerer.prepare(squeezed(b"setup"))
     eventually(ready.exists, "the setup is made ready")
-    assert answerer.ask(b"setup", b"x") == b"setupx"
+    assert answerer.ask(squeezed(b"setup"), b"x") == b"setupx"
     answerer.close()
 
 
@@ -120,7 +120,7 @@ def test_a_killed_process_says_how_it_died(tmp_path: Path) -> None:
     answerer = Answerer(work_of(tmp_path, "return chunk"))
     os.kill(answerer.pid, signal.SIGKILL)
     with pytest.raises(Died, match="killed by SIGKILL"):
-        answerer.ask(b"", b"x")
+        answerer.ask(squeezed(b""), b"x")
 
 
 def test_chunks_that_came_back_go_out_first() -> None:

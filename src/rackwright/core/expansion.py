@@ -24,7 +24,6 @@ from rackwright.core.resolution import (
     NodeId,
     Resolution,
     natural,
-    rack_id,
     selector_of,
 )
 
@@ -113,8 +112,7 @@ class Expansion:
 
     def rack(self, node: NodeId) -> NodeId:
         """Give the place of the rack in which a node stands; None for all else."""
-        name = self._resolution.rack_of(node)
-        return None if name is None else rack_id(name)
+        return self._resolution.rack_of(node)
 
     def __iter__(self) -> Iterator[Instance]:
         """Give every instance, in the order of the catalog and then of the nodes."""
@@ -205,7 +203,7 @@ class Places:
         """Give both sets of places as one, in natural order."""
         if one is other or not other:
             return one
-        return tuple(sorted({*one, *other}, key=self.resolution.rank))
+        return self.resolution.ordered({*one, *other})
 
     def _tolerance(self, group: Task, total: int) -> int:
         try:

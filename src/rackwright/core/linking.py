@@ -20,7 +20,7 @@ from rackwright.core.expansion import (
     Target,
     has_expression,
 )
-from rackwright.core.resolution import EVERYONE, Member, NodeId, Resolution, matching, rack_id
+from rackwright.core.resolution import EVERYONE, Member, NodeId, Resolution, matching
 
 Entries = list[Mapping[str, Any]]
 """Cross relations as written, evaluated."""
@@ -67,12 +67,20 @@ class _Kinds:
         self.known = list(self._numbers)
         self._deployment = places.here.get(None, 0)
         self._arrays: dict[int, array[int]] = {}
+        self._distinct: dict[int, tuple[int, ...]] = {}
 
     def of(self, nodes: tuple[NodeId, ...]) -> array[int]:
         """Give the numbers of the kinds of these places; computed once for each tuple."""
         numbers = self._arrays.get(id(nodes))
         if numbers is None:
             numbers = self._arrays[id(nodes)] = array("I", map(self._of_node.__getitem__, nodes))
+        return numbers
+
+    def distinct(self, nodes: tuple[NodeId, ...]) -> tuple[int, ...]:
+        """Give each of these numbers once, in the order of the places; computed once for each tuple."""
+        numbers = self._distinct.get(id(nodes))
+        if numbers is None:
+            numbers = self._distinct[id(nodes)] = tuple(dict.fromkeys(self.of(nodes)))
         return numbers
 
     def near(self, task: str, kind: _Kind) -> Iterator[Near]:
@@ -87,7 +95,7 @@ class _Kinds:
 
     def _number(self, node: NodeId, bits: int, here: Mapping[NodeId, int]) -> int:
         rack = self._resolution.rack_of(node)
-        kind = _Kind(bits, here.get(rack_id(rack), 0) if rack is not None else 0, node is None)
+        kind = _Kind(bits, here.get(rack, 0) if rack is not None else 0, node is None)
         return self._numbers.setdefault(kind, len(self._numbers))
 
 
@@ -125,31 +133,30 @@ class _Linker:
     def placement(self, task: Task, relations: Relations | None) -> Placement:
         """Give a task with its places and their relations."""
         nodes = self._places[task.id]
-        kinds = self._kinds.of(nodes)
         skipped = task.type == "skipped" or task.condition is False
         if relations is None or not _computes_relations(task):
-            links, linked = self._linked_alike(task, kinds)
+            links, linked = self._linked_alike(task, nodes)
         else:
-            links, linked = self._linked_singly(task, nodes, kinds, relations)
+            links, linked = self._linked_singly(task, nodes, relations)
         return Placement(task, nodes, skipped, links, linked)
 
-    def _linked_alike(self, task: Task, kinds: array[int]) -> tuple[list[Links], array[int]]:
+    def _linked_alike(self, task: Task, nodes: tuple[NodeId, ...]) -> tuple[list[Links], array[int]]:
         """Give the relations of places that differ by their kind only."""
         depends, depended_by = self._stated(task)
-        distinct = _Distinct()
-        number = {kind: distinct.add(self._links(task, kind, depends, depended_by)) for kind in dict.fromkeys(kinds)}
+        distinct, kinds = _Distinct(), self._kinds.distinct(nodes)
+        number = {kind: distinct.add(self._links(task, kind, depends, depended_by)) for kind in kinds}
         if len(distinct.links) == 1:
-            return distinct.links, array("I", bytes(4 * len(kinds)))
-        return distinct.links, array("I", map(number.__getitem__, kinds))
+            return distinct.links, array("I", bytes(4 * len(nodes)))
+        return distinct.links, array("I", map(number.__getitem__, self._kinds.of(nodes)))
 
     def _linked_singly(
-        self, task: Task, nodes: tuple[NodeId, ...], kinds: array[int], relations: Relations
+        self, task: Task, nodes: tuple[NodeId, ...], relations: Relations
     ) -> tuple[list[Links], array[int]]:
         """Give the relations of places each of which computes its own."""
         distinct, linked = _Distinct(), array("I")
         known: dict[tuple[int, int, int], int] = {}
         alive = []
-        for (depends, depended_by), kind in zip(relations(task, nodes), kinds, strict=True):
+        for (depends, depended_by), kind in zip(relations(task, nodes), self._kinds.of(nodes), strict=True):
             key = (id(depends), id(depended_by), kind)
             if key not in known:
                 # What is kept alive keeps its identity.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -17,6 +18,7 @@ from rackwright.core.errors import InvalidInput
 NodeId = str | None
 """A place where a task works: a node's name, ``master``, ``rack:<name>``, or None for the deployment itself."""
 
+Place = TypeVar("Place", bound=NodeId)
 EVERYONE = "*"
 MASTER = "master"
 """Selector and name of the control node."""
@@ -67,20 +69,21 @@ class Resolution:
     """Which members a selector means. Answers are kept, so asking again costs nothing."""
 
     def __init__(self, members: Sequence[Member]) -> None:
-        self._members = {member.name: member for member in sorted(members, key=lambda member: natural(member.name))}
+        self._racks = {member.name: rack_id(member.rack) for member in members if member.rack is not None}
+        names = (member.name for member in members)
+        keys = {place: natural(place) for place in (None, MASTER, *sorted({*self._racks.values()}), *names)}
+        self._rank = {place: rank for rank, place in enumerate(sorted(keys, key=keys.__getitem__))}
+        ordered = sorted(members, key=lambda member: self._rank[member.name])
+        self._members = {member.name: member for member in ordered}
         self._by_tag: dict[str, list[str]] = {}
         for member in self._members.values():
             for tag in member.tags:
                 self._by_tag.setdefault(tag, []).append(member.name)
         self._answers: dict[Selector, tuple[str, ...]] = {}
-        racks = {rack_id(member.rack) for member in members if member.rack is not None}
-        places: list[NodeId] = sorted({None, MASTER, *racks, *self._members}, key=natural)
-        self._rank = {place: rank for rank, place in enumerate(places)}
 
     def rack_of(self, node: NodeId) -> str | None:
-        """Give the name of the rack that a member stands in; None for all else."""
-        member = self._members.get(node) if node is not None else None
-        return member.rack if member is not None else None
+        """Give the place of the rack that a member stands in; None for all else."""
+        return self._racks.get(node) if node is not None else None
 
     def is_member(self, node: NodeId) -> bool:
         """True for a node, False for the control node, a rack and the deployment."""
@@ -95,8 +98,11 @@ class Resolution:
 
     def racks(self, nodes: Iterable[str]) -> tuple[str, ...]:
         """Give the places of the racks in which these nodes stand, in natural order."""
-        racks = {rack for rack in map(self.rack_of, nodes) if rack is not None}
-        return tuple(sorted(map(rack_id, racks), key=self.rank))
+        return self.ordered({self._racks[node] for node in nodes if node in self._racks})
+
+    def ordered(self, places: Iterable[Place]) -> tuple[Place, ...]:
+        """Give places in natural order."""
+        return tuple(sorted(places, key=self._rank.__getitem__))
 
     def rank(self, place: NodeId) -> int:
         """Give the rank of a place in natural order, among all that these members have."""
@@ -111,7 +117,7 @@ class Resolution:
                 found.add(MASTER)
             for tag in matching(name, self._by_tag):
                 found.update(self._by_tag[tag])
-        return tuple(sorted(found, key=self.rank))
+        return self.ordered(found)
 
 
 def selector_of(task: Task) -> Selector | None:

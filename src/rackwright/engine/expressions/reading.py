@@ -137,7 +137,8 @@ class Place:
         return self.old_data.whole
 
     def answer(self, reading: Reading) -> Hashable:
-        """Give what this place says to a reading; equal answers mean equal data as far as the reading goes."""
+        """Give what this place says to a reading; of places that share their common data, equal answers mean equal
+        data as far as the reading goes."""
         answers = self._answers
         if reading in answers:
             return answers[reading]
@@ -151,12 +152,8 @@ class Place:
         return _told(self._find(reading.root, reading.path), len(reading.path))
 
     def _whole(self, root: Root) -> Hashable:
-        """All of a root by its two parts: the common one, which may be very large, is looked at once."""
-        common, own = (self.old_common, self.old_node) if root == "old" else (self.common, self.node)
-        return (
-            None if root == "node" else self._once(f"fingerprint of {root}", lambda: fingerprint(common)),
-            None if root == "common" else fingerprint(own),
-        )
+        """All of a root by the place's own part: the common one is the same for all places that are told apart."""
+        return None if root == "common" else fingerprint(self.old_node if root == "old" else self.node)
 
     def _once(self, name: str, compute: Callable[[], Any]) -> Any:
         """Compute what depends on common data alone, once for all places that share it."""

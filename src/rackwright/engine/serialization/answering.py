@@ -2,8 +2,9 @@
 
 Both directions carry frames: one byte of kind, eight bytes of length (big endian), the data. The process says ``HELLO``
 with the folder of the package that it runs. Then it is given a ``SETUP``, which holds until the next one, and
-``CHUNK``s; to each chunk it gives one ``ANSWER``, or a ``FAULT`` with the words of the error. A chunk that came
-``SQUEEZED`` (RFC 8878) has a squeezed answer: those that only hand it on need not unpack it. It ends with its input.
+``CHUNK``s; to each chunk it gives one ``ANSWER``, or a ``FAULT`` with the words of the error. A setup is squeezed
+(RFC 8878), and so is the answer to a chunk that came ``SQUEEZED``: those that only hand them on need not unpack them.
+It ends with its input.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def serve(answering: Answering, questions: IO[bytes], answers: IO[bytes], prepar
     while (frame := read_frame(questions)) is not None:
         kind, data = frame
         if kind == SETUP:
-            setup = data
+            setup = zstandard.decompress(data)
             # What is wrong with it is told by the answer to its first chunk.
             with suppress(Exception):
                 prepare(setup)

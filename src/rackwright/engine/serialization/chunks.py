@@ -30,7 +30,7 @@ class Cut:
         here = places.here
         self._numbers = {name: number for number, name in enumerate(tasks)}
         self._places = places
-        self._order = sorted(here, key=places.resolution.rank)
+        self._order = places.resolution.ordered(here)
         self._here = here
         self._new, self._old = new, old
         self._tasks: dict[int, list[int]] = {}
@@ -70,10 +70,7 @@ class Cut:
 
     def _chunk(self, nodes: Sequence[NodeId]) -> bytes:
         kinds: dict[int, int] = {}
-        parts = [
-            Part(node, kinds.setdefault(self._here[node], len(kinds)), bytes(self._new.part(node)), self._before(node))
-            for node in nodes
-        ]
+        parts = [self._part(node, kinds.setdefault(self._here[node], len(kinds))) for node in nodes]
         return _encode(Chunk(parts, [self._standing(kind) for kind in kinds]))
 
     def _standing(self, kind: int) -> list[int]:
@@ -82,9 +79,10 @@ class Cut:
             self._tasks[kind] = sorted(self._numbers[name] for name in self._places.standing(kind))
         return self._tasks[kind]
 
-    def _before(self, node: NodeId) -> bytes | None:
-        found = self._old.nodes.get(node if node is not None else NOWHERE) if self._old is not None else None
-        return before(found, self._new.part(node))
+    def _part(self, node: NodeId, tasks: int) -> Part:
+        new = self._new.part(node)
+        old = self._old.nodes.get(node if node is not None else NOWHERE) if self._old is not None else None
+        return Part(node, tasks, bytes(new), before(old, new))
 
 
 def before(old: msgspec.Raw | None, new: msgspec.Raw) -> bytes | None:

@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import IO, TypeAlias
 
 from rackwright.core.errors import RackwrightError
-from rackwright.engine.serialization.answering import ANSWER, CHUNK, HELLO, SETUP, read_frame, write_frame
+from rackwright.engine.serialization.answering import ANSWER, CHUNK, HELLO, SETUP, read_frame, squeezed, write_frame
 from rackwright.engine.serialization.flow import Flow, Job
 
 DEATHS = 3
@@ -72,15 +72,16 @@ class Answerer:
         return self._process.pid
 
     def prepare(self, setup: bytes) -> None:
-        """Send the setup of the next chunks, unless it is the one of the last: the process makes it ready. Raises
-        OSError."""
+        """Send the setup (squeezed) of the next chunks, unless it is the one of the last: the process makes it ready.
+        Raises OSError."""
         if self._setup is not setup and self._setup != setup:
             write_frame(self._questions, SETUP, setup)
             self._setup = setup
 
     def ask(self, setup: bytes, chunk: bytes, kind: bytes = CHUNK) -> bytes:
-        """Give the answer to a chunk, of which ``kind`` says whether it, and so its answer, is squeezed. The setup is
-        sent when it is another than the last time. Raises Died, or RackwrightError when the function failed."""
+        """Give the answer to a chunk, of which ``kind`` says whether it, and so its answer, is squeezed. The setup
+        (squeezed) is sent when it is another than the last time. Raises Died, or RackwrightError when the function
+        failed."""
         try:
             self.prepare(setup)
             write_frame(self._questions, kind, chunk)
@@ -160,7 +161,7 @@ class Processes:
     def answers(self, setup: bytes, chunks: Iterable[bytes]) -> Generator[bytes, None, None]:
         """Give the answer to each chunk, in order. Raises RackwrightError."""
         flow = Flow(chunks, DEATHS)
-        with _Crew(self._count, self._load, self._work, setup) as crew:
+        with _Crew(self._count, self._load, self._work, squeezed(setup)) as crew:
             while True:
                 crew.fill(flow)
                 if flow.finished:

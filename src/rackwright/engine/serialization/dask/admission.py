@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-PROTOCOL = 2
+PROTOCOL = 3
 """How a client and a worker speak: one more with each change that the other side would not understand."""
 STATUSES = ("ready", "provisioned", "discovered", "error")
 """What the status of a node may be."""

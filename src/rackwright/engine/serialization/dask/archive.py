@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import zstandard
-
 import rackwright
+from rackwright.engine.serialization.answering import squeezed
 from rackwright.engine.serialization.processes import Work
 
 LIBRARIES = ("msgspec", "PyYAML", "yaql")
@@ -39,7 +38,7 @@ class Archive:
 @dataclass(frozen=True)
 class Unpacked:
     """An archive at a worker: the folder of its code, which has the code's fingerprint as its name, the function in
-    it as ``module:function``, and the setup."""
+    it as ``module:function``, and the setup, squeezed."""
 
     code: Path
     function: str
@@ -51,7 +50,7 @@ def pack(setup: bytes, work: Work) -> Archive:
     buffer = io.BytesIO()
     buffer.write(_code(work.function, tuple((file.name, file.read_bytes()) for file in work.files)))
     with zipfile.ZipFile(buffer, "a") as archive:
-        archive.writestr(zipfile.ZipInfo(_SETUP, _EPOCH), zstandard.compress(setup, 1))
+        archive.writestr(zipfile.ZipInfo(_SETUP, _EPOCH), squeezed(setup))
     return Archive(fingerprint(buffer.getvalue()), buffer.getvalue())
 
 
@@ -65,7 +64,7 @@ def unpack(data: bytes, folder: Path) -> Unpacked:
             archive.extractall(fresh, [name for name in archive.namelist() if name.startswith(_CODE)])
             (fresh / _CODE).rename(code)
             shutil.rmtree(fresh)
-        return Unpacked(code, manifest["function"], zstandard.decompress(archive.read(_SETUP)))
+        return Unpacked(code, manifest["function"], archive.read(_SETUP))
 
 
 def fingerprint(data: bytes) -> str:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Collection, Coroutine
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -65,7 +66,14 @@ class Returned:
     data: bytes
 
 
-Event: TypeAlias = Seen | Unreachable | Returned
+@dataclass(frozen=True)
+class Supplied:
+    """The worker at an address has the archive; or it could not be brought there, of which chunks will tell."""
+
+    worker: str
+
+
+Event: TypeAlias = Seen | Unreachable | Supplied | Returned
 
 
 class Link:
@@ -109,7 +117,8 @@ class Link:
         return ticket
 
     def supply(self, worker: str) -> None:
-        """Let the worker at an address have the archive, so that its first chunk need not wait for it."""
+        """Let the worker at an address have the archive, so that its first chunk need not wait for it. ``Supplied``
+        tells that it has it."""
         self._loop.call_soon_threadsafe(self._supplying, worker)
 
     def drop(self, ticket: int) -> None:
@@ -203,9 +212,15 @@ class Link:
         """Begin to send a worker the archive, unless that has begun already."""
         if worker not in self._supplies:
             supply = self._supplies[worker] = self._loop.create_task(self._supply(worker))
-            # Its error is told to the chunks that wait for it; there may be none.
-            supply.add_done_callback(lambda done: done.cancelled() or done.exception())
+            supply.add_done_callback(partial(self._tell_supplied, worker))
         return self._supplies[worker]
+
+    def _tell_supplied(self, worker: str, supply: asyncio.Task[None]) -> None:
+        if supply.cancelled():
+            return
+        # Its error is told to the chunks that wait for it; there may be none.
+        supply.exception()
+        self._events.put(Supplied(worker))
 
     async def _supply(self, worker: str) -> None:
         try:

@@ -11,7 +11,7 @@ from rackwright.core.errors import RackwrightError
 from rackwright.engine.serialization.dask.admission import Admission, Registration, refusal, refusals
 from rackwright.engine.serialization.dask.archive import libraries, pack
 from rackwright.engine.serialization.dask.desk import ANSWER, DIED, FAULT
-from rackwright.engine.serialization.dask.link import BROKEN, Link, Returned, Seen, Unreachable
+from rackwright.engine.serialization.dask.link import BROKEN, Link, Returned, Seen, Supplied, Unreachable
 from rackwright.engine.serialization.flow import Flow, Job
 from rackwright.engine.serialization.processes import DEATHS, WORK, Work
 
@@ -79,6 +79,7 @@ class _Crew:
         self._libraries = libraries()
         self._known: Mapping[str, Registration | None] = {}
         self._usable: list[str] = []
+        self._supplied = False
         self._held: dict[str, dict[int, Job]] = {}
         self._avoided: dict[str, float] = {}
         self._unreachable = "it does not answer"
@@ -95,6 +96,8 @@ class _Crew:
         while event is not None:
             if isinstance(event, Seen):
                 self._see(event.workers, flow)
+            elif isinstance(event, Supplied):
+                self._supplied = True
             elif isinstance(event, Unreachable):
                 self._lose_scheduler(event, flow)
             else:
@@ -103,7 +106,10 @@ class _Crew:
         self._look_at_grace()
 
     def _free(self) -> str | None:
-        """Find the worker with the least to do; None when all have enough."""
+        """Find the worker with the least to do; None when all have enough. Until the first one has the archive nobody
+        gets a chunk: planning them, in this process, would hold up the sending."""
+        if not self._supplied:
+            return None
         worker = min(self._usable, key=self._load, default=None)
         return worker if worker is not None and self._load(worker) < self._settings.load_coefficient else None
 
