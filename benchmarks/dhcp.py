@@ -3,7 +3,8 @@
 perfdhcp plays that many machines. It asks at rising rates; what counts is the most exchanges that were completed in a
 second. Bare Kea is asked in turn with it, so that whatever else the machine does meets all alike: once with the same
 backend for hosts (from a hundred nodes on that is PostgreSQL) and a plain configuration, and once with all hosts
-in its memory. Both have addresses only: no boot URLs, no classes, no hooks.
+in its memory. Both have addresses and names only: no boot URLs, no classes, no hooks. Their rows are in a PostgreSQL of
+their own, of the same settings, as Kea's documentation has them.
 
     python benchmarks/dhcp.py --json
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import ipaddress
 import json
 import os
 import re
@@ -22,8 +24,11 @@ import tempfile
 import time
 from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import asyncpg
 
 from benchmarks.metal.line import NETWORK, Line, address, line, mac, quiet
 from rackwright.core.dhcp import Answers, Host
@@ -59,9 +64,31 @@ async def ours(folder: Path, nodes: int, database: Database) -> AsyncIterator[No
         await kea.close()
 
 
+PLAIN = """
+INSERT INTO hosts (dhcp_identifier, dhcp_identifier_type, dhcp4_subnet_id, ipv4_address, hostname)
+SELECT mac, 0, $4, address, hostname
+FROM unnest($1::bytea[], $2::bigint[], $3::text[]) AS given (mac, address, hostname)
+"""
+"""A host as Kea's documentation has it: its hardware address (type 0), its network, its address and its name."""
+
+
+async def plain_rows(dsn: str, nodes: int) -> None:
+    """Have these hosts, and no others, in the tables of a bare Kea."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        if await connection.fetchval("SELECT count(*) FROM hosts") != nodes:
+            await connection.execute("TRUNCATE hosts CASCADE")
+            macs = [bytes.fromhex(mac(n).replace(":", "")) for n in range(nodes)]
+            addresses = [int(ipaddress.IPv4Address(address(n))) for n in range(nodes)]
+            await connection.execute(PLAIN, macs, addresses, [f"n{n}" for n in range(nodes)], subnet_id(NETWORK))
+            await connection.execute("ANALYZE")
+    finally:
+        await connection.close()
+
+
 @contextlib.asynccontextmanager
 async def bare(folder: Path, nodes: int, database: Database, *, in_memory: bool) -> AsyncIterator[None]:
-    """Kea alone. Its rows, where it has some, are those that the rack's DHCP has left."""
+    """Kea alone."""
     async with contextlib.AsyncExitStack() as stack:
         place = None
         if not in_memory and nodes >= ROWS_FROM:
@@ -69,6 +96,7 @@ async def bare(folder: Path, nodes: int, database: Database, *, in_memory: bool)
             rows = HostRows(lambda: contextlib.nullcontext(dsn))
             place = await rows.place()
             stack.push_async_callback(rows.close)
+            await plain_rows(dsn, nodes)
         path = written(folder, nodes, place)
         places = os.environ | {"KEA_PIDFILE_DIR": str(folder), "KEA_LOCKFILE_DIR": str(folder)}
         kea = await asyncio.create_subprocess_exec("/usr/sbin/kea-dhcp4", "-c", path, env=places, stdout=DEVNULL)
@@ -127,20 +155,18 @@ async def measured(wire: Line, nodes: int, rates: list[int], rounds: int) -> dic
     found: dict[str, list[float]] = {OURS: [], SAME: [], MEMORY: []}
     with tempfile.TemporaryDirectory(prefix="dhcp-") as name:
         folder = Path(name)
-
-        def database() -> contextlib.AbstractAsyncContextManager[str]:
-            return embedded.running(folder / "hosts", linger=20)
-
+        own, plain = (partial(embedded.running, folder / which, linger=20) for which in ("hosts", "plain"))
         for turn in range(rounds):
             for number, (server, rounds_of) in enumerate(found.items()):
                 place = folder / f"{turn}-{number}"
                 if server == OURS:
-                    serving = ours(place, nodes, database)
+                    serving = ours(place, nodes, own)
                 else:
-                    serving = bare(place, nodes, database, in_memory=server == MEMORY)
+                    serving = bare(place, nodes, plain, in_memory=server == MEMORY)
                 async with serving:
                     rounds_of.append(await best(wire, nodes, rates))
-        await embedded.wait_stopped(folder / "hosts")
+        for which in ("hosts", "plain"):
+            await embedded.wait_stopped(folder / which)
     return {server: statistics.median(rounds_of) for server, rounds_of in found.items()}
 
 
