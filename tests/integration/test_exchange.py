@@ -51,6 +51,11 @@ async def test_results_bring_the_next_node_tasks_until_all_are_active(hands: Han
     assert set((await hands.states()).values()) == {"active"}
 
 
+async def test_where_no_task_has_an_expression_their_language_is_not_made(hands: Hands) -> None:
+    await exchange(hands, *[ok(claim) for claim in await hands.claim()])
+    assert "evaluator" not in vars(hands.library), "it takes a third of a second, for which nobody is answered"
+
+
 async def test_as_many_are_given_as_were_asked_for(hands: Hands) -> None:
     held = await hands.claim()
     assert named(await exchange(hands, *[ok(claim) for claim in held], capacity=2)) == ["t1 n0", "t1 n1"]

@@ -72,7 +72,7 @@ class Fuel(Hands):
                 (self.place(at.scope.name), row.task)
                 for row in near.rows.values()
                 for at in [seen[row.id]]
-                if evaluation.wanted(self.library.compiler, row, at, pasts.get(row.id, NOTHING)) is not None
+                if evaluation.wanted(self.library, row, at, pasts.get(row.id, NOTHING)) is not None
             }
 
     def serialised(self, new: Any, old: Any) -> Pairs:

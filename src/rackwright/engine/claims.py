@@ -202,12 +202,12 @@ def prepare(library: CatalogLibrary, row: NodeTask, at: Situation, past: Past) -
     if refused is not None:
         return refused, False
     try:
-        place = evaluation.wanted(library.compiler, row, at, past)
+        place = evaluation.wanted(library, row, at, past)
         if place is None:
             return _ended(row, "skipped", UNWANTED), False
         if not at.task.jig:
             return _ended(row, "skipped", "nothing to carry out"), True
-        return _claimed(row, at, evaluation.parameters(library.compiler, at, place)), True
+        return _claimed(row, at, evaluation.parameters(library, at, place)), True
     except RackwrightError as error:
         return _ended(row, "failed", str(error)), False
 

@@ -14,6 +14,7 @@ from rackwright.core.node_task import NodeTask
 from rackwright.core.ports import KeptReads, NotedReads, Transaction
 from rackwright.engine.expressions import UNDEF, Compiler, Place
 from rackwright.engine.expressions.template import fill
+from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.situations import Situation
 
 
@@ -54,7 +55,7 @@ def noted(row: NodeTask, at: Situation) -> NotedReads:
     return NotedReads(node_task=row.id, attempt=row.attempt, reads=at.reads, values=values)
 
 
-def wanted(compiler: Compiler, row: NodeTask, at: Situation, past: Past) -> Place | None:
+def wanted(library: CatalogLibrary, row: NodeTask, at: Situation, past: Past) -> Place | None:
     """Decide the condition: the data over which it holds, None where it does not.
 
     One that does not hold against the past is asked again as if there were none where the past is no ground to do
@@ -64,15 +65,15 @@ def wanted(compiler: Compiler, row: NodeTask, at: Situation, past: Past) -> Plac
         return _UNREAD if at.task.condition else None
     for old in _olds(row, past):
         place = Place({}, at.data, {}, old, {})
-        if _holds(compiler, at.task.condition, place):
+        if _holds(library, at.task.condition, place):
             return place
     return None
 
 
-def parameters(compiler: Compiler, at: Situation, place: Place) -> Any:
+def parameters(library: CatalogLibrary, at: Situation, place: Place) -> Any:
     """The parameters of the task over the data for which it is wanted. Raises InvalidInput."""
     template = at.task.parameters
-    return filled(compiler, template, place) if has_expression(template) else template
+    return filled(library.compiler, template, place) if has_expression(template) else template
 
 
 def filled(compiler: Compiler, template: Any, place: Place, *, where: str = "") -> Any:
@@ -85,10 +86,10 @@ def filled(compiler: Compiler, template: Any, place: Place, *, where: str = "") 
     return fill(template, evaluate, str)
 
 
-def _holds(compiler: Compiler, condition: Any, place: Place) -> bool:
+def _holds(library: CatalogLibrary, condition: Any, place: Place) -> bool:
     if isinstance(condition, str):
         return bool(legacy_expression.parse(condition)({"settings": place.new, "cluster": place.new.get("cluster")}))
-    return bool(filled(compiler, condition, place))
+    return bool(filled(library.compiler, condition, place))
 
 
 def _defined(value: Any) -> Any:

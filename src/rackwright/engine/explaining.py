@@ -104,7 +104,7 @@ def _condition(library: CatalogLibrary, row: NodeTask, at: Situation, past: Past
     if isinstance(written, dict) and "yaql_exp" in written:
         text = str(written["yaql_exp"])
     try:
-        return ConditionSeen(text, evaluation.wanted(library.compiler, row, at, past) is not None)
+        return ConditionSeen(text, evaluation.wanted(library, row, at, past) is not None)
     except RackwrightError as error:
         return ConditionSeen(text, None, str(error))
 
