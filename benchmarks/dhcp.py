@@ -39,7 +39,8 @@ from rackwright.rack.dhcp.kea_rows import HostRows
 from rackwright.store import embedded
 
 SIZES = (10, 10_000, 100_000)
-RATES = (500, 1000, 2000, 4000, 8000)
+RATES = (1000, 2000, 2500, 3000, 3500, 4000, 6000, 8000)
+"""Exchanges begun a second: close together where rows end, for what is begun and not completed is work lost."""
 SECONDS = 3
 """For each rate."""
 OURS, SAME, MEMORY = "rackwright", "kea, same backend", "kea, memory"
