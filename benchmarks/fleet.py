@@ -34,7 +34,7 @@ from benchmarks.annealer import at_once, fill_raw, shares
 from benchmarks.annealing.drained import drain_raw
 from benchmarks.simulated.account import Account, Part, Stopped, quantiles
 from benchmarks.simulated.processes import Process, free_port, usage
-from benchmarks.simulated.region import READY, Region
+from benchmarks.simulated.region import READY, SERVING, Region
 from rackwright.store import embedded
 
 IRONIC = 5.4
@@ -42,6 +42,12 @@ IRONIC = 5.4
 PATIENCE = 120.0
 """Seconds for the region to begin."""
 ASKED = "it was told to stop"
+BEGINNING = ("seconds", "api_ms", "cpu_seconds", "memory_mb")
+"""What is told of the time until all racks serve."""
+UNDER_WAY = 20
+"""Machines on each rack that a verb is under way for. A rack carries out 64 node tasks at once, so half a rack of forty
+keeps it at work while the other half ends or begins. A number for the whole fleet would be less than one machine a rack
+in a large one: most racks would have nothing to do, and requests that share a transaction would find no company."""
 SIMULATED = ("--instant", "--beat", "0", "--patience", "0", "--pace", "1000")
 """How machines live: nothing takes time, and those that have nothing to do are off."""
 
@@ -54,7 +60,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--apis", type=int, default=2, help="processes that serve the api")
     parser.add_argument("--simulators", type=int, default=1, help="processes that the racks share; 1,200 racks each")
-    parser.add_argument("--window", type=int, default=2000, help="machines that a verb is under way for, at most")
+    parser.add_argument("--window", type=int, help="machines that a verb is under way for; 20 for each rack by default")
     parser.add_argument("--limit-minutes", type=float, help="stop after so long, and tell what there is by then")
     parser.add_argument("--small", action="store_true", help="a size for a quick look: 100 machines on 4 racks")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
@@ -62,6 +68,7 @@ def arguments() -> argparse.Namespace:
     if given.small:
         given.nodes, given.racks = 100, 4
     given.simulators = max(given.simulators, -(-given.racks // 1200))
+    given.window = given.window or UNDER_WAY * given.racks
     return given
 
 
@@ -106,9 +113,10 @@ class Run:
         for part in range(1, given.simulators + 1):
             one = ("--part", f"{part}/{given.simulators}")
             self._running.append(Process(f"sim{part}", self._folder, *fleet, *SIMULATED, *data, *one))
-        with self.account.part("begin", 1):
-            await region.until("SELECT count(*), 0 FROM machine", [], 1)
-        with self.account.part("enlist", given.nodes):
+        with self.account.part("begin", given.racks):
+            await region.until(SERVING, [], given.racks)
+        # Simulators have machines come as soon as their own racks serve.
+        with self.account.part("enlist", given.nodes, await region.count(READY)):
             await region.until(READY, [], given.nodes)
         names = await region.names()
         for verb in ("commission", "deploy"):
@@ -144,6 +152,8 @@ def result(given: argparse.Namespace, parts: list[Part]) -> dict[str, Any]:
         "benchmark": "fleet",
         "nodes": given.nodes,
         "racks": given.racks,
+        "window": given.window,
+        "begin": {name: value for part in parts[:1] for name, value in part.told().items() if name in BEGINNING},
         "parts": {name: part.told() for name, part in lived.items()},
         "nodes_per_second": {name: part.told()["per_second"] for name, part in lived.items()},
         "whole_nodes_per_second": round(through / whole, 1) if whole else 0.0,
@@ -230,6 +240,8 @@ def _racks_disks(folder: Path) -> Iterator[None]:
 
 def show(found: dict[str, Any]) -> None:
     """For people."""
+    if begin := found["begin"]:
+        print(f"begin       {found['racks']:,} racks serve after {begin['seconds']:,} s; api {begin['api_ms']} ms")
     for name, part in found["parts"].items():
         print(
             f"{name:<11} {part['machines']:,} machines in {part['seconds']:,} s: {part['per_second']:,}/s; "

@@ -34,6 +34,8 @@ class Part:
     wanted: int
     began: float
     before: Usage
+    already: int = 0
+    """Machines that were through it when it began."""
     done: int = 0
     seconds: float = 0.0
     used: Usage = field(default_factory=Usage)
@@ -41,6 +43,7 @@ class Part:
 
     def told(self) -> dict[str, Any]:
         """All of it."""
+        came = self.done - self.already
         spent = {
             what: round(seconds - self.before.cpu_seconds.get(what, 0.0), 2)
             for what, seconds in self.used.cpu_seconds.items()
@@ -48,10 +51,10 @@ class Part:
         return {
             "machines": self.done,
             "seconds": round(self.seconds, 1),
-            "per_second": round(self.done / self.seconds, 1) if self.seconds else 0.0,
+            "per_second": round(came / self.seconds, 1) if self.seconds else 0.0,
             "api_ms": quantiles(self.latencies),
             "cpu_seconds": spent,
-            "cpu_ms_per_node": {what: round(s / self.done * 1000, 2) for what, s in spent.items()} if self.done else {},
+            "cpu_ms_per_node": {what: round(s / came * 1000, 2) for what, s in spent.items()} if came else {},
             "memory_mb": self.used.memory_mb,
         }
 
@@ -65,12 +68,12 @@ class Account:
         self._told = (0.0, 0)
 
     @contextmanager
-    def part(self, name: str, wanted: int) -> Iterator[Part]:
+    def part(self, name: str, wanted: int, already: int = 0) -> Iterator[Part]:
         """Begin a part, which lasts as long as the context; what it has come to is kept when it breaks off, too."""
         now = time.monotonic()
-        part = Part(name, wanted, now, self._usage())
+        part = Part(name, wanted, now, self._usage(), already, done=already)
         self.parts.append(part)
-        self._told = (now, 0)
+        self._told = (now, already)
         try:
             yield part
         finally:

@@ -25,6 +25,7 @@ PROBE = 0.1
 """Seconds between two questions whose answers are timed."""
 STUCK = 180.0
 """Seconds without any progress after which it is given up."""
+SERVING = "SELECT count(*) FILTER (WHERE applied >= 0), 0 FROM served_rack"
 READY = """
 SELECT (SELECT count(*) FROM fact WHERE path = 'desired.os'), 0
 """
@@ -72,6 +73,14 @@ class Region:
         wrong = [item for item in answer.json()["items"] if item.get("error")]
         if wrong:
             raise Stopped(f"{verb}: {len(wrong)} refused, the first: {wrong[0]}")
+
+    async def count(self, query: str) -> int:
+        """How many are done."""
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            return int(await connection.fetchval(query))
+        finally:
+            await connection.close()
 
     async def until(self, query: str, words: Sequence[str], wanted: int) -> None:
         """Wait until so many are done."""

@@ -48,3 +48,18 @@ async def test_machines_of_two_racks_are_led_by_dhcp_from_power_to_their_own_sys
     assert happened["bytes booted"] == starts * 2 * SIZE, "kernel and ramdisk"
     assert happened["bytes by TFTP"] > 50_000 * starts
     assert f"rackwright-sim-{sim.process.pid}" not in namespaces(), "nothing of its network is left"
+
+
+@pytest.mark.parametrize("protocol", ["redfish", "ipmi"])
+async def test_machines_that_ask_dhcp_are_switched_by_their_bmcs(folder: Path, protocol: str) -> None:
+    require("kea-dhcp4", "dnsmasq", *(["ipmitool"] if protocol == "ipmi" else []))
+    words = ("--dhcp", "--door-port", "18482", "--bmc", protocol, "--bmc-port", "18443")
+    async with simulated(folder, 2, 1, *words) as sim:
+        known = await sim.told()
+        await sim.say("commission", known)
+        states = await sim.until(lambda states: "commissioning" not in states.values())
+        told = await sim.ended()
+    assert set(states.values()) == {"ready"}
+    assert told["happened"]["DHCP acknowledged"] >= 4 * 2, "firmware and iPXE of two starts"
+    assert told["happened"]["started discovery"] >= 2 * 2
+    assert f"rackwright-sim-{sim.process.pid}" not in namespaces(), "nothing of its network is left"

@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -42,7 +42,11 @@ from rackwright.sim.fleet.wire import Wire
 from rackwright.sim.shape import BmcKind
 
 OPENED_AT_ONCE = 20
-"""Racks that are made known or started at the same time."""
+"""Racks that are made known or started at the same time. Thousands that ask for everything at once would be all that
+the region does for many seconds."""
+
+OPENED = 20.0
+"""Seconds for which the next racks wait until the region has told these what they serve: it may be away."""
 
 KNOCKING = 256
 """Machines that wait for their racks at the same time: more would only wait longer, and ask again."""
@@ -119,13 +123,14 @@ class Fleet:
         owner = Owner(self.client, self.threads, self.power_of, sim_site.SYSTEM)
         scripts = InsideScripts(str(setting.data / "scripts"), ScriptJig(str(setting.data / "processes")))
         await scripts.open()
-        tokens = await self._admitted()
+        if setting.part == 1:
+            await self._said(sim_site.bring_images, self.client, setting.file_size)
         drivers = {**power_drivers(), fleet_power.NAME: fleet_power.driver(self.machines)}
         async with AsyncExitStack() as stack:
             stack.callback(self.threads.shutdown)
             racks: list[SimulatedRack] = []
             apps: dict[str, ASGIApp] = {}
-            for number, token in tokens.items():
+            async for number, token in self._in_turn(racks):
                 rack = SimulatedRack(self._rack_setting(number, token), drivers, scripts, owner.heard, self._servers())
                 racks.append(rack)
                 apps[setting.door(number)] = app = await stack.enter_async_context(rack.running())
@@ -184,20 +189,29 @@ class Fleet:
             "installed": sum(bool(machine.disk) for machine in machines),
         }
 
-    async def _admitted(self) -> dict[int, str]:
-        """The tokens of the racks that are here."""
-        setting, tokens = self.setting, self.setting.data / "tokens"
+    async def _in_turn(self, racks: Sequence[SimulatedRack]) -> AsyncIterator[tuple[int, str]]:
+        """The racks that are here and their tokens, to be started: the next ones once the region has told those before
+        (``racks``) what they serve."""
+        own = self.setting.own_racks()
+        for first in range(0, len(own), OPENED_AT_ONCE):
+            await self._told(racks[-OPENED_AT_ONCE:])
+            some = own[first : first + OPENED_AT_ONCE]
+            for number, token in zip(some, await asyncio.gather(*map(self._admitted, some)), strict=True):
+                yield number, token
+
+    async def _told(self, racks: Sequence[SimulatedRack]) -> None:
+        """Wait until the region has told these racks what they serve; not for long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(OPENED):
+                for rack in racks:
+                    await rack.told.wait()
+
+    async def _admitted(self, number: int) -> str:
+        """The token of a rack, which the region knows then."""
+        tokens = self.setting.data / "tokens"
         tokens.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if setting.part == 1:
-            await self._said(sim_site.bring_images, self.client, setting.file_size)
-        turns = asyncio.Semaphore(OPENED_AT_ONCE)
-
-        async def admitted(number: int) -> tuple[int, str]:
-            async with turns:
-                count = len(setting.machines_of(number))
-                return number, await self._said(sim_site.admit, self.client, tokens, number, count)
-
-        return dict(await asyncio.gather(*map(admitted, setting.own_racks())))
+        count = len(self.setting.machines_of(number))
+        return await self._said(sim_site.admit, self.client, tokens, number, count)
 
     async def _said(self, what: Callable[..., T], *words: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.threads, partial(what, *words))

@@ -85,6 +85,8 @@ class SimulatedRack:
         self._heard = heard
         self._servers = servers
         self._stop, self._at_once = asyncio.Event(), asyncio.Event()
+        self.told = asyncio.Event()
+        """Set once the region has told it what it serves."""
 
     def stop(self) -> None:
         """Begin to end: many racks can do so at the same time, before their contexts end one by one."""
@@ -95,7 +97,7 @@ class SimulatedRack:
         """Work while the context lasts; gives the application behind its door."""
         setting, folder = self.setting, os.path.join(self.setting.data, "machines")
         async with AsyncExitStack() as stack:
-            client = await stack.enter_async_context(_Overheard(setting, self._heard))
+            client = await stack.enter_async_context(_Overheard(setting, self._hear))
             region = await stack.enter_async_context(Region(setting.api, setting.name, setting.token))
             replica = Replica(os.path.join(folder, "replica"))
             stack.callback(replica.close)
@@ -120,6 +122,11 @@ class SimulatedRack:
             stack.push_async_callback(self._end, running)
             stack.callback(desk.close)
             yield build(Inside(replica=replica, images=images, desk=desk, relay=relay, registry=region))
+
+    def _hear(self, nodes: Iterable[ServedNode]) -> None:
+        """The region has answered what this rack serves."""
+        self.told.set()
+        self._heard(nodes)
 
     async def _end(self, running: list[asyncio.Task[None]]) -> None:
         """End in order: first what works, then what it needs."""
