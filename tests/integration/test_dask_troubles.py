@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -12,6 +13,8 @@ import pytest
 
 import rackwright
 from rackwright.core.errors import RackwrightError
+from rackwright.engine.serialization.dask.archive import Archive
+from rackwright.engine.serialization.dask.link import Link, Seen
 from rackwright.engine.serialization.dask.policy import Dask
 from rackwright.engine.serialization.policy import PolicySettings
 from tests.integration.dask_cluster import Cluster, work_of
@@ -142,6 +145,19 @@ def test_a_status_that_changes_during_a_run_holds_for_new_chunks(cluster: Cluste
     for answer in Dask(cluster.settings(), work).answers(b"", chunks()):
         seen.append(answer)
     assert b"n1" in seen
+
+
+def test_a_link_that_is_closed_while_it_reaches_its_workers_leaves_no_socket(ranks: Cluster) -> None:
+    for moment in range(0, 30, 3):
+        with Link(ranks.address, ranks.certificates, Archive("", b"")) as link:
+            while not isinstance(event := link.hear(1), Seen):
+                pass
+            for worker in event.workers:
+                link.supply(worker)
+                link.send(worker, b"")
+            link.hear(moment / 1000)
+    # One that was left would be told of now, as an error.
+    gc.collect()
 
 
 def test_a_scheduler_that_dies_and_comes_back_changes_nothing(cluster: Cluster, tmp_path: Path) -> None:

@@ -139,7 +139,16 @@ class Link:
             self._loop.run_until_complete(self._until_over(self._keep_connected()))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         finally:
-            self._loop.close()
+            self._close_all()
+
+    def _close_all(self) -> None:
+        """Close the loop, with every connection that the library has left: it forgets those that are being made."""
+        from tornado.ioloop import IOLoop
+
+        loop = IOLoop.current(instance=False)
+        if loop is not None:
+            loop.close(all_fds=True)
+        self._loop.close()
 
     async def _until_over(self, work: Coroutine[None, None, None]) -> None:
         """Do the work until the link is closed; then leave nothing that runs."""
