@@ -22,7 +22,7 @@ from rackwright.engine.library import CatalogLibrary
 from rackwright.rack import serving as rack_serving
 from rackwright.rack.client import RackClient
 from rackwright.rack.dhcp.kea import Kea
-from rackwright.rack.replica import Replica
+from rackwright.rack.replica import NEVER, Replica
 from rackwright.rack.seat import Seat
 from rackwright.rack.serving import Serving
 from rackwright.store.memory import MemoryStore
@@ -87,11 +87,13 @@ class Written:
         self.told: list[Answers] = []
         self.changed: list[set[int] | None] = []
         self.fault = ""
+        self.refused = 0
         self.closed = False
 
     async def answer(self, answers: Answers, changed: Collection[int] | None = None) -> None:
         """See the protocol."""
         if self.fault:
+            self.refused += 1
             raise Retryable(self.fault)
         now = structs.replace(answers, hosts=dict(answers.hosts))
         if not self.told or self.told[-1] != now:
@@ -121,13 +123,13 @@ async def serves(region: Region, folder: Path, server: DhcpServer) -> AsyncItera
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not true():
             await asyncio.sleep(0.02)
 
 
 async def has_applied_all(region: Region) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (now := await region.progress()).applied != now.generation:
             await asyncio.sleep(0.02)
 
@@ -208,11 +210,26 @@ async def test_a_process_that_stands_by_is_warm_and_answers_as_soon_as_the_seat_
     seat.lose("another one works again")
     await until(lambda: server.closed)
     await region.put("node", "n7", "desired.address", "10.77.0.71")
-    await until(lambda: (node := replica.named("n7")) is not None and node.address == "10.77.0.71")
-    assert replica.applied < replica.generation
+    await until(lambda: replica.applied < replica.generation)
+    assert (node := replica.named("n7")) is not None
+    assert node.address == "10.77.0.71"
     for task in running:
         task.cancel()
     await asyncio.wait(running)
+    replica.close()
+
+
+async def test_a_seat_that_is_lost_at_any_moment_of_the_beginning_is_left(region: Region, tmp_path: Path) -> None:
+    replica = Replica(str(tmp_path / "r1"))
+    for turns in range(12):
+        server = Written()
+        answering = asyncio.create_task(Serving(region, replica, [server], 8480).answer())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        answering.cancel()
+        await asyncio.wait({answering}, timeout=5)
+        assert answering.cancelled(), f"it goes on after {turns} turns of the loop"
+        assert server.closed or turns == 0
     replica.close()
 
 
@@ -228,7 +245,7 @@ async def test_nothing_counts_as_applied_before_dhcp_answers_it(region: Region, 
     server = Written()
     server.fault = "the disk is full"
     async with serves(region, tmp_path, server) as replica:
-        await until(lambda: replica.named("n7") is not None)
+        await until(lambda: replica.generation > NEVER and server.refused > 0)
         assert replica.applied < replica.generation
         server.fault = ""
         await has_applied_all(region)
@@ -293,7 +310,7 @@ async def test_a_foreign_dhcp_server_is_told_and_forgotten_when_it_is_gone(
     async def told() -> list[str]:
         return list((await region.progress()).report.get("foreign", []))
 
-    async with serves(region, tmp_path, server), asyncio.timeout(30):
+    async with serves(region, tmp_path, server), asyncio.timeout(60):
         while await told() != ["127.0.0.99"]:
             await asyncio.sleep(0.02)
         await region.put("node", "n7", "desired.address", "10.77.0.70")

@@ -32,7 +32,8 @@ class Bell:
     async def wait(self, seconds: float) -> None:
         """Wait for a ring, at most ``seconds``; the rings until now are then heard."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), max(seconds, 0.0))
+            async with asyncio.timeout(max(seconds, 0.0)):
+                await self._event.wait()
         self._event.clear()
 
 

@@ -150,7 +150,8 @@ async def _watched(fleet: Fleet, stop: asyncio.Event, server: str) -> dict[str, 
         switching = asyncio.create_task(fleet.switch_on())
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), TELL)
+                async with asyncio.timeout(TELL):
+                    await stop.wait()
             say(" ".join(f"{name}={count}" for name, count in fleet.standing().items()))
         switching.cancel()
         return fleet.standing()

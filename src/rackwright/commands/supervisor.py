@@ -84,7 +84,8 @@ class Child:
         log.info("process stops", process=self.program.name, pid=process.pid)
         _send(process, signal.SIGTERM)
         try:
-            await asyncio.wait_for(process.wait(), self.program.grace)
+            async with asyncio.timeout(self.program.grace):
+                await process.wait()
         except TimeoutError:
             log.warning("process does not stop and is killed", process=self.program.name, pid=process.pid)
             _send(process, signal.SIGKILL)

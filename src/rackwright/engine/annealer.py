@@ -84,7 +84,8 @@ async def _repeat(stop: asyncio.Event, news: asyncio.Event, work: Callable[[], A
         if await _tried(work):
             continue
         with suppress(TimeoutError):
-            await asyncio.wait_for(news.wait(), POLL * random.uniform(0.8, 1.2))
+            async with asyncio.timeout(POLL * random.uniform(0.8, 1.2)):
+                await news.wait()
         news.clear()
 
 
@@ -108,7 +109,8 @@ async def _sweep(store: Store, library: CatalogLibrary, stop: asyncio.Event) -> 
 
     while not stop.is_set():
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), SWEEP_EVERY * random.uniform(0.8, 1.2))
+            async with asyncio.timeout(SWEEP_EVERY * random.uniform(0.8, 1.2)):
+                await stop.wait()
         if not stop.is_set():
             await _tried(slice_)
 

@@ -61,7 +61,8 @@ async def watch(store: Store, patience: float, stop: asyncio.Event) -> None:
     of conductors may do so at once."""
     while not stop.is_set():
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), min(max(patience / 10, 1.0), LOOK) * random.uniform(0.8, 1.2))
+            async with asyncio.timeout(min(max(patience / 10, 1.0), LOOK) * random.uniform(0.8, 1.2)):
+                await stop.wait()
         try:
             while not stop.is_set() and await miss(store, time.time() - patience, time.time()):
                 log.warning("machines are missing")

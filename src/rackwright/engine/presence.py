@@ -98,7 +98,8 @@ class Presence:
             await asyncio.wait({beating})
             self.pulse.state = "ended"
             with contextlib.suppress(RackwrightError, TimeoutError):
-                await asyncio.wait_for(self._write(), LAST_WORD)
+                async with asyncio.timeout(LAST_WORD):
+                    await self._write()
 
     async def _beat_on(self) -> None:
         away = False
@@ -112,7 +113,8 @@ class Presence:
                     log.warning("the process cannot tell that it is there", why=str(error))
                 away = True
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._now.wait(), BEAT * random.uniform(0.9, 1.0))
+                async with asyncio.timeout(BEAT * random.uniform(0.9, 1.0)):
+                    await self._now.wait()
 
     async def _write(self) -> None:
         others, self._others = self._others, {}

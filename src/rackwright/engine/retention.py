@@ -40,7 +40,8 @@ async def run(store: Store, keep: Callable[[], Keep], stop: asyncio.Event) -> No
     pause = FIRST
     while not stop.is_set():
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), pause * random.uniform(0.8, 1.2))
+            async with asyncio.timeout(pause * random.uniform(0.8, 1.2)):
+                await stop.wait()
         if stop.is_set():
             return
         pause = EVERY

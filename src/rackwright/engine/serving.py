@@ -117,7 +117,8 @@ async def watch(store: Store, stop: asyncio.Event) -> None:
     place = Place()
     while not stop.is_set():
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), EVERY * random.uniform(0.8, 1.2))
+            async with asyncio.timeout(EVERY * random.uniform(0.8, 1.2)):
+                await stop.wait()
         if stop.is_set():
             return
         try:

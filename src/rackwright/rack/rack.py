@@ -140,7 +140,8 @@ class Rack:
             return
         heartbeat = Heartbeat(incarnation=self.claims.incarnation, process=structs.replace(beat, state="ended"))
         with suppress(RackwrightError, TimeoutError):
-            await asyncio.wait_for(self.client.heartbeat(heartbeat), last_words)
+            async with asyncio.timeout(last_words):
+                await self.client.heartbeat(heartbeat)
 
     async def _all_sent(self) -> None:
         await self.results.emptied()

@@ -166,7 +166,8 @@ class Serving:
     async def _serve(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), LOOK)
+                async with asyncio.timeout(LOOK):
+                    await self._changed.wait()
             self._changed.clear()
             generation = self._replica.generation
             try:

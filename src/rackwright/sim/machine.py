@@ -142,7 +142,8 @@ class Machine:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), QUIT_PATIENCE)
+            async with asyncio.timeout(QUIT_PATIENCE):
+                await process.wait()
         except TimeoutError:
             process.kill()
             await process.wait()

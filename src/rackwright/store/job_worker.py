@@ -66,7 +66,8 @@ async def carry_out(
             log.exception("the worker of the jobs broke and begins anew")
         if not stop.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), PAUSE)
+                async with asyncio.timeout(PAUSE):
+                    await stop.wait()
 
 
 async def _work(app: procrastinate.App, stop: asyncio.Event) -> None:

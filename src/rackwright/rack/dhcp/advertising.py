@@ -74,7 +74,8 @@ async def _go_on(opened: socket.socket, said: bytes) -> None:
         with contextlib.suppress(OSError):
             opened.sendto(said, (_ALL_NODES, 0))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(loop.sock_recv(opened, 2048), EVERY)
+            async with asyncio.timeout(EVERY):
+                await loop.sock_recv(opened, 2048)
 
 
 def _opened(interface: str) -> socket.socket:

@@ -86,7 +86,8 @@ class Dnsmasq:
                 await self._process.stop()
                 raise Retryable(f"dnsmasq does not serve: {said}", where=self._folder)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._started.wait(), 0.1)
+                async with asyncio.timeout(0.1):
+                    await self._started.wait()
         log.info("dnsmasq serves", folder=self._folder, tftp=self._tftp, addresses=self._addresses)
 
     def _written(self, lines: list[str]) -> str:

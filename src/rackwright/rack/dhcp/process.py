@@ -81,7 +81,8 @@ class ServerProcess:
         if process.returncode is None:
             process.terminate()
             try:
-                await asyncio.wait_for(process.wait(), STOPPED)
+                async with asyncio.timeout(STOPPED):
+                    await process.wait()
             except TimeoutError:
                 process.kill()
                 await process.wait()

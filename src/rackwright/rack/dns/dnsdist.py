@@ -69,7 +69,8 @@ class Dnsdist:
                 await self._process.stop()
                 raise Retryable(f"dnsdist does not start: {said}", where=self._folder)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._started.wait(), 0.1)
+                async with asyncio.timeout(0.1):
+                    await self._started.wait()
         await asyncio.to_thread(write_whole, self._pids, str(pid))
         log.info("dnsdist passes questions on", folder=self._folder)
 

@@ -52,7 +52,8 @@ class _Transfer(asyncio.DatagramProtocol):
         while not self._ended.done():
             self._came.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._came.wait(), PATIENCE)
+                async with asyncio.timeout(PATIENCE):
+                    await self._came.wait()
             silent = 0 if self._came.is_set() else silent + 1
             if silent >= TRIES:
                 raise TimeoutError(f"TFTP: {self._peer[0]} says nothing")

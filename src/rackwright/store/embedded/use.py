@@ -132,7 +132,8 @@ async def _keep_guarded(folder: Folder, leaving: asyncio.Event, linger: float, t
     pause, is_last = WATCH, False
     while not is_last:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(leaving.wait(), pause)
+            async with asyncio.timeout(pause):
+                await leaving.wait()
         is_last = leaving.is_set()
         if is_held(folder.guard) or (is_last and found(folder.cluster) is None):
             pause = WATCH

@@ -32,7 +32,8 @@ class Listening:
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="rackwright-listening")
         try:
-            await asyncio.wait_for(self._up.wait(), CONNECT_TIMEOUT)
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await self._up.wait()
         except TimeoutError as error:
             raise StoreUnavailable("the database cannot be reached", mend="check that the server runs") from error
 
@@ -71,7 +72,8 @@ class Listening:
             self._up.set()
             while not lost.is_set():
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(lost.wait(), PULSE)
+                    async with asyncio.timeout(PULSE):
+                        await lost.wait()
                 if not lost.is_set():
                     await connection.execute("SELECT 1", timeout=CONNECT_TIMEOUT)
         finally:
