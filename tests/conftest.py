@@ -15,6 +15,8 @@ from tests.side_by_side import ByFile
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
 
+pytest_plugins = ["tests.left_open"]
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

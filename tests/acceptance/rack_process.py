@@ -92,10 +92,10 @@ class ServedRack:
 
         eventually(answered, f"{address} from the process with the door {port}")
 
-    def address_of(self, name: str) -> str:
-        """What DNS says; empty: nothing."""
+    def address_of(self, name: str, patience: float = 2.0) -> str:
+        """What DNS says within so many seconds; empty: nothing."""
         with suppress(OSError, dns.exception.DNSException):
-            answer = dns.query.udp(dns.message.make_query(name, "A"), "10.77.0.1", timeout=2)
+            answer = dns.query.udp(dns.message.make_query(name, "A"), "10.77.0.1", timeout=patience)
             return " ".join(str(item) for part in answer.answer for item in part)
         return ""
 

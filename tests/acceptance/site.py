@@ -17,7 +17,7 @@ from rackwright.commands.demo_machine import Machine, items, patiently
 from rackwright.drivers.jig.process import bearers
 
 CATALOGS = Path(__file__).parent / "catalogs"
-PATIENCE = 120.0
+PATIENCE = 300.0
 SUCCESS = "active"
 
 

@@ -29,7 +29,7 @@ from tests.acceptance.troublemakers import FarRack, Wire, empty, fill, small_dis
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "20"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 NODES = 12
-PATIENCE = 180.0
+PATIENCE = 600.0
 """Seconds for one round of work, with all its trouble."""
 SLACK = 30.0
 """Seconds after its lease in which a claim may still be seen: conductors and database may be away that long."""

@@ -14,7 +14,7 @@ from rackwright.drivers.jig.process import bearers
 def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-P", "-m", "rackwright", "demo", *words],
-        env={"PATH": os.environ["PATH"]}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300,
+        env={"PATH": os.environ["PATH"]}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900,
         check=False,
     )  # fmt: skip
 

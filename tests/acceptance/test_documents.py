@@ -37,7 +37,7 @@ def typed(site: Site, line: str, folder: Path) -> Ended:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     ended = subprocess.run(
         ["sh", "-c", line], cwd=folder, env={"PATH": path, "HOME": str(folder), "RACKWRIGHT_DATA": str(site.data)},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert ended.returncode == 0, f"{line} ended with {ended.returncode}: {ended.stdout}{ended.stderr}"
     return Ended(ended.returncode, ended.stdout, ended.stderr)
@@ -57,7 +57,7 @@ def test_the_tutorial_can_be_followed_to_its_end(site: Site, tmp_path: Path) -> 
         if line.startswith("kill -9 "):
             kill_conductor(site)
         elif line.startswith("curl "):
-            with urllib.request.urlopen(line.split()[1], timeout=10) as answer:
+            with urllib.request.urlopen(line.split()[1], timeout=60) as answer:
                 said[line] = answer.read().decode()
         elif not BY_THE_SITE.match(line):
             said[line] = typed(site, line, tmp_path).stdout

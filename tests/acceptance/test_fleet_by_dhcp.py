@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from rackwright.commands.demo_ground import free_port
 from rackwright.sim.wires import namespaces
 from tests.integration.dhcp_wire import require
 from tests.integration.simulated_fleet import simulated
 
 NODES, RACKS, SIZE = 6, 2, 2_000_000
 BY_DHCP = (
-    "--dhcp", "--fetch", "images", "--file-size", str(SIZE), "--door-port", "18481", "--step", "dhcp=0-0.1,failed=0.1",
+    "--dhcp", "--fetch", "images", "--file-size", str(SIZE), "--door-port", str(free_port()),
+    "--step", "dhcp=0-0.1,failed=0.1",
 )  # fmt: skip
 
 pytestmark = pytest.mark.slow

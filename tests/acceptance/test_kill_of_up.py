@@ -27,7 +27,7 @@ def test_after_a_kill_of_up_services_go_on_and_the_next_up_takes_them_over(first
     nodes = first.add_nodes("u", 2, 4)
     first.run("catalog", "add", str(CATALOGS / "steady"))
     first.run("deployment", "create", "web", "--catalog", "steady")
-    first.run("deployment", "apply", "web", "--bind", f"page={','.join(nodes)}", "--wait", "--timeout", "60s")
+    first.run("deployment", "apply", "web", "--bind", f"page={','.join(nodes)}", "--wait", "--timeout", "240s")
     services = {node: first.service_pid("web", node) for node in nodes}
     processes = [first.machine.child("api"), first.machine.child("conductor"), *first.machine.racks().values()]
     assert None not in processes
@@ -39,7 +39,7 @@ def test_after_a_kill_of_up_services_go_on_and_the_next_up_takes_them_over(first
     try:
         assert second.deployment("web")["state"] == "active"
         second.run(
-            "deployment", "apply", "web", "--set-node", f"{nodes[0]}:page.text=new", "--wait", "--timeout", "60s"
+            "deployment", "apply", "web", "--set-node", f"{nodes[0]}:page.text=new", "--wait", "--timeout", "240s"
         )
         assert second.service_pid("web", nodes[0]) != services[nodes[0]]
         assert not is_alive(services[nodes[0]])

@@ -48,7 +48,7 @@ def test_a_machine_goes_through_its_life_whatever_is_killed(site: Site, tmp_path
 
     site.run("node", "accept", name)
     assert node(site, name)["address"] == "127.251.0.10"
-    site.run("node", "commission", name, "--wait", "--timeout", "50s")
+    site.run("node", "commission", name, "--wait", "--timeout", "240s")
     assert node(site, name)["facts"]["checked.cores"] == "4"
 
     hold = tmp_path / "hold"
@@ -67,7 +67,7 @@ def test_a_machine_goes_through_its_life_whatever_is_killed(site: Site, tmp_path
     assert facts["os.written"] == "true"
     assert "machine.activity" not in facts
 
-    site.run("node", "release", name, "--yes", "--wait", "--timeout", "50s")
+    site.run("node", "release", name, "--yes", "--wait", "--timeout", "240s")
     released = node(site, name)
     assert (released["word"], released["address"]) == ("ready", "127.251.0.10")
     assert not {"os.plan.request", "os.written"} & released["facts"].keys()
@@ -79,10 +79,12 @@ def test_of_two_verbs_at_once_one_wins(site: Site) -> None:
     name = enlist(site, {**STRANGER, "macs": ["52:54:00:aa:00:02"], "serial": "LAB-2"})
     site.run("node", "accept", name)
     answers: list[dict[str, Any]] = []
+    together = threading.Barrier(2, timeout=60)
 
     def say(verb: str) -> None:
         client = site.machine.client()
         said = {"verb": verb, "names": [name], "parameters": {"image": "x"}}
+        together.wait()
         answers.extend(client.post("/nodes:batch", said)["items"])
         client.close()
 

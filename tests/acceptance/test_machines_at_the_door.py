@@ -203,6 +203,6 @@ def test_a_rack_with_waiting_agents_ends_at_once_when_it_is_told(rack: ServingRa
     agent.register()
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(agent.http.post, "/agent/poll", json={"boot_id": "b1", "wait": 25})
-        time.sleep(0.5)
+        time.sleep(2.0)
         assert rack.end() == 0
         assert waiting.result(PATIENCE).json() == {"tasks": [], "cancel": []}

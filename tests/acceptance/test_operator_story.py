@@ -21,7 +21,7 @@ def steady(site: Site) -> list[str]:
     nodes = site.add_nodes("w", 4, 1)
     site.run("catalog", "add", str(CATALOGS / "steady"))
     site.run("deployment", "create", "web", "--catalog", "steady")
-    site.run("deployment", "apply", "web", "--bind", f"page={','.join(nodes)}", "--wait", "--timeout", "60s")
+    site.run("deployment", "apply", "web", "--bind", f"page={','.join(nodes)}", "--wait", "--timeout", "240s")
     return nodes
 
 
@@ -51,7 +51,7 @@ def test_a_plan_shows_what_would_run_and_only_that_runs(site: Site, steady: list
     named = {(item["node"], item["task"]) for part in ("run", "again", "follow") for item in summary[part]}
     assert named == {(steady[0], task) for task in TASKS}
     assert len(site.runs("web")) == before, "a plan alone lets nothing run"
-    site.run("deployment", "apply", "web", *words, "--wait", "--timeout", "60s")
+    site.run("deployment", "apply", "web", *words, "--wait", "--timeout", "240s")
     ran = site.runs("web")[before:]
     assert {(run["scope"], run["task"]) for run in ran} == named
     assert len(ran) == len(named)
@@ -64,7 +64,7 @@ def test_the_log_of_a_task_can_be_read(site: Site, steady: list[str]) -> None:
 
 
 def test_looking_back_tells_who_asked_from_where_and_what_took_how_long(site: Site, steady: list[str]) -> None:
-    site.run("deployment", "retry", "web", "--node", steady[2], "--task", TASKS[0], "--wait", "--timeout", "60s")
+    site.run("deployment", "retry", "web", "--node", steady[2], "--task", TASKS[0], "--wait", "--timeout", "240s")
     newest, *_ = site.run("deployment", "history", "web", "-o", "json").json["items"]
     assert (newest["kind"], newest["by"], newest["address"]) == ("deployment.retried", "up", "127.0.0.1")
     path = site.run("deployment", "critical-path", "web", "-o", "json").json
@@ -165,7 +165,7 @@ def test_a_catalog_with_several_faults_is_refused_with_all_of_them(site: Site, t
 def test_what_is_unbound_is_stopped_on_its_node_and_nothing_else(site: Site, steady: list[str]) -> None:
     pids = {node: site.service_pid("web", node) for node in steady}
     leaves, stays = steady[-1], steady[0]
-    site.run("deployment", "apply", "web", "--unbind", f"page={leaves}", "--yes", "--wait", "--timeout", "60s")
+    site.run("deployment", "apply", "web", "--unbind", f"page={leaves}", "--yes", "--wait", "--timeout", "240s")
     eventually(lambda: not is_alive(pids[leaves]), "the service of the node that left has ended")
     assert is_alive(pids[stays])
     assert leaves not in {node for node, _ in site.tasks("web")}

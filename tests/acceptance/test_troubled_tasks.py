@@ -18,7 +18,7 @@ def troubled(site: Site) -> dict[str, Any]:
     site.run("catalog", "add", str(CATALOGS / "troubled"), "--name", "troubled")
     site.run("deployment", "create", "trouble", "--catalog", "troubled")
     words = [word for role, node in zip(ROLES, nodes, strict=True) for word in ("--bind", f"{role}={node}")]
-    site.run("deployment", "apply", "trouble", *words, "--wait", "--timeout", "60s", code=6)
+    site.run("deployment", "apply", "trouble", *words, "--wait", "--timeout", "240s", code=6)
     return site.deployment("trouble")
 
 
@@ -67,7 +67,7 @@ def test_the_work_of_other_nodes_goes_on(site: Site, troubled: dict[str, Any]) -
     assert site.tasks("trouble")["t5", "work"]["state"] == "active"
     nodes = site.add_nodes("v", 1, 3)
     site.run("deployment", "create", "other", "--catalog", "troubled")
-    site.run("deployment", "apply", "other", "--bind", f"well={nodes[0]}", "--wait", "--timeout", "60s")
+    site.run("deployment", "apply", "other", "--bind", f"well={nodes[0]}", "--wait", "--timeout", "240s")
     assert site.deployment("other")["state"] == "active"
 
 

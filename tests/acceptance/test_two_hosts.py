@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from rackwright.cli.client import Client
+from rackwright.cli.settings import Settings
+from rackwright.commands.demo_machine import patiently
 from rackwright.sim.namespaces import entered
 from tests.acceptance.rack_process import RackProcess
 from tests.acceptance.site import PATIENCE, Site, eventually
@@ -100,6 +103,7 @@ class Hosts:
         site.client.patch("/nodes/n7", {"facts": {"desired.macs": [MAC]}})
         self.relay = Relay(int(site.client.server.rpartition(":")[2]), "10.77.0.250")
         self._line = Wire(vlan.hosts[0], vlan.machine)
+        self._rack = Client(Settings(server=str(site.client.server), token=token.read_text().strip()))
         self._start = (f"http://10.77.0.250:{self.relay.port}", folder, token)
         self.processes = [self._begin(0)]
         self.answers(0)
@@ -120,9 +124,19 @@ class Hosts:
         while f"{ADDRESS}:{8481 + host}/boot/" not in self.offered().get("67", ""):
             assert time.monotonic() < end, f"host {host} does not answer"
 
+    def are_known(self, given: dict[str, str]) -> None:
+        """Wait until the region knows of these addresses that were given."""
+
+        def known() -> bool:
+            leases = patiently(lambda: self._rack.get("/racks/h1/leases", seat="another one"))["items"]
+            return {lease["address"] for lease in leases} >= set(given.values())
+
+        eventually(known, f"the region knows of {given}")
+
     def end(self) -> None:
         for process in self.processes:
             process.end()
+        self._rack.close()
         self.relay.end()
 
     def _begin(self, host: int) -> RackProcess:
@@ -154,7 +168,7 @@ def test_a_host_that_dies_is_followed_by_the_other_with_its_addresses_and_its_le
     assert (vlan.has_address(0), vlan.has_address(1)) == (True, False)
     given = {stranger: hosts.given(stranger) for stranger in STRANGERS[:3]}
     assert len(set(given.values()) - {""}) == 3
-    time.sleep(1.0)
+    hosts.are_known(given)
     hosts.processes[0].kill()
     eventually(lambda: vlan.servers(0) == [], "its servers have died with it")
     hosts.answers(1)
@@ -170,7 +184,7 @@ def test_a_host_that_is_cut_off_falls_silent_by_itself_when_it_comes_back_to_the
     eventually(lambda: not hosts.processes[0].held.exists(), "the first stands by")
     given = {stranger: hosts.given(stranger) for stranger in STRANGERS[:5]}
     assert len(set(given.values()) - {""}) == 5
-    time.sleep(1.0)
+    hosts.are_known(given)
     vlan.cut(1)
     hosts.answers(0)
     assert hosts.given(STRANGERS[5]) not in {"", *given.values()}

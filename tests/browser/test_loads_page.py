@@ -17,7 +17,7 @@ from tests.unit.api_world import World
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-SOON = 10_000
+SOON = 60_000
 """Milliseconds."""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rackwright.commands.demo_ground import free_port
 from rackwright.engine.serialization.dask.certificates import make_certificates
 from rackwright.engine.serialization.policy import PolicySettings
 from rackwright.engine.serialization.processes import Work
@@ -84,9 +84,7 @@ class Cluster:
         self.folder = folder
         self.certificates = folder / "dask"
         make_certificates(self.certificates, ["127.0.0.1"])
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self.address = f"tls://127.0.0.1:{self.port}"
         self.running: list[Running] = []
         self.scheduler: Running

@@ -131,7 +131,7 @@ class World:
 
     async def told(self, node: str, path: str) -> Any:
         """Wait until the region heard of this fact."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.region.fact(node, path) is None:
                 await asyncio.sleep(0.02)
         return self.region.fact(node, path)
@@ -201,7 +201,7 @@ class Agent:
 
     async def task(self) -> AgentTask:
         """Poll until there is a task."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not (work := await self.poll()).tasks:
                 pass
         return work.tasks[0]

@@ -120,21 +120,22 @@ class Ground:
             if process.returncode is None:
                 process.send_signal(signal.SIGCONT)
                 process.terminate()
+        # What they have left in the pipe is read too: only then do their transports close.
         for process in self.agents:
             try:
-                async with asyncio.timeout(30):
-                    await process.wait()
+                async with asyncio.timeout(60):
+                    await process.communicate()
             except TimeoutError:
                 process.kill()
-                await process.wait()
+                await process.communicate()
 
 
 @asynccontextmanager
-async def opened(folder: Path, names: Sequence[str] = ()) -> AsyncIterator[Ground]:
+async def opened(folder: Path, names: Sequence[str] = (), silence: float = SILENCE) -> AsyncIterator[Ground]:
     """A fleet that agents may come to; those that a test started end with it."""
     keys, said = pair(), list[str]()
     fleet = Fleet(
-        keys[0], bind="tcp://127.0.0.1:*", folder=folder / "run", silence=SILENCE, names=names, say=said.append
+        keys[0], bind="tcp://127.0.0.1:*", folder=folder / "run", silence=silence, names=names, say=said.append
     )
     async with fleet:
         here = Ground(folder, keys, fleet, said)

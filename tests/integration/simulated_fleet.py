@@ -90,7 +90,7 @@ async def simulated(data: Path, nodes: int, racks: int, *more: str) -> AsyncIter
     finally:
         if process.returncode is None:
             process.terminate()
-            await process.wait()
+            await process.communicate()
 
 
 def named(number: int) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from rackwright.agent.loop import Agent
 from rackwright.agent.settings import Settings
+from rackwright.commands.demo_ground import free_port
 from rackwright.core.machine_messages import AgentTask
 from tests.integration.agent_door import TOKEN, AgentDoor, agent_door
 
@@ -176,14 +177,9 @@ def test_burn_in_of_processors_and_memory_passes_on_a_sound_machine(door: AgentD
 
 
 def test_a_pair_measures_its_network(door: AgentDoor, start: Start) -> None:
-    wanted = {"network": 0.2, "peer": "127.0.0.1", "port": _free_port()}
+    wanted = {"network": 0.2, "peer": "127.0.0.1", "port": free_port()}
     door.tasks = [AgentTask(id=1, attempt=1, action="burnin", parameters=wanted)]
     start()
     ended = door.result(1)
     assert ended.outcome == "ok", ended.reason
     assert ended.facts["tests.network"]["bits_per_second"]["received"] > 0
-
-
-def _free_port() -> int:
-    with agent_door() as other:
-        return int(other.url.rpartition(":")[2])

@@ -65,13 +65,13 @@ async def test_a_task_that_is_cancelled_at_the_rack_ends_on_the_machine(here: Wo
     work = asyncio.create_task(
         carried_out(here, tmp_path / "log", 1, f"#!/bin/sh\ntouch {mark}; sleep 60; rm {mark}\n")
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not mark.exists():
             await asyncio.sleep(0.05)
     work.cancel()
     result = await carried_out(here, tmp_path / "log", 2, "#!/bin/sh\nexit 0\n")
     assert result.outcome == "ok"
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while agent._jobs:
             await asyncio.sleep(0.05)
     assert mark.exists()
@@ -82,11 +82,11 @@ async def test_an_agent_that_is_started_anew_gives_its_task_up(here: World, tmp_
     agent, thread = running(here, tmp_path / "agent", [])
     mark = tmp_path / "mark"
     work = asyncio.create_task(carried_out(here, tmp_path / "log", 1, f"#!/bin/sh\ntouch {mark}; sleep 60\n"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not mark.exists():
             await asyncio.sleep(0.05)
     second, other = running(here, tmp_path / "agent2", [])
     with pytest.raises(Retryable, match="began anew"):
-        await asyncio.wait_for(work, 20)
+        await asyncio.wait_for(work, 60)
     for one in ((agent, thread), (second, other)):
         await ended(*one)

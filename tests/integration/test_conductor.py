@@ -9,7 +9,7 @@ from rackwright.engine.library import CatalogLibrary
 from rackwright.store.postgres import PostgresStore
 from tests.unit.api_world import TINY
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 async def until_applied(store: PostgresStore, plan: int) -> None:

@@ -231,7 +231,7 @@ async def test_the_pass_ends_when_the_conductor_does(store: AnyStore) -> None:
     working = asyncio.create_task(retention.run(store, Keep, stop))
     await asyncio.sleep(0)
     stop.set()
-    await asyncio.wait_for(working, 10)
+    await asyncio.wait_for(working, 60)
 
 
 async def test_a_table_in_use_is_left_for_the_next_pass(postgres_store: PostgresStore, store_dsn: str) -> None:

@@ -63,7 +63,7 @@ class Postman:
             return await tx.messages(found.id, state=state)
 
     async def until_quiet(self, name: str = "hook") -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while await self.messages(name, "waiting"):
                 await self.deliver()
                 await asyncio.sleep(0.05)
@@ -126,7 +126,7 @@ async def test_a_receiver_that_answers_500_is_told_again_with_the_same_id_and_in
 
 
 async def test_a_receiver_that_hangs_is_left_at_the_limit_and_holds_no_other_back(postman: Postman) -> None:
-    postman.webhooks.limit = 1.0
+    postman.webhooks.limit = 3.0
     async with receiving(lambda got: 0) as deaf, receiving() as receiver:
         await postman.webhook(deaf.url, "node_task.active", name="deaf")
         await postman.webhook(receiver.url, "node_task.active")
@@ -138,7 +138,7 @@ async def test_a_receiver_that_hangs_is_left_at_the_limit_and_holds_no_other_bac
         assert await delivering == 4
     assert await postman.messages("hook", "waiting") == []
     assert [message.error for message in await postman.messages("deaf", "waiting")] == [
-        "it took longer than 1 s and was ended"
+        "it took longer than 3 s and was ended"
     ] * 2
 
 
@@ -189,15 +189,18 @@ async def test_scripts_of_a_catalog_are_told_what_the_catalog_says(
         assert [each.name for each in await tx.subscriptions()] == ["d:role:web:on_todo", "d:task:install:on_error"]
 
 
-async def test_a_script_that_hangs_is_killed_at_its_limit_with_all_it_started(postman: Postman, tmp_path: Path) -> None:
-    postman.scripts.limit = 0.5
+async def test_a_script_that_is_cut_off_is_killed_with_all_it_started(postman: Postman, tmp_path: Path) -> None:
     receiver = Subscription(name="s", kind="script", events=("node_task.active",), target="scripts/a.sh")
     began = tmp_path / "began"
     text = f"#!/bin/sh\nsleep 300 &\necho $! > {began}\nwait\n"
     message = Message(id=1, key="k", subscription=1, event="node_task.active", object="node_task/1", at=0.0, data={})
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(1.0):
-            await postman.scripts.carry(receiver, message, {"scripts/a.sh": text})
+    carrying = asyncio.create_task(postman.scripts.carry(receiver, message, {"scripts/a.sh": text}))
+    async with asyncio.timeout(60):
+        while not (began.exists() and began.read_text()):
+            await asyncio.sleep(0.01)
+    carrying.cancel()
+    await asyncio.wait({carrying})
+    assert carrying.cancelled()
     stat = procfs.read_stat(int(began.read_text()))
     assert stat is None or not stat.alive
 

@@ -212,7 +212,7 @@ async def test_a_machine_that_goes_away_amid_a_file_is_no_trouble(tmp_path: Path
             async for _ in answer.aiter_raw():
                 break
         assert (await here.http.get(f"/assets/{digest(DATA)}")).content == DATA
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while here.images.room._readers:
                 await asyncio.sleep(0.01)
 
@@ -267,7 +267,7 @@ async def test_images_are_at_hand_before_a_machine_asks(
         region.away = False
         booted = [file.sha256 for file in discovery.files if file.part != "other"]
         expected = {*booted, *(file.sha256 for image in (disk, listed) for file in image.files)}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while files_in(tmp_path / "images") != expected:
                 await asyncio.sleep(0.01)
         assert (cache.from_region.rate, cache.to_machines.rate) == (10**9, 5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -82,10 +83,15 @@ class Lingering(Scenario):
             await self.sleep(600)
 
 
-class Waiting(BlockingScenario):
-    def run(self, seconds: float) -> None:
+class Meeting(BlockingScenario):
+    """Waits until eight are there."""
+
+    there = threading.Barrier(8, timeout=30)
+
+    def run(self) -> None:
         with self.atomic("wait"):
-            self.wait(seconds)
+            self.there.wait()
+            self.wait(0.01)
 
 
 class Hogging(Scenario):
@@ -140,7 +146,7 @@ async def load(
     running = Generator(work, scenario, Surroundings(Http()), tell, clock(), rows, [Deal(0.0, share)])
     if stop_after is not None:
         asyncio.get_running_loop().call_later(stop_after, lambda: running.stop(cancel=cancel))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await running.run()
     return Done(told)
 
@@ -214,7 +220,7 @@ async def test_a_scenario_that_would_not_end_is_left_behind(monkeypatch: pytest.
     running = Generator(work, Stubborn, Surroundings(Http()), told.append, clock())
     asyncio.get_running_loop().call_later(0.1, lambda: running.stop(cancel=True))
     monkeypatch.setattr(Stubborn, "released", False)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await running.run()
     assert told[-1] == Ended(left=2)
     # They end when the test's loop cancels them.
@@ -222,16 +228,16 @@ async def test_a_scenario_that_would_not_end_is_left_behind(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    "schedule", [Closed(times=3, concurrency=3), Closed(duration=0.1, concurrency=3), Open(stages=(Stage(0.1, 30.0),))]
+    "schedule", [Closed(times=3, concurrency=3), Closed(duration=0.5, concurrency=3), Open(stages=(Stage(0.5, 6.0),))]
 )
 async def test_iterations_that_never_end_fail_with_words_some_time_after_the_last_start(
     schedule: Schedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generator, "GRACE", 0.3)
+    monkeypatch.setattr(generator, "GRACE", 1.0)
     done = await load(Slow, schedule, seconds=600)
     assert (done.part.total, done.part.errors, done.ended.left) == (3, 3, 0)
     (sample,) = [sample for word in done.told if isinstance(word, Report) for sample in word.samples]
-    assert sample.message == "not done 0.3 s after the last one was started"
+    assert sample.message == "not done 1 s after the last one was started"
 
 
 @pytest.mark.parametrize(
@@ -336,7 +342,7 @@ async def test_one_iteration_that_is_cut_off_does_not_shorten_the_time_of_the_la
 async def test_a_scenario_that_keeps_too_much_memory_ends_the_load_with_the_reason() -> None:
     told: list[Told] = []
     work = Work(scenario="", schedule=Closed(times=None, duration=600), most_memory=1 << 20, interval=0.05)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await Generator(work, Quick, Surroundings(Http()), told.append, clock()).run()
     last = told[-1]
     assert isinstance(last, Ended)
@@ -344,10 +350,8 @@ async def test_a_scenario_that_keeps_too_much_memory_ends_the_load_with_the_reas
 
 
 async def test_scenarios_that_block_run_in_threads_side_by_side() -> None:
-    begun = time.monotonic()
-    done = await load(Waiting, Closed(times=8, concurrency=8), seconds=0.5)
-    assert (done.part.total, done.whole.parts["wait"].total) == (8, 8)
-    assert time.monotonic() - begun < 8 * 0.5
+    done = await load(Meeting, Closed(times=8, concurrency=8))
+    assert (done.part.total, done.part.errors, done.whole.parts["wait"].total) == (8, 0, 8)
 
 
 async def test_a_scenario_that_hogs_the_loop_shows_as_lag() -> None:

@@ -150,7 +150,8 @@ async def test_only_the_agents_that_are_named_take_part(tmp_path: Path) -> None:
 
 
 async def test_an_agent_that_is_killed_and_started_again_takes_its_own_place(tmp_path: Path) -> None:
-    async with opened(tmp_path, names=["a"]) as ground:
+    # Whoever comes back within the silence has not been lost before, however long a process takes to start here.
+    async with opened(tmp_path, names=["a"], silence=10.0) as ground:
         killed = await ground.start("a")
         await ground.fleet.gather()
         load, heard = ground.load(Open(stages=(Stage(15.0, 20.0),), max_lag=60.0))

@@ -114,7 +114,7 @@ async def server(*words: str, ports: Path) -> AsyncIterator[int]:
         stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not (found := [file for file in ports.iterdir() if file.stat().st_size]):
                 await asyncio.sleep(0.05)
         yield int(found[0].read_text().partition("nats://127.0.0.1:")[2].partition('"')[0])

@@ -67,7 +67,7 @@ class Stranger:
         self._seconds.send(messages.pack(Beat(welcome.session, turned)))
 
     async def hear(self) -> FromController:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return await self._heard.get()
 
     def close(self) -> None:
@@ -106,7 +106,7 @@ class Controller:
         self._let_in()
 
     async def hear(self) -> FromAgent:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return await self._heard.get()
 
     def close(self) -> None:

@@ -133,7 +133,7 @@ async def test_each_trouble_is_told_by_name_and_troubles_no_other_workload(tmp_p
 
 @pytest.mark.parametrize("parallel", [True, False])
 async def test_workloads_run_side_by_side_only_where_their_subtask_says_so(tmp_path: Path, parallel: bool) -> None:
-    each = {"scenario": {"Dummy.dummy": {"sleep": 1}}, "runner": {"serial": {"times": 1}}}
+    each = {"scenario": {"Dummy.dummy": {"sleep": 3}}, "runner": {"serial": {"times": 1}}}
     subtask = {"title": "two", "run_in_parallel": parallel, "workloads": [each, each]}
     (tmp_path / "task.json").write_text(json.dumps({"version": 2, "title": "T", "subtasks": [subtask]}))
     process = await asyncio.create_subprocess_exec(

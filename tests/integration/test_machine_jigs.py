@@ -49,7 +49,7 @@ async def carried_out(here: World, folder: Path, ending: dict[str, Any], **param
     await agent.register()
     task = await agent.task()
     await agent.end(task, **ending)
-    return task, await asyncio.wait_for(running, 10)
+    return task, await asyncio.wait_for(running, 60)
 
 
 async def test_the_agent_gets_its_own_parameters_and_the_files_but_not_the_jigs(here: World, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ async def test_boot_waits_until_the_rack_serves_it_with_its_files(here: World, t
     await asyncio.sleep(0.05)
     assert not running.done()
     await here.serve(1, kind="discovery", request="q1")
-    outcome = await asyncio.wait_for(running, 10)
+    outcome = await asyncio.wait_for(running, 60)
     assert outcome.facts == {"served.boot": {"request": "q1", "kind": "discovery", "generation": 3}}
     assert {sha256 for sha256, _ in here.region.fetched} == {file.sha256 for file in image.files}
 
@@ -107,7 +107,7 @@ async def test_boot_waits_for_the_kind_that_is_wanted(here: World, tmp_path: Pat
     await asyncio.sleep(0.05)
     assert not running.done()
     await here.serve(1, kind="local", request="q1")
-    assert (await asyncio.wait_for(running, 10)).facts["served.boot"]["kind"] == "local"
+    assert (await asyncio.wait_for(running, 60)).facts["served.boot"]["kind"] == "local"
 
 
 async def test_boot_that_is_never_served_says_what_is_missing_and_may_be_tried_again(

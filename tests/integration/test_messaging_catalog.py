@@ -17,12 +17,12 @@ from typing import Any
 import httpx
 import pytest
 
+from rackwright.commands.demo_ground import free_port
 from rackwright.core.messages import Claim, Result
 from rackwright.engine import deployments
 from rackwright.engine.catalogs import find, stack
 from rackwright.store.memory import MemoryStore
 from tests.integration.hands import Hands, ok
-from tests.integration.test_power_drivers import free_port
 
 CATALOG = Path(__file__).resolve().parents[2] / "src" / "rackwright" / "catalogs" / "messaging"
 LAYER = CATALOG.with_name("messaging_on_machines")

@@ -13,7 +13,7 @@ from rackwright.commands.master import living
 from rackwright.commands.notices import FD, Notices
 from rackwright.commands.workers import Job, Worker
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import secrets
 import shutil
-import socket
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from rackwright.commands.demo_ground import free_port
 from rackwright.core.errors import DriverError, Permanent, Retryable
 from rackwright.core.power import PowerSetting
 from rackwright.drivers.power.ipmi import IpmiPower
@@ -36,12 +36,6 @@ T = TypeVar("T")
 
 needs_ipmitool = pytest.mark.skipif(shutil.which("ipmitool") is None, reason="no ipmitool (Debian: ipmitool)")
 needs_qemu = pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="no QEMU (Debian: qemu-system-x86)")
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    with socket.socket(type=kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Word:
@@ -76,7 +70,7 @@ async def opened_house(kind: BmcKind, folder: Path) -> tuple[BmcHouse, Bmc, Powe
     """A BMC that answers on loopback, and how to reach it."""
     account = Account(user="operator", password=secrets.token_hex(8))
     bmc = Bmc(Word(kind), account)
-    port = free_port(socket.SOCK_DGRAM if kind == "ipmi" else socket.SOCK_STREAM)
+    port = free_port()
     house = BmcHouse({"127.0.0.1": bmc}, folder, ipmi_port=port, redfish_port=port)
     await house.open()
     options: dict[str, Any] = {"verify": False} if kind == "redfish" else {}
@@ -129,15 +123,14 @@ class BmcConformance(GuardedConformance):
 
     @pytest.fixture
     def absent(self) -> PowerSetting:
-        kind = socket.SOCK_DGRAM if self.kind == "ipmi" else socket.SOCK_STREAM
-        return PowerSetting(driver=self.kind, address=f"127.0.0.1:{free_port(kind)}", user="a", password="b")
+        return PowerSetting(driver=self.kind, address=f"127.0.0.1:{free_port()}", user="a", password="b")
 
     async def test_the_chosen_device_reaches_the_controller(self, bmc: tuple[Bmc, PowerSetting]) -> None:
         controller, setting = bmc
         driver = self.factory(setting)
         for device, once in (("network", True), ("disk", False), ("disk", True)):
             await driver.set_boot_device("network" if device == "network" else "disk", once=once, uefi=False)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while controller.machine.next_device != (device, once):
                     await asyncio.sleep(0.01)
         await driver.close()
@@ -267,7 +260,7 @@ class TestQemu(PowerConformance):
             *("-qmp", f"unix:{path},server=on,wait=off"),
         )
         setting = PowerSetting(driver="qemu", address=str(path))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 with contextlib.suppress(Retryable):
                     await QemuPower(setting).state()

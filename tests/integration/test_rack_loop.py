@@ -162,7 +162,7 @@ async def test_results_wait_on_the_disk_while_the_api_is_away(tmp_path: Path) ->
         await rack.start()
         await api.give(script(1, "sleep 0.5; echo late"), script(2, "sleep 0.6; echo later"))
         await api.until(lambda: not api.queue)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(list((tmp_path / "rack" / "results").glob("*.json"))) < 2:
             await asyncio.sleep(0.05)
     await rack.kill()

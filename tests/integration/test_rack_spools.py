@@ -89,7 +89,7 @@ async def test_a_large_log_arrives_whole_and_its_file_goes(tmp_path: Path, quiet
         assert not Path(silent).exists()
         shipper.end(1, 1)
         shipper.end(2, 1)
-        await asyncio.wait_for(shipper.emptied(), 10)
+        await asyncio.wait_for(shipper.emptied(), 60)
         shipping.cancel()
         assert api.logs == {1: text}
         assert api.last == {1}

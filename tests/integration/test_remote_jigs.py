@@ -87,7 +87,7 @@ class TestSsh(JigConformance):
         await jig.run(work)
         folder, child = Path(work.log).read_text().split("\n")[:2]
         assert not Path(folder).exists()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while Path(f"/proc/{child.split()[1]}/status").exists():
                 if "Z (zombie)" in Path(f"/proc/{child.split()[1]}/status").read_text():
                     break

@@ -176,7 +176,7 @@ async def test_generations_are_committed_in_order_however_many_write(postgres_st
     following = asyncio.create_task(follow())
     await asyncio.gather(*(change(f"n{number}", number) for number in range(1, 21)))
     done.set()
-    await asyncio.wait_for(following, 30)
+    await asyncio.wait_for(following, 60)
     final = await delta(made, "r1", -1)
     assert addresses == {node.id: node.address for node in final.nodes}
     assert set(addresses.values()) == {f"10.77.4.{number}" for number in range(1, 21, 2)}
@@ -190,7 +190,7 @@ async def test_changes_under_way_when_a_rack_asks_first_are_not_lost(postgres_st
         asking = asyncio.create_task(whole(made, "r1"))
         await asyncio.sleep(0.3)
         assert not asking.done()
-    first = await asyncio.wait_for(asking, 30)
+    first = await asyncio.wait_for(asking, 60)
     assert {node.name: node.address for node in first.nodes} == {"n1": "10.77.0.7", "n3": None}
 
 
@@ -226,7 +226,7 @@ async def test_who_waits_for_another_at_a_rack_is_served_all_the_same(store_dsn:
             waiting = asyncio.create_task(intake.put_facts(store, LIBRARY, both))
             await asyncio.sleep(0.3)
             assert not waiting.done()
-        await asyncio.wait_for(waiting, 30)
+        await asyncio.wait_for(waiting, 60)
         told = {
             node.name: node.address
             for rack, before in first.items()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rackwright.commands.demo_ground import free_port
 from rackwright.sim.fleet.chances import Chances, read
 from tests.integration.simulated_fleet import SEED, named, simulated
 
@@ -27,7 +28,7 @@ def reboots(number: int) -> list[str]:
 
 
 INSIDE = ()
-WIRED = ("--http", "--door-port", "18480", "--bmc", "redfish", "--bmc-port", "18443")
+WIRED = ("--http", "--door-port", str(free_port()), "--bmc", "redfish", "--bmc-port", str(free_port()))
 
 
 @pytest.mark.parametrize(("nodes", "way"), [(50, INSIDE), (10, WIRED)], ids=["inside", "http and redfish"])

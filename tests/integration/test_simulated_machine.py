@@ -96,7 +96,7 @@ async def test_a_machine_does_not_outlive_the_process_that_keeps_it(tmp_path: Pa
     assert keeper.stdout is not None
     pid = int(await asyncio.wait_for(keeper.stdout.readline(), 60))
     keeper.kill()
-    await keeper.wait()
+    await keeper.communicate()
     await until(lambda: not _lives(pid))
 
 

@@ -157,4 +157,4 @@ async def test_a_node_comes_back_to_life_and_its_rack_is_woken(store: AnyStore) 
             assert await tx.set_living([made.nodes["n1"]], False) == [made.nodes["n1"]]
         async with store.transaction() as tx:
             assert await tx.set_living([made.nodes["n1"]], True) == [made.nodes["n1"]]
-        assert await asyncio.wait_for(anext(news), 5) == ("work", str(made.racks["r1"]))
+        assert await asyncio.wait_for(anext(news), 60) == ("work", str(made.racks["r1"]))

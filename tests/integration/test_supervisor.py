@@ -17,7 +17,7 @@ from rackwright.commands.supervisor import Child, Program
 from rackwright.commands.tied import STARTER
 from rackwright.core.errors import StoreUnavailable
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 async def eventually(true: Callable[[], bool]) -> None:

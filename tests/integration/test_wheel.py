@@ -22,7 +22,7 @@ def wheel_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
         cwd=ROOT,
         check=True,
         capture_output=True,
-        timeout=120,
+        timeout=600,
     )
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:

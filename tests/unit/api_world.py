@@ -89,7 +89,7 @@ class World:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something in the loop and give what it gives."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=30)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=60)
 
     def start(self, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
         """Begin something in the loop; ``run`` of what this gives waits for its end."""
@@ -145,7 +145,7 @@ class World:
 
     def until(self, true: Callable[[], bool]) -> None:
         """Let the loop go on until something is true."""
-        for _ in range(500):
+        for _ in range(6000):
             if true():
                 return
             self.run(asyncio.sleep(0.01))

@@ -196,7 +196,7 @@ def test_a_reader_that_comes_back_misses_no_event_and_sees_none_twice(world: Wor
     world.until(lambda: bool(world.news._bells))
     world.ask("POST", "/api/v1/deployments/d/stop", {})
     world.until(lambda: len(_ids(world)) > len(before))
-    world.run(asyncio.sleep(0.05))
+    world.run(asyncio.sleep(0.5))
     world.call(world.news.stop)
     frames = _events(world.run(stream).text)
     assert [int(frame["id"]) for frame in frames] == _ids(world)[2:]

@@ -69,7 +69,7 @@ async def under_way(
     """A load that these agents have begun; at the end those that are left say that they have done their share."""
     agents = Agents(names, Open(stages=(Stage(length, rate),)), on_loss)
     running = asyncio.create_task(agents.load.run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await agents.begun.wait()
         yield agents
         agents.finish()

@@ -207,7 +207,7 @@ class TestSwitchboard:
         monkeypatch.setattr("rackwright.rack.switchboard.TURN", 0.01)
         room = Room("a", "silent", "c")
         watching = asyncio.create_task(room.board.watch())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(room.seen) < 3:
                 await asyncio.sleep(0.01)
         watching.cancel()
@@ -220,7 +220,7 @@ class TestSwitchboard:
         monkeypatch.setattr("rackwright.rack.switchboard.TURN", 0.01)
         room = Room("a")
         watching = asyncio.create_task(room.board.watch())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not room.seen:
                 await asyncio.sleep(0.01)
             left = room.served.pop("n1")

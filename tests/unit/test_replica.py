@@ -106,7 +106,7 @@ async def test_who_waits_hears_of_a_change(replica: Replica) -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     await replica.apply(FIRST)
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 60)
 
 
 async def test_the_key_is_for_the_rack_alone(tmp_path: Path) -> None:
