@@ -107,10 +107,10 @@ class Region:
             await connection.close()
 
     async def live(self, verb: str, names: Sequence[str], window: int) -> None:
-        """Have all machines go through an activity, ``window`` of them under way."""
-        said = 0
+        """Have all machines go through an activity, ``window`` of them under way: the next ones come in time."""
+        said, at_once = 0, min(SAID_AT_ONCE, -(-window // 2))
         while said < len(names):
-            part = names[said : said + SAID_AT_ONCE]
+            part = names[said : said + at_once]
             if said + len(part) > window:
                 await self.until(DONE, [verb], said + len(part) - window)
             await self.say(verb, part)
