@@ -48,6 +48,8 @@ UNDER_WAY = 20
 """Machines on each rack that a verb is under way for. A rack carries out 64 node tasks at once, so half a rack of forty
 keeps it at work while the other half ends or begins. A number for the whole fleet would be less than one machine a rack
 in a large one: most racks would have nothing to do, and requests that share a transaction would find no company."""
+MOST_UNDER_WAY = 5000
+"""And no more for all racks: of 50,000 the region hears too late, takes them for lost, and hands them out again."""
 SIMULATED = ("--instant", "--beat", "0", "--patience", "0", "--pace", "1000")
 """How machines live: nothing takes time, and those that have nothing to do are off."""
 
@@ -60,7 +62,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--apis", type=int, default=2, help="processes that serve the api")
     parser.add_argument("--simulators", type=int, default=1, help="processes that the racks share; 1,200 racks each")
-    parser.add_argument("--window", type=int, help="machines that a verb is under way for; 20 for each rack by default")
+    parser.add_argument(
+        "--window", type=int, help="machines that a verb is under way for; by default 20 for each rack, 5,000 at most"
+    )
     parser.add_argument("--limit-minutes", type=float, help="stop after so long, and tell what there is by then")
     parser.add_argument("--small", action="store_true", help="a size for a quick look: 100 machines on 4 racks")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
@@ -68,7 +72,7 @@ def arguments() -> argparse.Namespace:
     if given.small:
         given.nodes, given.racks = 100, 4
     given.simulators = max(given.simulators, -(-given.racks // 1200))
-    given.window = given.window or UNDER_WAY * given.racks
+    given.window = given.window or min(UNDER_WAY * given.racks, MOST_UNDER_WAY)
     return given
 
 
