@@ -41,7 +41,10 @@ RECOUNT = """
     SELECT count(*) FROM counted FULL JOIN told USING (deployment_id, rack_id, state)
     WHERE coalesce(counted.n, 0) <> coalesce(told.n, 0)
 """
-OUTLIVED = "SELECT count(*) FROM node_task WHERE state = 2 AND lease_until < extract(epoch FROM now()) - $1"
+OUTLIVED = """
+    SELECT count(*) FROM node_task LEFT JOIN seat USING (rack_id)
+    WHERE state = 2 AND least(lease_until, coalesce(until, 0)) < extract(epoch FROM now()) - $1
+"""
 
 
 class Chaos:

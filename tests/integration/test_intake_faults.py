@@ -106,8 +106,8 @@ async def test_a_result_that_waits_for_a_plan_sees_the_edges_that_it_adds(postgr
     assert sorted(await hands.run(says)) == [("n0", task) for task in "bcdx"]
 
 
-async def test_a_lease_that_is_prolonged_at_the_last_moment_holds(postgres_store: PostgresStore) -> None:
-    """The reaper has found it to be over, and waits for the lock that the heartbeat has."""
+async def test_an_attempt_that_is_named_at_the_last_moment_is_held(postgres_store: PostgresStore) -> None:
+    """The reaper has found its lease to be over, and waits for the lock that the heartbeat has."""
     hands = Hands(postgres_store, postgres_store.views)
     await hands.site(nodes=1)
     await hands.deployment(CHAIN, ROLES, bind={"web": ["n0"]})
@@ -115,7 +115,7 @@ async def test_a_lease_that_is_prolonged_at_the_last_moment_holds(postgres_store
     late = time.time() + 60
     async with postgres_store.transaction() as tx:
         held = (hands.racks["r0"], "i", claim.id, claim.attempt)
-        assert await tx.extend([held], late + 30) == {held}
+        assert await tx.hold([held], late + 30) == {held}
         reaping = asyncio.create_task(timers.reap(hands.store, late))
         await asyncio.sleep(0.3)
         assert not reaping.done()

@@ -12,6 +12,7 @@ import pytest
 
 from rackwright.core.errors import RackwrightError
 from rackwright.core.node_task import NodeTask, State
+from rackwright.core.seats import Holder
 from rackwright.engine import deployments, machines, timers
 from tests.integration.conftest import AnyStore
 from tests.integration.hands import Hands, failed
@@ -157,12 +158,12 @@ async def test_a_rack_that_is_silent_is_named_with_what_waits_for_it(store: AnyS
     made = await world(store)
     await made.graph([made.row(1, "n1"), made.row(2, "n3"), made.row(3, "n2", rack=made.racks["r2"])])
     async with store.transaction() as tx:
-        await tx.seen([made.racks["r1"]], time.time() - 3600)
-        await tx.seen([made.racks["r2"]], time.time())
+        await tx.seat({made.racks["r1"]: (None, Holder("i", "s", 0.0))}, time.time() - 3600)
+        await tx.seat({made.racks["r2"]: (None, Holder("i", "s", 0.0))}, time.time())
     (web,) = await store.views.deployments(names=["web"])
     assert web.reasons == ["rack r1 has not been heard of: 2 node tasks wait for it"]
     async with store.transaction() as tx:
-        await tx.seen([made.racks["r1"]], time.time())
+        await tx.keep_seats([(made.racks["r1"], "i", 0.0)], time.time())
     (web,) = await store.views.deployments(names=["web"])
     assert web.reasons == []
 

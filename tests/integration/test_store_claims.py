@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from rackwright.core.node_task import Barrier, NodeTask, Run, State
+from rackwright.core.clocks import FAR
+from rackwright.core.node_task import HELD, PARKED, Barrier, NodeTask, Run, State
 from rackwright.core.ports import Event, Membership, PlanRecord
+from rackwright.core.seats import Holder
 from tests.integration.conftest import AnyStore
 from tests.integration.store_world import NOW, World, undone, world
 
@@ -135,12 +137,34 @@ async def test_leases_that_are_over_are_found_oldest_first(store: AnyStore) -> N
     leases = {1: NOW - 1, 2: NOW - 3, 3: NOW + 1, 4: NOW - 2}
     await made.graph([running(made, id, f"n{id}", lease=lease) for id, lease in leases.items()])
     async with undone(store) as tx:
-        assert await tx.expired(NOW, 10) == [2, 4, 1]
-        assert await tx.expired(NOW, 3) == [2, 4, 1]
-        assert await tx.expired(NOW, 1) == [2]
+        assert list(await tx.expired(NOW, 10)) == [2, 4, 1]
+        assert await tx.expired(NOW, 3) == {2: NOW - 3, 4: NOW - 2, 1: NOW - 1}
+        assert list(await tx.expired(NOW, 1)) == [2]
 
 
-async def test_a_heartbeat_prolongs_what_is_its_own_and_names_what_is_not(store: AnyStore) -> None:
+async def test_what_is_held_comes_back_when_the_process_of_its_rack_is_gone(store: AnyStore) -> None:
+    made = await world(store, nodes=8)
+    first, second = made.racks["r1"], made.racks["r2"]
+    rows = [running(made, 1, "n1", lease=HELD), running(made, 2, "n3", incarnation=PARKED, lease=NOW + 99)]
+    rows.append(made.row(3, "n2", state=State.TRANSITION, incarnation="new", lease_until=HELD, attempt=1, rack=second))
+    await made.graph(rows)
+    async with store.transaction() as tx:
+        await tx.seat({rack: (None, Holder("new", "here", NOW + 30)) for rack in (first, second)}, NOW)
+    async with store.transaction() as tx:
+        assert await tx.keep_seats([(first, "new", NOW + 40), (second, "old", NOW + 99)], NOW) == {(first, "new")}
+    async with undone(store) as tx:
+        assert await tx.expired(NOW + 30, 10) == {}
+    async with undone(store) as tx:
+        assert (await tx.holders([first]))[first].until == NOW + 40
+        assert await tx.expired(NOW + 31, 10) == {3: HELD}
+    async with undone(store) as tx:
+        assert await tx.expired(NOW + 41, 10) == {1: HELD, 3: HELD}
+    async with undone(store) as tx:
+        # Of a clock that was set back since.
+        assert await tx.expired(NOW - 2 * FAR, 10) == {1: HELD, 3: HELD}
+
+
+async def test_a_heartbeat_holds_what_is_its_own_and_names_what_is_not(store: AnyStore) -> None:
     made = await world(store, nodes=8)
     await made.graph(
         [
@@ -154,17 +178,26 @@ async def test_a_heartbeat_prolongs_what_is_its_own_and_names_what_is_not(store:
         rack = made.racks["r1"]
         pairs = [(1, 1), (2, 4), (3, 1), (4, 0), (99, 1)]
         asked = [(rack, "new", *pair) for pair in pairs] + [(made.racks["r2"], "new", 2, 5)]
-        assert await tx.extend(asked, NOW + 60) == {(rack, "new", 1, 1)}
-        assert await tx.extend([], NOW) == set()
+        assert await tx.hold(asked, NOW) == {(rack, "new", 1, 1)}
+        assert await tx.hold([], NOW) == set()
     rows = await made.rows()
-    assert [rows[id].lease_until for id in (1, 2, 3)] == [NOW + 60, NOW, NOW]
+    assert [rows[id].lease_until for id in (1, 2, 3)] == [NOW, NOW, NOW], "there is time yet"
+    async with store.transaction() as tx:
+        assert await tx.hold(asked, NOW + 1) == {(rack, "new", 1, 1)}
+    rows = await made.rows()
+    assert [rows[id].lease_until for id in (1, 2, 3)] == [HELD, NOW, NOW]
 
 
-async def test_a_rack_is_seen_and_never_goes_back_in_time(store: AnyStore) -> None:
+async def test_a_rack_is_heard_and_never_goes_back_in_time(store: AnyStore) -> None:
     made = await world(store)
+    rack = made.racks["r1"]
+    async with store.transaction() as tx:
+        assert await tx.heard(rack) is None
+        await tx.seat({rack: (None, Holder("i", "here", NOW))}, NOW - 10)
     for now in (NOW, NOW - 5):
         async with store.transaction() as tx:
-            await tx.seen([made.racks["r1"], 987654], now)
+            await tx.keep_seats([(rack, "i", NOW), (987654, "i", NOW)], now)
+            assert await tx.heard(rack) == NOW
     seen = {rack.name: rack.last_seen for rack in await store.views.racks()}
     assert seen == {"r1": NOW, "r2": None}
 

@@ -9,7 +9,7 @@ import pytest
 
 from rackwright.core.errors import Conflict, InvalidInput, RackwrightError, StoreUnavailable
 from rackwright.core.ports import Scope, Transaction
-from rackwright.engine.group_commit import Apart, GroupCommit
+from rackwright.engine.group_commit import Apart, GroupCommit, PutOff
 from rackwright.store.memory import MemoryStore
 
 
@@ -74,6 +74,20 @@ async def test_one_that_is_refused_leaves_the_others_where_they_are(racks: Racks
     found = await asyncio.gather(*map(group.ask, ["a", "no", "c"]), return_exceptions=True)
     assert [type(one) for one in found] == [int, Conflict, int]
     assert racks.batches == [["a", "no", "c"]]
+
+
+async def test_what_is_put_off_comes_first_in_the_next_and_who_has_gone_meanwhile_is_left_out(racks: Racks) -> None:
+    async def two(tx: Transaction, names: Sequence[str]) -> list[int | RackwrightError | PutOff]:
+        return [*await racks.add(tx, names[:2]), *[PutOff.LATER for _ in names[2:]]]
+
+    group = GroupCommit(racks.store, two, most=4)
+    asked = [asyncio.create_task(group.ask(name)) for name in "abcdef"]
+    while len(racks.batches) < 1:
+        await asyncio.sleep(0)
+    asked[3].cancel()
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    assert racks.batches == [["a", "b"], ["c", "e"], ["f"]]
+    assert [type(one) for one in found] == [int, int, int, asyncio.CancelledError, int, int]
 
 
 async def test_what_must_not_go_together_is_carried_out_one_by_one(racks: Racks) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from pathlib import Path
 
 from rackwright.rack.seat import Seat
@@ -14,6 +16,19 @@ def test_a_seat_is_sure_for_as_long_as_the_region_has_said(tmp_path: Path) -> No
     assert (seat.held, seat.is_sure) == (True, True)
     seat.take(0.0)
     assert (seat.held, seat.is_sure) == (True, False)
+
+
+def test_an_answer_that_was_long_on_its_way_says_little(tmp_path: Path) -> None:
+    seat = Seat(str(tmp_path / "seat-held"))
+    assert seat.age == math.inf
+    asked = time.monotonic()
+    seat.take(60.0, asked - 61)
+    assert (seat.held, seat.is_sure) == (True, False)
+    assert seat.age >= 61
+    seat.take(60.0, asked)
+    seat.take(60.0, asked - 90)
+    assert seat.is_sure
+    assert seat.age < 60
 
 
 def test_a_process_that_starts_on_its_own_word_is_not_sure(tmp_path: Path) -> None:

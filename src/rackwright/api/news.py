@@ -29,12 +29,14 @@ class Bell:
         """Wake who waits, or who will wait next."""
         self._event.set()
 
-    async def wait(self, seconds: float) -> None:
-        """Wait for a ring, at most ``seconds``; the rings until now are then heard."""
+    async def wait(self, seconds: float) -> bool:
+        """Wait for a ring, at most ``seconds``; the rings until now are then heard. Gives whether there was one."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(seconds, 0.0)):
                 await self._event.wait()
+        rang = self._event.is_set()
         self._event.clear()
+        return rang
 
 
 class News:

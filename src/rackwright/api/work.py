@@ -40,8 +40,8 @@ async def claim(call: Call) -> Response:
             left = until - clock()
             if items or left <= 0 or services.news.stopping:
                 return reply(packed(Claims(items, services.lease), request.knows))
-            await bell.wait(left)
-            if await call.request.is_disconnected():
+            rang = await bell.wait(left)
+            if not rang or await call.request.is_disconnected():
                 return reply(Claims([], services.lease))
             # Whose cable was pulled is still here: only what it said when it came prolongs its lease.
             asked = structs.replace(request, waited=clock() - began)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import enum
+import math
 from typing import Any
 
 import msgspec
 
 PARKED = "parked"
 """Stands for the rack's process where an attempt is parked: nobody holds it (see ``parking``)."""
+HELD = math.inf
+"""Lease of an attempt that its rack has named: it lasts for as long as the rack's process has its seat."""
 
 
 class State(enum.IntEnum):
@@ -66,6 +69,7 @@ class NodeTask(msgspec.Struct, gc=False):
     claimed_at: float = 0.0
     """Seconds since the epoch."""
     lease_until: float = 0.0
+    """Seconds since the epoch, by which its rack must have named it; HELD from then on."""
     not_before: float = 0.0
     """Earliest start of the next attempt (back-off), seconds since the epoch."""
     reason: str = ""

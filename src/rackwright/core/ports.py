@@ -58,8 +58,6 @@ class Scope(msgspec.Struct, frozen=True, gc=False):
     available: bool = True
     labels: dict[str, str] = {}
     created_at: float = 0.0
-    last_seen: float | None = None
-    """For racks: the last request of its process."""
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -264,19 +262,32 @@ class Transaction(
     async def held(self, rack: int, besides: str) -> list[int]:
         """Node tasks in transition that an incarnation of this rack other than ``besides`` holds."""
 
-    async def expired(self, now: float, limit: int) -> list[int]:
-        """Node tasks in transition whose lease is over."""
+    async def expired(self, now: float, limit: int) -> dict[int, float]:
+        """Node tasks in transition whose lease is over, or that are HELD by a rack whose process is gone, with their
+        leases, oldest first; the seats of such racks are locked."""
 
-    async def extend(self, held: Collection[Lease], until: float) -> set[Lease]:
-        """Prolong these leases and give those that there still are."""
+    async def hold(self, named: Collection[Lease], before: float) -> set[Lease]:
+        """Give those of these attempts that there still are. Of these, each whose lease ends before this moment, or so
+        long after it that it is of a clock that was set back since, is HELD from now on; one that is locked may be left
+        out."""
 
-    async def seen(self, racks: Collection[int], now: float) -> tuple[bool, dict[int, Holder | None]]:
-        """Note that the processes of these racks are alive, and lock the racks' rows. Gives whether any limit is set,
-        or any budget that node tasks come under (then these are to be asked), and who works for each rack that there
-        is."""
+    async def seats(self, racks: Collection[int]) -> tuple[bool, dict[int, Holder | None]]:
+        """Lock the racks' rows. Gives whether any limit is set, or any budget that node tasks come under (then these
+        are to be asked), and who works for each rack that there is."""
 
-    async def seat(self, holders: Mapping[int, Holder | None]) -> None:
-        """Write who works for racks; None: nobody does."""
+    async def holders(self, racks: Collection[int]) -> dict[int, Holder]:
+        """Who works for these racks, where anybody does; without locking."""
+
+    async def seat(self, holders: Mapping[int, tuple[Holder | None, Holder]], now: float) -> None:
+        """Write who works for racks from now on, and who did before. Raises TryAgain when that one has just said that
+        it lives."""
+
+    async def keep_seats(self, kept: Collection[tuple[int, str, float]], now: float) -> set[tuple[int, str]]:
+        """Let these processes (rack, incarnation) keep their seats until then; gives those that have one. Waits for no
+        request for work."""
+
+    async def heard(self, rack: int) -> float | None:
+        """When the process that works for a rack was heard of last; None: nobody was."""
 
     async def limits(self, rack: int) -> tuple[list[Limit], list[Running]]:
         """Lock the limits that concern what a rack may be given now, and count what runs under them. Claims under the

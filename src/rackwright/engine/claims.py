@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import Any
 
 from msgspec import structs
@@ -16,13 +16,15 @@ from rackwright.core.node_task import Neighbourhood, NodeTask
 from rackwright.core.ports import NotedReads, Store, Transaction
 from rackwright.engine import evaluation, shares
 from rackwright.engine.evaluation import NOTHING, Past, pasts
-from rackwright.engine.group_commit import Apart
+from rackwright.engine.group_commit import Apart, PutOff
 from rackwright.engine.intake import any_failed, judged, take, take_results
 from rackwright.engine.library import GONE, CatalogLibrary
 from rackwright.engine.seating import take_seats
 from rackwright.engine.situations import Situation, situations
 from rackwright.engine.transact import transact
 
+HANDED = 2000
+"""Node tasks that several racks together are handed out in one transaction: whoever comes behind it waits for it."""
 UNWANTED = "its condition is false"
 """Why a node task that need not run is skipped."""
 
@@ -35,13 +37,11 @@ async def claim(
     another process works for the rack."""
     asked = [(rack, Results(request.incarnation, [], request))]
     (found,) = await transact(store, lambda tx: exchange_all(tx, library, asked, now, lease))
-    return handed(found)
+    return handed(_answered(found))
 
 
-def handed(found: Verdicts | Conflict) -> list[Claim]:
-    """The node tasks in the answer to a batch without results. Raises the Conflict that it is."""
-    if isinstance(found, Conflict):
-        raise found
+def handed(found: Verdicts) -> list[Claim]:
+    """The node tasks in the answer to a batch without results."""
     return found.next.items if found.next is not None else []
 
 
@@ -54,11 +54,16 @@ async def exchange(
 
     async def alone() -> Verdicts:
         (found,) = await transact(store, lambda tx: exchange_all(tx, library, asked, now, lease))
-        if isinstance(found, Conflict):
-            raise found
-        return found
+        return _answered(found)
 
     return await settled(store, library, rack, results, now, alone())
+
+
+def _answered(found: Verdicts | Conflict | PutOff) -> Verdicts:
+    if isinstance(found, Conflict):
+        raise found
+    assert isinstance(found, Verdicts), "who asks alone is not put off"
+    return found
 
 
 async def settled(
@@ -76,9 +81,9 @@ async def settled(
 
 async def exchange_all(
     tx: Transaction, library: CatalogLibrary, asked: Sequence[tuple[int, Results]], now: float, lease: float
-) -> list[Verdicts | Conflict]:
+) -> list[Verdicts | Conflict | PutOff]:
     """Exchange the batches of many racks in one transaction. A process that has lost its rack is handed out nothing;
-    one that brings no results, and only asks, is told so.
+    one that brings no results, and only asks, is told so, or is put off where others have so much to be handed out.
 
     Raises Apart where limits are set and one of several only asks: each has to see what the one before it was given.
     """
@@ -95,10 +100,13 @@ async def exchange_all(
         for rack, request in seats.asking.items()
         if not any_failed(verdicts[seats.places[rack]]) and (not seats.limited or seats.places[rack] in only)
     }
-    answers: list[Verdicts | Conflict] = list(verdicts)
+    answers: list[Verdicts | Conflict | PutOff] = list(verdicts)
     for place in only & seats.refused.keys():
         answers[place] = seats.refused[place]
-    for rack, claims in (await _hand_out(tx, library, fine, now, lease, seats.limited)).items():
+    turn, later = await _in_turn(tx, fine, {rack for rack, batch in asked if batch.items}, now)
+    for place in only & {seats.places[rack] for rack in later}:
+        answers[place] = PutOff.LATER
+    for rack, claims in (await _hand_out(tx, library, turn, now, lease, seats.limited)).items():
         place = seats.places[rack]
         answers[place] = structs.replace(verdicts[place], next=Claims(claims, lease))
     return answers
@@ -106,6 +114,24 @@ async def exchange_all(
 
 def _broken(batch: Results) -> bool:
     return any(item.outcome in ("failed", "retryable") for item in batch.items)
+
+
+async def _in_turn(
+    tx: Transaction, asking: Mapping[int, ClaimRequest], brought: Collection[int], now: float
+) -> tuple[dict[int, ClaimRequest], list[int]]:
+    """The racks that are handed out node tasks now, and those that there are too many for. Where many ask, most have
+    nothing to do: these are in neither. What racks have ``brought`` may have released something."""
+    if sum(request.capacity for request in asking.values()) <= HANDED:
+        return dict(asking), []
+    ready = (await tx.racks_to_wake(asking.keys(), now)).union(brought)
+    room, turn, later = HANDED, dict[int, ClaimRequest](), list[int]()
+    for rack, request in asking.items():
+        if rack in ready and turn and request.capacity > room:
+            later.append(rack)
+        elif rack in ready:
+            turn[rack] = request
+            room -= request.capacity
+    return turn, later
 
 
 async def _hand_out(

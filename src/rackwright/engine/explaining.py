@@ -189,9 +189,10 @@ async def _of_the_rack(tx: Transaction, row: NodeTask, now: float) -> list[Obsta
     rack = (await tx.scopes([row.rack])).get(row.rack) if row.rack is not None else None
     if rack is None:
         return [Obstacle("rack", "no rack carries it out")]
-    if rack.last_seen is None:
+    heard = await tx.heard(rack.id)
+    if heard is None:
         return [Obstacle("rack", f"the process of the rack {rack.name} has never been heard of")]
-    silent = now - rack.last_seen
+    silent = now - heard
     if silent < SILENT:
         return []
     return [Obstacle("rack", f"the process of the rack {rack.name} has not been heard of for {silent:.0f} s")]

@@ -7,6 +7,7 @@ under way what comes meanwhile is gathered, and goes together into the next. Whe
 from __future__ import annotations
 
 import asyncio
+import enum
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -22,9 +23,15 @@ class Apart(Exception):
     """These requests cannot be carried out together: each is to be tried alone."""
 
 
-Work = Callable[[Transaction, Sequence[Q]], Awaitable[Sequence[A | RackwrightError]]]
+class PutOff(enum.Enum):
+    """In place of an answer: nothing was done for this request, it is first in the next transaction."""
+
+    LATER = "later"
+
+
+Work = Callable[[Transaction, Sequence[Q]], Awaitable[Sequence[A | RackwrightError | PutOff]]]
 """Carries requests out; gives an answer for each, in their order. One that is an error is raised to who asked; the
-others are kept all the same, so it must have changed nothing."""
+others are kept all the same, so it must have changed nothing. The first of them must not be put off."""
 
 
 def _one(_: object) -> int:
@@ -91,12 +98,14 @@ class GroupCommit(Generic[Q, A]):
     async def _carry_out(self, batch: list[tuple[Q, asyncio.Future[A]]]) -> None:
         if batch:
             requests = [request for request, _ in batch]
-            _settle(batch, await transact(self._store, lambda tx: self._work(tx, requests)))
+            answers = await transact(self._store, lambda tx: self._work(tx, requests))
+            self._waiting[:0] = [one for one, answer in zip(batch, answers, strict=True) if isinstance(answer, PutOff)]
+            _settle(batch, answers)
 
 
-def _settle(batch: Sequence[tuple[Q, asyncio.Future[A]]], answers: Sequence[A | Exception]) -> None:
+def _settle(batch: Sequence[tuple[Q, asyncio.Future[A]]], answers: Sequence[A | Exception | PutOff]) -> None:
     for (_, waiting), answer in zip(batch, answers, strict=True):
-        if waiting.done():
+        if waiting.done() or isinstance(answer, PutOff):
             continue
         if isinstance(answer, Exception):
             waiting.set_exception(answer)

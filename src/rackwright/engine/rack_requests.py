@@ -11,7 +11,7 @@ from rackwright.core.ports import Store, Transaction
 from rackwright.core.served import Applied, Delta
 from rackwright.engine import claims, enlisting, observing, seating, serving
 from rackwright.engine.enlisting import Enlisted
-from rackwright.engine.group_commit import GroupCommit
+from rackwright.engine.group_commit import GroupCommit, PutOff
 from rackwright.engine.library import CatalogLibrary
 from rackwright.engine.observing import Observation
 
@@ -75,7 +75,7 @@ class RackRequests:
 
     async def _exchange(
         self, tx: Transaction, asked: Sequence[tuple[int, Results]]
-    ) -> Sequence[Verdicts | RackwrightError]:
+    ) -> Sequence[Verdicts | RackwrightError | PutOff]:
         return await claims.exchange_all(tx, self._library, asked, self._clock(), self._lease)
 
     async def _beat(self, tx: Transaction, asked: Sequence[tuple[int, Heartbeat]]) -> Sequence[HeartbeatAnswer]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
-from msgspec import structs
 
 from rackwright.core import annealing
 from rackwright.core.errors import Conflict
@@ -17,6 +16,10 @@ from rackwright.engine.neighbours import lock_below
 from rackwright.engine.transact import transact
 
 ANEW = "the rack's process was started anew"
+
+NAMED_WITHIN = 0.75
+"""Of the lease: an attempt with less left than this is held when it is named. Most have ended before, and a heartbeat
+that is lost or that finds a row locked leaves time for two more."""
 
 
 class Seats(msgspec.Struct):
@@ -35,7 +38,7 @@ async def take_seats(
     """Let these processes work for their racks, whose rows are locked from here on; what earlier ones held goes back to
     the queue. A process is refused while another one works for its rack. Of several of one rack the last that was not
     is to be answered."""
-    limited, before = await tx.seen({rack for rack, request in asked if request is not None}, now)
+    limited, before = await tx.seats({rack for rack, request in asked if request is not None})
     seats, holders = Seats(limited), dict(before)
     for place, (rack, request) in enumerate(asked):
         if request is None or rack not in before:
@@ -50,31 +53,30 @@ async def take_seats(
             continue
         seats.asking[rack], seats.places[rack] = request, place
     changed = {rack: holder for rack, holder in holders.items() if holder is not None and holder is not before[rack]}
-    await tx.seat(changed)
+    await tx.seat({rack: (before[rack], holder) for rack, holder in changed.items()}, now)
     await _bring_back(tx, before, changed, now)
     return seats
 
 
 async def heartbeat(store: Store, rack: int, beat: Heartbeat, now: float, lease: float) -> HeartbeatAnswer:
-    """Prolong the leases of what the process works on. Gives what is no longer its own, and those node tasks that it
-    keeps something running for and that are no more."""
+    """Let the process keep its seat, and what it works on with it. Gives what is no longer its own, and those node
+    tasks that it keeps something running for and that are no more."""
     return (await transact(store, lambda tx: heartbeats(tx, [(rack, beat)], now, lease)))[0]
 
 
 async def heartbeats(
     tx: Transaction, beats: Sequence[tuple[int, Heartbeat]], now: float, lease: float
 ) -> list[HeartbeatAnswer]:
-    """The same for many racks in one transaction."""
-    _, holders = await tx.seen({rack for rack, _ in beats}, now)
-    kept: dict[int, Holder | None] = {}
-    for rack, beat in beats:
-        holder = holders.get(rack)
-        if holder is not None and holder.incarnation == beat.incarnation:
-            gone = beat.process is not None and beat.process.state == "ended"
-            kept[rack] = None if gone else structs.replace(holder, until=now + lease)
-    await tx.seat(kept)
-    mine = await tx.extend(
-        [(rack, beat.incarnation, *pair) for rack, beat in beats for pair in beat.working], now + lease
+    """The same for many racks in one transaction.
+
+    It must not wait for requests for work and results, however long these take, or racks would be taken for dead that
+    live. So it writes only to their seats, and once to each attempt: when its rack has named it, it is held for as long
+    as the seat is.
+    """
+    sitting = await tx.keep_seats({(rack, beat.incarnation, _until(beat, now, lease)) for rack, beat in beats}, now)
+    others = await tx.holders({rack for rack, beat in beats if (rack, beat.incarnation) not in sitting})
+    mine = await tx.hold(
+        [(rack, beat.incarnation, *pair) for rack, beat in beats for pair in beat.working], now + lease * NAMED_WITHIN
     )
     keeping = {id for _, beat in beats for id in beat.keeping}
     known = await tx.existing(keeping) if keeping else set()
@@ -82,10 +84,15 @@ async def heartbeats(
         HeartbeatAnswer(
             cancel=[pair for pair in beat.working if (rack, beat.incarnation, *pair) not in mine],
             drop=[id for id in beat.keeping if id not in known],
-            lost=holders.get(rack) is not None and rack not in kept,
+            lost=rack in others and (rack, beat.incarnation) not in sitting,
         )
         for rack, beat in beats
     ]
+
+
+def _until(beat: Heartbeat, now: float, lease: float) -> float:
+    ends = beat.process is not None and beat.process.state == "ended"
+    return now if ends else now + lease
 
 
 async def give_back(tx: Transaction, ids: list[int], reason: str, now: float, still: Callable[[NodeTask], bool]) -> int:

@@ -4,7 +4,6 @@ everything."""
 from __future__ import annotations
 
 from rackwright.core import annealing
-from rackwright.core.clocks import FAR
 from rackwright.core.node_task import State
 from rackwright.core.ports import Event, Store, Transaction
 from rackwright.engine.library import CatalogLibrary
@@ -27,9 +26,9 @@ async def reap(store: Store, now: float) -> int:
     """Take back what racks hold beyond their lease; gives how many node tasks went back to the queue."""
 
     async def work(tx: Transaction) -> int:
-        ids = await tx.expired(now, REAP)
+        found = await tx.expired(now, REAP)
         reason = "the rack was not heard of before its lease ended"
-        lost = await give_back(tx, ids, reason, now, lambda row: not now <= row.lease_until <= now + FAR) if ids else 0
+        lost = await give_back(tx, [*found], reason, now, lambda row: row.lease_until == found[row.id]) if found else 0
         if lost:
             await tx.record([Event(kind="lost", text=f"{lost} node tasks came back after their lease ended")])
         return lost

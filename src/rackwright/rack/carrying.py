@@ -21,6 +21,8 @@ from rackwright.rack.seat import Seat
 
 EVERY = 2.0
 """Seconds between two looks."""
+RECENT = 120.0
+"""Seconds for which it counts who has heard of the region later."""
 LIFE = 15
 """Seconds for which an address stays without being prolonged: less than a lease of the rack."""
 
@@ -62,8 +64,10 @@ class Carrying:
             self._warn(f"{interface}: {error}")
             return
         if other and not self._seat.is_sure:
-            # If neither host is sure, the one that looks again first gives way, and the other stays.
-            await asyncio.sleep(random.random() * EVERY)
+            # If neither host is sure, the one that looks again first gives way, and the other stays. The region has
+            # given the rack away from the one that has not heard of it for longer.
+            freshness = max(0.0, 1 - self._seat.age / RECENT)
+            await asyncio.sleep(EVERY * (2 * freshness + random.random() / 4))
             other = await _other(place)
         if other and not self._seat.is_sure:
             self._seat.lose(f"{other} has the address {address}, and the region cannot be asked")

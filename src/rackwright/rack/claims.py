@@ -77,8 +77,8 @@ class ClaimsLoop:
         self._running: dict[tuple[int, int], Running] = {}
         self._room = asyncio.Event()
         self._open = False
-        self._asked = 0
-        """Places that requests under way may fill."""
+        self._asked: dict[int, tuple[ClaimRequest, float]] = {}
+        """Requests that are under way, whose places they may fill, and since when; by identity."""
         results.trade = self
 
     def working(self) -> list[tuple[int, int]]:
@@ -91,7 +91,7 @@ class ClaimsLoop:
         try:
             while True:
                 # The first answer says at once whether this process is to work.
-                wait = poll_time if self.leased.is_set() else 0.0
+                wait = poll_time if self.leased.is_set() and self.place.held else 0.0
                 wanted = self._request(await self._places(), wait, self.pulse())
                 claims, why = None, ""
                 try:
@@ -113,13 +113,13 @@ class ClaimsLoop:
 
     def settle(self, wanted: ClaimRequest, claims: Claims | None) -> None:
         """Begin what a request has brought; None: it brought nothing."""
-        self._asked -= wanted.capacity
+        _, since = self._asked.pop(id(wanted))
         self._room.set()
         if claims is None:
             return
         self.lease = claims.lease
         self.leased.set()
-        self.place.take(claims.lease)
+        self.place.take(claims.lease, since)
         for claim in claims.items:
             if self._open:
                 self._start(claim)
@@ -127,12 +127,13 @@ class ClaimsLoop:
                 self.results.give(unfinished(claim, f"rack {self.workshop.rack} stops; it can be tried again at once"))
 
     def _request(self, places: int, wait: float, beat: Beat | None = None) -> ClaimRequest:
-        self._asked += places
         self.spoke = time.monotonic()
-        return ClaimRequest(incarnation=self.incarnation, capacity=places, wait=wait, seat=self.seat, process=beat)
+        made = ClaimRequest(incarnation=self.incarnation, capacity=places, wait=wait, seat=self.seat, process=beat)
+        self._asked[id(made)] = made, self.spoke
+        return made
 
     def _free(self) -> int:
-        return self.capacity - len(self._running) - self._asked
+        return self.capacity - len(self._running) - sum(asked.capacity for asked, _ in self._asked.values())
 
     async def _places(self) -> int:
         """Wait for free places that nobody has asked for; gives how many there are."""

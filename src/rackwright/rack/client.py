@@ -42,6 +42,11 @@ longest_pause = 15.0
 one_request = 30.0
 """Seconds for the answer to a request, on top of what a long poll waits."""
 
+in_the_queue = 90.0
+"""Seconds more for the answer to results and requests for work. They come one after the other in the region: with very
+much under way they wait for long, and whoever gives up only asks for the same once more. That the region is gone shows
+at the heartbeats, and at a connection that dies."""
+
 refusals = frozenset({400, 413, 422})
 """HTTP statuses that say: these very results or logs will never be taken. A question is simply asked again."""
 
@@ -89,15 +94,15 @@ class RackClient:
         another process works for the rack."""
         known = self._texts.known()
         asked = structs.replace(request, knows=tuple(known))
-        return self._opened(await self._post("claims", asked, Claims, request.wait), known)
+        return self._opened(await self._post("claims", asked, Claims, request.wait + in_the_queue), known)
 
     async def results(self, results: Results) -> Verdicts:
         """Give results; answers what became of each."""
         if results.next is None:
-            return await self._post("results", results, Verdicts)
+            return await self._post("results", results, Verdicts, in_the_queue)
         known = self._texts.known()
         asked = structs.replace(results, next=structs.replace(results.next, knows=tuple(known)))
-        verdicts = await self._post("results", asked, Verdicts)
+        verdicts = await self._post("results", asked, Verdicts, in_the_queue)
         if verdicts.next is None:
             return verdicts
         return structs.replace(verdicts, next=self._opened(verdicts.next, known))

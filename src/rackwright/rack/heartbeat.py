@@ -39,12 +39,13 @@ async def keep_lease(client: RackClient, claims: ClaimsLoop, workshop: Workshop,
     dropping: asyncio.Task[None] | None = None
     await claims.leased.wait()
     while True:
+        began = time.monotonic()
         answer = await patiently("heartbeat", beat)
         claims.cancel(answer.cancel, "the api says that it is no longer this rack's")
         if answer.lost:
             claims.place.lose("the api says that its lease has ended")
         elif claims.place.held:
-            claims.place.take(claims.lease)
+            claims.place.take(claims.lease, began)
         if answer.drop and (dropping is None or dropping.done()):
             # Beside the heartbeats: a polite stop may take longer than the lease.
             dropping = asyncio.create_task(workshop.drop(answer.drop))

@@ -8,6 +8,7 @@ it knows.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, cast
@@ -18,6 +19,8 @@ import httptools
 PORTS = {"http": 80, "https": 443}
 KEPT = 4
 """Connections without a request that are kept at most."""
+UNHEARD = 30
+"""Seconds without a sign of the other host after which a connection is dead, also while an answer is waited for."""
 
 
 class Response(NamedTuple):
@@ -120,6 +123,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is there."""
         self._transport = cast(asyncio.Transport, transport)
+        _watch_over(transport.get_extra_info("socket"))
         self._among.add(self)
         self.open = True
 
@@ -165,3 +169,15 @@ class _Connection(asyncio.Protocol):
     def _fail(self, why: str) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(ConnectionError(why))
+
+
+def _watch_over(opened: socket.socket) -> None:
+    """Let the kernel find out when the other host is gone (tcp(7)); nobody else notices while an answer is awaited."""
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        (socket.TCP_KEEPIDLE, UNHEARD // 2),
+        (socket.TCP_KEEPINTVL, UNHEARD // 6),
+        (socket.TCP_KEEPCNT, 3),
+        (socket.TCP_USER_TIMEOUT, UNHEARD * 1000),
+    ):
+        opened.setsockopt(socket.IPPROTO_TCP, option, value)

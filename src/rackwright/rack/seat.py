@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import time
 from collections.abc import Callable, Coroutine
@@ -25,7 +26,7 @@ class Seat:
         self._mark = mark
         self._held = os.path.exists(mark)
         self._said = False
-        self._until = 0.0
+        self._until, self._word = 0.0, -math.inf
         self._taken, self._lost = asyncio.Event(), asyncio.Event()
         (self._taken if self._held else self._lost).set()
 
@@ -40,9 +41,18 @@ class Seat:
         only out of reach."""
         return self._held and time.monotonic() < self._until
 
-    def take(self, seconds: float = 0.0) -> None:
-        """The region says that it does, for so long unless it says so again."""
-        self._until = time.monotonic() + seconds
+    @property
+    def age(self) -> float:
+        """Seconds since the region was asked to whom the rack belongs, and said that it is this one's; infinite: it has
+        not, since the start."""
+        return time.monotonic() - self._word
+
+    def take(self, seconds: float = 0.0, asked: float | None = None) -> None:
+        """The region says that it does, for so many seconds from when it was ``asked`` (by the monotonic clock; None:
+        now), unless it says so again. An answer may be long on its way: somebody else may have the rack by then."""
+        began = time.monotonic() if asked is None else asked
+        if began >= self._word:
+            self._word, self._until = began, began + seconds
         if not self._held:
             os.makedirs(os.path.dirname(self._mark), mode=0o700, exist_ok=True)
             with open(self._mark, "w", encoding="ascii"):

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from rackwright.core.clocks import FAR, JUMP, SAME_AT
-from rackwright.core.node_task import NodeTask, State
+from rackwright.core.node_task import HELD, NodeTask, State
 from rackwright.core.ports import Lease
 from rackwright.core.seats import Holder
 from rackwright.store.memory.tables import copied, is_waking
@@ -50,11 +50,16 @@ class ClaimWork(Work):
         rows = self.tables.rows_of(rack=rack, state=State.TRANSITION)
         return [row.id for row in rows if row.incarnation != besides and not row.parked]
 
-    async def expired(self, now: float, limit: int) -> list[int]:
+    async def expired(self, now: float, limit: int) -> dict[int, float]:
         """See the port."""
         held = [row for row in self.tables.rows_of(state=State.TRANSITION) if not row.parked]
-        rows = [row for row in held if not now <= row.lease_until <= now + FAR]
-        return [row.id for row in sorted(rows, key=lambda row: row.lease_until)[:limit]]
+        gone = {rack for rack, holder in self.tables.holders.items() if not now <= holder.until <= now + FAR}
+        rows = [
+            row
+            for row in held
+            if (row.rack in gone if row.lease_until == HELD else not now <= row.lease_until <= now + FAR)
+        ]
+        return {row.id: row.lease_until for row in sorted(rows, key=lambda row: row.lease_until)[:limit]}
 
     async def clock(self) -> float:
         """See the port."""
@@ -87,37 +92,53 @@ class ClaimWork(Work):
             for place, head in heads.items()
         }
 
-    async def extend(self, held: Collection[Lease], until: float) -> set[Lease]:
+    async def hold(self, named: Collection[Lease], before: float) -> set[Lease]:
         """See the port."""
         rows = self.tables.rows
         mine = {
             lease
-            for lease in held
+            for lease in named
             if (row := rows.get(lease[2])) is not None
             and row.state is State.TRANSITION
             and (row.rack, row.incarnation, row.id, row.attempt) == lease
         }
         for _, _, id, _ in mine:
-            rows[id] = msgspec.structs.replace(rows[id], lease_until=until)
+            if not before <= rows[id].lease_until <= before + FAR / 2:
+                rows[id] = msgspec.structs.replace(rows[id], lease_until=HELD)
         return mine
 
-    async def seen(self, racks: Collection[int], now: float) -> tuple[bool, dict[int, Holder | None]]:
+    async def seats(self, racks: Collection[int]) -> tuple[bool, dict[int, Holder | None]]:
         """See the port."""
-        scopes, holders = self.tables.scopes, self.tables.holders
-        there = [rack for rack in racks if rack in scopes]
-        for rack in there:
-            last = scopes[rack].last_seen or now
-            scopes[rack] = msgspec.structs.replace(scopes[rack], last_seen=max(last, now))
         limited = bool(self.tables.limits) or bool(self.tables.budgets and self.tables.shares)
-        return limited, {rack: holders.get(rack) for rack in there}
+        return limited, {rack: self.tables.holders.get(rack) for rack in racks if rack in self.tables.scopes}
 
-    async def seat(self, holders: Mapping[int, Holder | None]) -> None:
+    async def holders(self, racks: Collection[int]) -> dict[int, Holder]:
         """See the port."""
-        for rack, holder in holders.items():
-            if holder is None:
-                self.tables.holders.pop(rack, None)
-            else:
-                self.tables.holders[rack] = holder
+        return {rack: self.tables.holders[rack] for rack in racks if rack in self.tables.holders}
+
+    async def seat(self, holders: Mapping[int, tuple[Holder | None, Holder]], now: float) -> None:
+        """See the port."""
+        self.tables.holders.update({rack: after for rack, (_, after) in holders.items()})
+        for rack in holders:
+            self._hear(rack, now)
+
+    async def keep_seats(self, kept: Collection[tuple[int, str, float]], now: float) -> set[tuple[int, str]]:
+        """See the port."""
+        sitting = set()
+        for rack, incarnation, until in kept:
+            holder = self.tables.holders.get(rack)
+            if holder is not None and holder.incarnation == incarnation:
+                self.tables.holders[rack] = msgspec.structs.replace(holder, until=until)
+                self._hear(rack, now)
+                sitting.add((rack, incarnation))
+        return sitting
+
+    async def heard(self, rack: int) -> float | None:
+        """See the port."""
+        return self.tables.heard.get(rack)
+
+    def _hear(self, rack: int, now: float) -> None:
+        self.tables.heard[rack] = max(self.tables.heard.get(rack, now), now)
 
     def _may_run(self, row: NodeTask, full: Collection[tuple[int, str]]) -> bool:
         scope = self.tables.scopes.get(row.scope)

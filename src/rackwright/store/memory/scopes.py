@@ -37,7 +37,7 @@ class ScopeWork(RollupWork):
         if scope.rack is not None and scope.rack not in tables.scopes:
             raise unknown("rack", scope.rack)
         id = tables.fresh_id()
-        tables.scopes[id] = msgspec.structs.replace(scope, id=id, created_at=time.time(), last_seen=None)
+        tables.scopes[id] = msgspec.structs.replace(scope, id=id, created_at=time.time())
         if secret is not None:
             tables.secrets[id] = secret
         self.mark_served([id])

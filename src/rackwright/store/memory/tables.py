@@ -79,6 +79,8 @@ class Tables(msgspec.Struct):
     """By queue and place in it: what is the first in line, and since when."""
     holders: dict[int, Holder] = {}
     """By rack: the process that works for it."""
+    heard: dict[int, float] = {}
+    """By rack: when its process was heard of last."""
     spreading: dict[tuple[int, bool], tuple[int, int, str]] = {}
     """By node task, and whether it is a source: deployment, priority and reason."""
     parked: dict[int, Parked] = {}

@@ -78,7 +78,7 @@ class MemoryViews(MemoryEstate):
             RackView(
                 name=rack.name,
                 nodes=sum(scope.rack == rack.id for scope in tables.scopes.values()),
-                last_seen=rack.last_seen,
+                last_seen=tables.heard.get(rack.id),
                 tasks=words(_summed(tables, functools.partial(_in_rack, rack.id))),
                 serving=tables.serving.get(rack.id),
             )
@@ -305,7 +305,9 @@ def _silent(tables: Tables, rows: Sequence[NodeTask]) -> list[str]:
     counts = Counter(row.rack for row in rows if row.state in (State.TODO, State.TRANSITION))
     racks = [tables.scopes[rack] for rack in counts if rack in tables.scopes]
     since = time.time() - SILENT
-    quiet = sorted((rack.name, counts[rack.id]) for rack in racks if (rack.last_seen or rack.created_at) < since)
+    quiet = sorted(
+        (rack.name, counts[rack.id]) for rack in racks if (tables.heard.get(rack.id) or rack.created_at) < since
+    )
     return [silence(name, count) for name, count in quiet[:REASONS]]
 
 

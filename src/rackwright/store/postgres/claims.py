@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from rackwright.core.clocks import FAR
+from rackwright.core.errors import TryAgain
 from rackwright.core.node_task import NodeTask
 from rackwright.core.ports import Lease
 from rackwright.core.seats import Holder
@@ -66,10 +67,11 @@ class ClaimWork(ReleasedWork):
         """See the port."""
         return [row[0] for row in await self.rows("held", rack, besides)]
 
-    async def expired(self, now: float, limit: int) -> list[int]:
+    async def expired(self, now: float, limit: int) -> dict[int, float]:
         """See the port."""
         statement, _ = limited("expired", limit)
-        return [row[0] for row in await self.text_rows(statement, now, now + FAR)][:limit]
+        rows = await self.text_rows(statement, now, now + FAR)
+        return {row[0]: row[1] for row in rows[:limit]}
 
     async def clock(self) -> float:
         """See the port."""
@@ -87,24 +89,45 @@ class ClaimWork(ReleasedWork):
         """See the port."""
         await self.run("look_at_heads")
 
-    async def extend(self, held: Collection[Lease], until: float) -> set[Lease]:
+    async def hold(self, named: Collection[Lease], before: float) -> set[Lease]:
         """See the port."""
-        if not held:
+        if not named:
             return set()
-        return {tuple(row) for row in await self.rows("extend", *columns(sorted(set(held)), 4), until)}
+        leases = columns(sorted(set(named)), 4)
+        return {tuple(row) for row in await self.rows("hold", *leases, before, before + FAR / 2)}
 
-    async def seen(self, racks: Collection[int], now: float) -> tuple[bool, dict[int, Holder | None]]:
-        """See the port."""
-        rows = await self.rows("seen", list(racks), now) if racks else []
+    async def seats(self, racks: Collection[int]) -> tuple[bool, dict[int, Holder | None]]:
+        """See the port.
+
+        Two statements: the second sees what those have written that the first has waited for.
+        """
+        there = await self._locked(dict.fromkeys(racks, 1))
+        rows = await self.rows("seats", sorted(there)) if there else []
         holders = {row[0]: None if row[2] is None else Holder(row[2], row[3], row[4]) for row in rows}
-        self._locked_racks.update(holders)
         return any(row[1] for row in rows), holders
 
-    async def seat(self, holders: Mapping[int, Holder | None]) -> None:
+    async def holders(self, racks: Collection[int]) -> dict[int, Holder]:
+        """See the port."""
+        rows = await self.rows("seats", list(racks)) if racks else []
+        return {row[0]: Holder(row[2], row[3], row[4]) for row in rows if row[2] is not None}
+
+    async def seat(self, holders: Mapping[int, tuple[Holder | None, Holder]], now: float) -> None:
         """See the port."""
         rows = [
-            (rack, None, None, None) if holder is None else (rack, holder.incarnation, holder.seat, holder.until)
-            for rack, holder in sorted(holders.items())
+            (rack, after.incarnation, after.seat, after.until, None if before is None else before.until)
+            for rack, (before, after) in sorted(holders.items())
         ]
-        if rows:
-            await self.run("seat", *columns(rows, 4))
+        written = await self.rows("seat", *columns(rows, 5), now) if rows else []
+        if len(written) < len(rows):
+            raise TryAgain("a seat was renewed while another process was about to take it")
+
+    async def keep_seats(self, kept: Collection[tuple[int, str, float]], now: float) -> set[tuple[int, str]]:
+        """See the port."""
+        if not kept:
+            return set()
+        return {(row[0], row[1]) for row in await self.rows("keep_seats", *columns(sorted(kept), 3), now)}
+
+    async def heard(self, rack: int) -> float | None:
+        """See the port."""
+        found: float | None = await self.value("heard", rack)
+        return found

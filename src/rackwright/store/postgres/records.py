@@ -93,7 +93,7 @@ def barrier_row(found: Barrier) -> tuple[Any, ...]:
 
 def scope(row: asyncpg.Record) -> Scope:
     """A row of ``scopes``."""
-    return Scope(row[0], row[1], row[2], row[3], row[4], row[5], row[6] or {}, row[7], row[8])
+    return Scope(row[0], row[1], row[2], row[3], row[4], row[5], row[6] or {}, row[7])
 
 
 def deployment(row: asyncpg.Record) -> Deployment:

@@ -83,15 +83,28 @@ WHERE rack_id = $1 AND state = 2 AND incarnation IS DISTINCT FROM $2 AND incarna
 ORDER BY id;
 
 -- name: expired
--- What ends very far from now is of a clock that was set back since. Two looks into the index, for each end of it.
-SELECT id FROM (
+-- What its rack has never named, and what is held by racks whose process is gone; their seats are locked, so none comes
+-- back meanwhile. What ends very far from now is of a clock that was set back since.
+WITH gone AS MATERIALIZED (
+    SELECT rack_id FROM seat
+    WHERE (until < $1 OR until > $2) AND EXISTS (
+        SELECT FROM node_task WHERE node_task.rack_id = seat.rack_id AND state = 2 AND lease_until = 'infinity')
+    ORDER BY rack_id
+    LIMIT :limit
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT id, lease_until FROM (
     (SELECT id, lease_until FROM node_task
      WHERE state = 2 AND lease_until IS NOT NULL AND lease_until < $1 AND incarnation IS DISTINCT FROM 'parked'
      ORDER BY lease_until LIMIT :limit)
     UNION ALL
     (SELECT id, lease_until FROM node_task
-     WHERE state = 2 AND lease_until IS NOT NULL AND lease_until > $2 AND incarnation IS DISTINCT FROM 'parked'
+     WHERE state = 2 AND lease_until IS NOT NULL AND lease_until > $2 AND lease_until < 'infinity'
+       AND incarnation IS DISTINCT FROM 'parked'
      ORDER BY lease_until LIMIT :limit)
+    UNION ALL
+    (SELECT node_task.id, lease_until FROM gone JOIN node_task USING (rack_id) WHERE state = 2 AND lease_until = 'infinity'
+     LIMIT :limit)
 ) AS ended
 ORDER BY lease_until
 LIMIT :limit;
@@ -113,29 +126,65 @@ RETURNING at;
 WITH moved AS (UPDATE parked SET deadline = deadline + $1::double precision)
 UPDATE node_task SET not_before = not_before + $1::double precision WHERE state = 1 AND not_before > 0;
 
--- name: extend
+-- name: hold
+-- Which of the given attempts there are. Those whose lease ends before $5, or after $6, are held from now on for as long as their rack
+-- has its process; a row that is locked is about to move, or is held the next time.
 WITH mine AS MATERIALIZED (
-    SELECT node_task.id
+    SELECT rack_id, incarnation, node_task.id, attempt, lease_until
     FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::integer[]) AS given (rack_id, incarnation, id, attempt)
     JOIN node_task USING (id, rack_id, incarnation, attempt)
     WHERE node_task.state = 2
+), due AS MATERIALIZED (
+    SELECT node_task.id
+    FROM node_task JOIN mine USING (id)
+    WHERE (mine.lease_until < $5 OR mine.lease_until > $6) AND mine.lease_until < 'infinity' AND node_task.state = 2
+      AND node_task.incarnation = mine.incarnation AND node_task.attempt = mine.attempt
     ORDER BY node_task.id
-    FOR UPDATE OF node_task
+    FOR UPDATE OF node_task SKIP LOCKED
+), held AS (
+    UPDATE node_task SET lease_until = 'infinity' FROM due WHERE node_task.id = due.id
 )
-UPDATE node_task SET lease_until = $5 FROM mine WHERE node_task.id = mine.id
-RETURNING rack_id, incarnation, node_task.id, attempt;
+SELECT rack_id, incarnation, id, attempt FROM mine;
 
--- name: seen
--- The racks' rows are locked from here on, in the order of their ids: claims of one rack come one after the other. An
--- array in place of a join: for a join the planner may read all nodes.
-WITH held AS MATERIALIZED (
-    SELECT id FROM scope WHERE id = ANY ($1::bigint[]) ORDER BY id FOR NO KEY UPDATE
-)
-UPDATE scope SET last_seen = greatest(last_seen, $2) WHERE id = ANY (ARRAY(SELECT held.id FROM held))
-RETURNING scope.id, EXISTS (SELECT FROM work_limit) OR (EXISTS (SELECT FROM budget) AND EXISTS (SELECT FROM work_share)),
-    holder, seat, held_until;
+-- name: seats
+-- Who works for these racks, and whether any limit is set.
+SELECT scope.id,
+       EXISTS (SELECT FROM work_limit) OR (EXISTS (SELECT FROM budget) AND EXISTS (SELECT FROM work_share)),
+       incarnation, seat, until
+FROM scope LEFT JOIN seat ON rack_id = scope.id
+WHERE scope.id = ANY ($1::bigint[]) AND kind = 'rack';
 
 -- name: seat
-UPDATE scope SET holder = new.holder, seat = new.seat, held_until = new.held_until
-FROM unnest($1::bigint[], $2::text[], $3::text[], $4::double precision[]) AS new (id, holder, seat, held_until)
-WHERE scope.id = new.id;
+-- A heartbeat may renew a seat at any time, and then nobody else may take it: what is written for another process is
+-- written only over what was read ($5, null: nobody sat there).
+WITH new AS MATERIALIZED (
+    SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::double precision[], $5::double precision[])
+        AS new (rack_id, incarnation, seat, until, was)
+), locked AS MATERIALIZED (
+    SELECT seat.rack_id FROM seat WHERE seat.rack_id = ANY ($1::bigint[]) ORDER BY seat.rack_id FOR NO KEY UPDATE
+), renewed AS (
+    UPDATE seat SET incarnation = new.incarnation, seat = new.seat, until = new.until, heard = greatest(heard, $6)
+    FROM new
+    WHERE seat.rack_id = new.rack_id AND seat.rack_id = ANY (ARRAY(SELECT locked.rack_id FROM locked))
+      AND (seat.incarnation = new.incarnation OR seat.until = new.was)
+    RETURNING seat.rack_id
+), placed AS (
+    INSERT INTO seat SELECT rack_id, incarnation, seat, until, $6 FROM new WHERE was IS NULL
+    ON CONFLICT DO NOTHING
+    RETURNING rack_id
+)
+SELECT rack_id FROM renewed UNION ALL SELECT rack_id FROM placed;
+
+-- name: keep_seats
+-- Only seats are locked, and these for no longer than a heartbeat takes.
+WITH locked AS MATERIALIZED (
+    SELECT rack_id FROM seat WHERE rack_id = ANY ($1::bigint[]) ORDER BY rack_id FOR NO KEY UPDATE
+)
+UPDATE seat SET until = given.until, heard = greatest(heard, $4)
+FROM unnest($1::bigint[], $2::text[], $3::double precision[]) AS given (rack_id, incarnation, until)
+WHERE seat.rack_id = given.rack_id AND seat.incarnation = given.incarnation
+  AND seat.rack_id = ANY (ARRAY(SELECT locked.rack_id FROM locked))
+RETURNING seat.rack_id, seat.incarnation;
+
+-- name: heard
+SELECT heard FROM seat WHERE rack_id = $1;

@@ -2,15 +2,15 @@
 
 -- name: scopes
 -- Most have no labels, and nothing is decoded faster than nothing.
-SELECT id, kind, name, rack, alive, available, nullif(labels, '{}'), created_at, last_seen
+SELECT id, kind, name, rack, alive, available, nullif(labels, '{}'), created_at
 FROM scope WHERE id = ANY ($1::bigint[]);
 
 -- name: named
-SELECT id, kind, name, rack, alive, available, labels, created_at, last_seen
+SELECT id, kind, name, rack, alive, available, labels, created_at
 FROM scope WHERE kind = $1 AND name = ANY ($2::text[]);
 
 -- name: named_all
-SELECT id, kind, name, rack, alive, available, labels, created_at, last_seen FROM scope WHERE kind = $1;
+SELECT id, kind, name, rack, alive, available, labels, created_at FROM scope WHERE kind = $1;
 
 -- name: add_scope
 INSERT INTO scope (kind, name, rack, alive, available, labels, secret) VALUES ($1, $2, $3, $4, $5, $6, $7)

@@ -30,9 +30,14 @@ SELECT 'plan' AS name, count(*) AS depth,
        (extract(epoch FROM clock_timestamp()) - min(created_at))::float8 AS oldest
 FROM plan WHERE state = 'requested' OR (state = 'ready' AND apply)
 UNION ALL
-SELECT 'lease', count(*), (extract(epoch FROM clock_timestamp()) - min(lease_until))::float8
-FROM node_task
-WHERE state = 2 AND lease_until IS NOT NULL AND lease_until < extract(epoch FROM clock_timestamp())
+SELECT 'lease', count(*), (extract(epoch FROM clock_timestamp()) - min(ended))::float8
+FROM (
+    SELECT lease_until AS ended FROM node_task
+    WHERE state = 2 AND lease_until IS NOT NULL AND lease_until < extract(epoch FROM clock_timestamp())
+    UNION ALL
+    SELECT until FROM seat JOIN node_task USING (rack_id)
+    WHERE state = 2 AND lease_until = 'infinity' AND until < extract(epoch FROM clock_timestamp())
+) AS late
 UNION ALL
 SELECT 'barrier', count(*),
        (SELECT (extract(epoch FROM clock_timestamp()) - min(since))::float8 FROM queue_head WHERE name = 'barrier')

@@ -50,9 +50,10 @@ ORDER BY page.name;
 SELECT path, value FROM fact WHERE scope_id = $1 ORDER BY path;
 
 -- name: view_racks
-SELECT scope.name, (SELECT count(*) FROM scope AS node WHERE node.rack = scope.id) AS nodes, scope.last_seen,
+SELECT scope.name, (SELECT count(*) FROM scope AS node WHERE node.rack = scope.id) AS nodes, seat.heard AS last_seen,
        counted.tasks, served_rack.generation, served_rack.applied, served_rack.effect, served_rack.report
 FROM scope
+LEFT JOIN seat ON seat.rack_id = scope.id
 LEFT JOIN served_rack ON served_rack.rack_id = scope.id
 LEFT JOIN (
     SELECT rack_id, jsonb_object_agg(state, n) AS tasks
@@ -143,8 +144,8 @@ WHERE EXISTS (
 -- name: view_silent
 -- Racks that have something to do in a deployment and were not heard of since $2.
 SELECT rack.name, sum(rollup_now.n)::bigint AS n
-FROM rollup_now JOIN scope AS rack ON rack.id = rollup_now.rack_id
-WHERE rollup_now.deployment_id = $1 AND state IN (1, 2) AND coalesce(rack.last_seen, rack.created_at) < $2
+FROM rollup_now JOIN scope AS rack ON rack.id = rollup_now.rack_id LEFT JOIN seat ON seat.rack_id = rack.id
+WHERE rollup_now.deployment_id = $1 AND state IN (1, 2) AND coalesce(seat.heard, rack.created_at) < $2
 GROUP BY rack.name
 HAVING sum(rollup_now.n) > 0
 ORDER BY rack.name
