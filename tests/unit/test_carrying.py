@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import struct
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rackwright.core.served import Network
 from rackwright.rack import carrying
-from rackwright.rack.carrying import Carrying
+from rackwright.rack.carrying import RECENT, Carrying, pause
 from rackwright.rack.dhcp import arp
 from rackwright.rack.seat import Seat
 
@@ -95,6 +98,14 @@ async def test_of_two_that_are_not_sure_the_one_that_looks_later_stays(ground: G
     ground.others = ["52:54:00:00:00:02", ""]
     assert await carried(ground, seat) == 1
     assert seat.held
+
+
+@given(younger=st.floats(0, RECENT - 20), more=st.floats(20, 1e6), chances=st.tuples(st.floats(0, 1), st.floats(0, 1)))
+def test_of_two_that_are_not_sure_the_one_stays_that_has_heard_of_the_region_later(
+    younger: float, more: float, chances: tuple[float, float]
+) -> None:
+    assert pause(younger, chances[0]) > pause(younger + more, chances[1])
+    assert 0 <= pause(math.inf, chances[0]) <= carrying.EVERY
 
 
 async def test_who_has_the_regions_word_stays_and_says_where_the_address_is(ground: Ground, seat: Seat) -> None:

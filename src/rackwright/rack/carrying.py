@@ -64,10 +64,8 @@ class Carrying:
             self._warn(f"{interface}: {error}")
             return
         if other and not self._seat.is_sure:
-            # If neither host is sure, the one that looks again first gives way, and the other stays. The region has
-            # given the rack away from the one that has not heard of it for longer.
-            freshness = max(0.0, 1 - self._seat.age / RECENT)
-            await asyncio.sleep(EVERY * (2 * freshness + random.random() / 4))
+            # If neither host is sure, the one that looks again first gives way, and the other stays.
+            await asyncio.sleep(pause(self._seat.age, random.random()))
             other = await _other(place)
         if other and not self._seat.is_sure:
             self._seat.lose(f"{other} has the address {address}, and the region cannot be asked")
@@ -90,6 +88,13 @@ class Carrying:
         if what and what != self._warned:
             log.warning("the rack's addresses", reason=what)
         self._warned = what
+
+
+def pause(age: float, chance: float) -> float:
+    """Seconds to wait before the second look, of one whose last word of the region has this age. Who has heard of it
+    later waits for longer: the region gave the rack away from the other. ``chance``, 0 to 1, parts those that know
+    nothing."""
+    return EVERY * (2 * max(0.0, 1 - age / RECENT) + chance / 4)
 
 
 def _place(network: Network) -> Place:
