@@ -14,8 +14,9 @@ from rackwright.core.dhcp import Answers, Host, Within
 from rackwright.core.dhcp_packet import DISCOVER, OFFER, Message, broadcast_frame, decode, from_frame
 from rackwright.core.errors import InvalidInput
 from rackwright.core.served import Network, ServedNic
-from rackwright.rack.dhcp import dnsmasq, kea_configuration
+from rackwright.rack.dhcp import dnsmasq, kea6_configuration, kea_configuration
 from rackwright.rack.dhcp.choice import servers
+from rackwright.rack.dhcp.host_views import owners, seen
 from rackwright.rack.dhcp.taken import Taken
 
 GOLDEN = Path(__file__).parent / "dhcp"
@@ -34,6 +35,19 @@ ANSWERS = Answers(
         9: Host(9, "n9", ("52:54:00:00:00:09",), "10.88.0.9", "token9"),
     },
     interfaces={"10.77.0.1": "eth1", "10.99.0.1": "eth2"},
+)
+
+
+SIX = Network(
+    cidr="fd00:77::/64", address="fd00:77::1", dns=("10.77.0.53", "fd00:77::53"), domain="rack.test",
+    dynamic=("fd00:77::1:0", "fd00:77::1:ff"),
+)  # fmt: skip
+FAR_SIX = Network(cidr="fd00:88::/64", address="fd00:77::1", relayed=True)
+STORAGE = ServedNic(mac="52:54:00:00:01:07", addresses=("10.77.0.17", "fd00:77::7"), name="storage")
+ANSWERS6 = Answers(
+    networks=(NEAR, SIX, FAR_SIX),
+    hosts={7: structs.replace(ANSWERS.hosts[7], nics=(STORAGE,)), 8: ANSWERS.hosts[8]},
+    interfaces={"10.77.0.1": "eth1", "fd00:77::1": "eth1"},
 )
 
 
@@ -58,14 +72,58 @@ def test_kea_with_rows_is_told_of_no_hosts_and_gives_nobody_their_addresses() ->
     assert [pool["pool"] for pool in near["pools"]] == ["10.77.0.101 - 10.77.0.149", "10.77.0.152 - 10.77.0.199"]
 
 
+def test_kea6_is_told_of_networks_and_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kea_configuration, "glob", lambda pattern: [f"/hooks/{pattern.rpartition('/')[2]}"])
+    golden("kea6.json", json.dumps(kea6_configuration.configuration(ANSWERS6, "/rack/kea6"), indent=1) + "\n")
+
+
+def test_kea6_with_rows_is_told_of_no_hosts_and_gives_nobody_their_addresses() -> None:
+    taken = {"fd00:77::1:80", "fd00:77::1:0"}
+    told = kea6_configuration.configuration(ANSWERS6, "/rack/kea6", {"type": "postgresql"}, taken)["Dhcp6"]
+    assert told["hosts-databases"] == [{"type": "postgresql"}]
+    assert (told["reservations-in-subnet"], told["reservations-out-of-pool"]) == (True, True)
+    near, far = told["subnet6"]
+    assert (near["reservations"], far["reservations"]) == ([], [])
+    pools = [pool["pool"] for pool in near["pools"]]
+    assert pools == ["fd00:77::1:1 - fd00:77::1:7f", "fd00:77::1:81 - fd00:77::1:ff"]
+
+
 def test_rows_of_the_first_network_are_those_of_no_network() -> None:
-    assert list(kea_configuration.row_ids(ANSWERS)) == [(0, NEAR), (kea_configuration.subnet_id(FAR), FAR)]
+    assert list(kea_configuration.row_ids(ANSWERS, 4)) == [(0, NEAR), (kea_configuration.subnet_id(FAR), FAR)]
+
+
+def test_rows_of_ipv6_are_those_of_their_network() -> None:
+    ids = [kea_configuration.subnet_id(network) for network in (SIX, FAR_SIX)]
+    assert list(kea_configuration.row_ids(ANSWERS6, 6)) == list(zip(ids, (SIX, FAR_SIX), strict=True))
+    assert len({0, *ids}) == 3
+
+
+def test_over_ipv6_a_host_looks_the_same_whatever_changes_of_ipv4() -> None:
+    host = ANSWERS6.hosts[7]
+    other = structs.replace(host, token="another", address="10.77.0.70", macs=host.macs[:1])
+    assert seen(host, 6) == seen(other, 6)
+    assert seen(host, 4) != seen(other, 4)
+    assert seen(ANSWERS6.hosts[8], 6) is None
+    moved = structs.replace(host, nics=(structs.replace(STORAGE, addresses=("fd00:77::8",)),))
+    assert seen(host, 6) != seen(moved, 6)
+    assert seen(host, 6) != seen(structs.replace(host, name="other"), 6)
+
+
+def test_an_address_that_is_gone_belongs_to_nobody_and_one_that_moved_to_its_new_owner() -> None:
+    before = ANSWERS6.hosts
+    nic = structs.replace(STORAGE, mac="52:54:00:00:00:08", addresses=("fd00:77::7",))
+    answers = structs.replace(ANSWERS6, hosts={8: structs.replace(before[8], nics=(nic,))})
+    assert owners(answers, before, (7, 8), 6) == {"fd00:77::7": {"52:54:00:00:00:08"}}
+    assert owners(answers, before, (7, 8), 4) == {"10.77.0.7": set(), "10.77.0.17": set()}
 
 
 def test_only_addresses_in_a_dynamic_range_are_taken_out_of_it() -> None:
     hosts = {7: ANSWERS.hosts[7], 8: structs.replace(ANSWERS.hosts[8], address="10.77.0.150")}
-    taken = Taken.among(structs.replace(ANSWERS, hosts=hosts))
+    taken = Taken.among(structs.replace(ANSWERS, hosts=hosts), 4)
     assert taken.addresses() == {"10.77.0.150"}
+    nic = structs.replace(STORAGE, addresses=("10.77.0.151", "fd00:77::1:5", "fd00:77::5"))
+    sixes = structs.replace(ANSWERS6, hosts={7: structs.replace(hosts[7], nics=(nic,))})
+    assert Taken.among(sixes, 6).addresses() == {"fd00:77::1:5"}
     moved = structs.replace(ANSWERS, hosts={7: structs.replace(hosts[7], address="10.77.0.9")})
     assert not taken.note(moved, [7])
     assert taken.note(moved, [8])

@@ -13,7 +13,6 @@ from rackwright.rack.dhcp.advertising import Advertising
 from rackwright.rack.dhcp.dnsmasq import Dnsmasq
 from rackwright.rack.dhcp.dnsmasq_leases import DnsmasqLeases
 from rackwright.rack.dhcp.kea import ROWS_FROM, Kea
-from rackwright.rack.dhcp.kea6 import Kea6
 from rackwright.rack.dhcp.kea_rows import HostRows
 from rackwright.rack.dhcp.lease_file import LeaseFile
 from rackwright.rack.dns.powerdns import PowerDns
@@ -42,9 +41,9 @@ def servers(
         raise InvalidInput(f"there is no DHCP server {kind!r}", mend=f"use one of {', '.join(KINDS)}")
     chosen: list[DhcpServer] = [Dnsmasq(os.path.join(folder, "boot"), addresses=False, tftp=tftp, tied=tied)]
     if kind == "kea":
-        rows = None if database is None else HostRows(functools.partial(database, os.path.join(folder, "hosts")))
-        chosen.append(Kea(os.path.join(folder, "kea"), rows, rows_from, tied=tied))
-        chosen.append(Kea6(os.path.join(folder, "kea6"), tied=tied))
+        for version, name in ((4, "kea"), (6, "kea6")):
+            rows = None if database is None else HostRows(functools.partial(database, os.path.join(folder, "hosts")))
+            chosen.append(Kea(os.path.join(folder, name), rows, rows_from, version=version, tied=tied))
     if kind == "dnsmasq":
         chosen.append(Dnsmasq(os.path.join(folder, "addresses"), addresses=True, tied=tied))
     if dns:

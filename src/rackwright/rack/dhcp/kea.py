@@ -1,4 +1,5 @@
-"""Kea answers DHCP (https://kea.readthedocs.io/en/kea-2.2.0/): a process of its own, fed over its control socket.
+"""Kea answers DHCP (https://kea.readthedocs.io/en/kea-2.2.0/): for each version of IP a process of its own, fed over
+its control socket.
 
 Few hosts stand in its configuration, which is set as a whole at each change: that is quick up to a hundred, and
 asking costs nothing. Many hosts are rows of a database, where a change costs what has changed. Once they are, they
@@ -9,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from rackwright.core.dhcp import Answers, Host
 from rackwright.core.errors import Retryable
-from rackwright.rack.dhcp import leases
-from rackwright.rack.dhcp.kea_configuration import Database, configuration
+from rackwright.rack.dhcp import kea6_configuration, kea_configuration, leases
+from rackwright.rack.dhcp.host_views import owners, seen
+from rackwright.rack.dhcp.kea_configuration import Database, given
 from rackwright.rack.dhcp.kea_rows import HostRows
 from rackwright.rack.dhcp.kea_server import KeaServer
 from rackwright.rack.dhcp.taken import Taken
@@ -26,20 +28,29 @@ ROWS_FROM = 100
 """So many hosts, and more, are kept in rows, where there is a database for them."""
 
 
-class Kea:
-    """Kea's DHCPv4 server; its configuration, leases and socket are in ``folder``. From ``rows_from`` hosts on they are
-    ``rows``; without these they stay in the configuration.
+_CONFIGURATIONS = {4: kea_configuration.configuration, 6: kea6_configuration.configuration}
 
-    It goes on answering when the rack's process is killed, and the next one takes it over; unless it is ``tied`` (see
-    ``ServerProcess``).
+
+class Kea:
+    """Kea's server for one ``version`` of IP; its configuration, leases and socket are in ``folder``. From
+    ``rows_from`` hosts on they are ``rows``; without these they stay in the configuration.
+
+    The one for IPv4 always runs, the one for IPv6 once there is a network to answer on. It goes on answering when the
+    rack's process is killed, and the next one takes it over; unless it is ``tied`` (see ``ServerProcess``).
     """
 
-    name = "kea"
-
     def __init__(
-        self, folder: str, rows: HostRows | None = None, rows_from: int = ROWS_FROM, *, tied: bool = False
+        self,
+        folder: str,
+        rows: HostRows | None = None,
+        rows_from: int = ROWS_FROM,
+        *,
+        version: int = 4,
+        tied: bool = False,
     ) -> None:
-        self._kea = KeaServer(folder, "kea-dhcp4", "kea-dhcp4-server", tied=tied)
+        self.name = "kea" if version == 4 else "kea6"
+        self._version = version
+        self._kea = KeaServer(folder, f"kea-dhcp{version}", f"kea-dhcp{version}-server", tied=tied)
         self._rows = rows
         self._rows_from = rows_from
         self._writing = asyncio.Lock()
@@ -55,17 +66,23 @@ class Kea:
     async def answer(self, answers: Answers, changed: Collection[int] | None = None) -> None:
         """See the protocol."""
         async with self._writing:
+            if self._version == 6 and not given(answers, 6):
+                if self._frame is not None or changed is None:
+                    await self.close()
+                return
             lives = await self._kea.control.lives()
-            moved = self._moved(answers, changed)
+            # What changed while it was closed it was not told.
+            moved = self._moved(answers, changed if self._frame is not None else None)
             is_done = lives and not moved and self._frame == answers.frame()
             if self._rows is not None and (self._uses_rows or len(answers.hosts) >= self._rows_from):
                 await self._answer_by_rows(self._rows, answers, moved, lives, is_done)
             elif not is_done:
-                await self._kea.tell(configuration(answers, self._kea.folder), lives)
+                await self._tell(answers, lives)
             if is_done:
                 return
             self._frame = answers.frame()
-            await leases.end_others(self._kea.control, _owners(answers, self._hosts, moved))
+            now_of = owners(answers, self._hosts, moved, self._version)
+            await leases.end_others(self._kea.control, now_of, self._version)
             self._note(answers, moved)
 
     async def close(self) -> None:
@@ -97,44 +114,40 @@ class Kea:
         self._without_rows_since = self._without_rows_since or now
         if not lives or (self._by_rows and now - self._without_rows_since > BRIEF):
             self._by_rows = False
-            await self._kea.tell(configuration(answers, self._kea.folder), lives)
+            await self._tell(answers, lives)
 
     async def _keep(
         self, rows: HostRows, place: Database, answers: Answers, moved: Collection[int], lives: bool
     ) -> None:
         """Write what differs, and tell Kea where that is not enough."""
         same = self._by_rows and self._frame == answers.frame()
-        await rows.keep(answers, moved if same else None)
-        taken = Taken.among(answers) if self._taken is None or not same else self._taken
+        await rows.keep(answers, moved if same else None, self._version)
+        taken = Taken.among(answers, self._version) if self._taken is None or not same else self._taken
         again = taken.note(answers, moved) if same else True
         if not lives or again:
             # Should this fail, all is told anew.
             self._by_rows = False
-            await self._kea.tell(configuration(answers, self._kea.folder, place, taken.addresses()), lives)
+            await self._tell(answers, lives, place, taken.addresses())
         self._taken, self._by_rows = taken, True
+
+    async def _tell(
+        self, answers: Answers, lives: bool, place: Database | None = None, taken: Collection[str] = ()
+    ) -> None:
+        """Have it work by the configuration for these answers."""
+        await self._kea.tell(_CONFIGURATIONS[self._version](answers, self._kea.folder, place, taken), lives)
 
     def _moved(self, answers: Answers, changed: Collection[int] | None) -> list[int]:
         """Of which hosts something differs."""
         ids = answers.hosts.keys() | self._hosts.keys() if changed is None else changed
-        return [id for id in ids if answers.hosts.get(id) != self._hosts.get(id)]
+        return [id for id in ids if self._seen(answers, id) != self._hosts.get(id)]
 
     def _note(self, answers: Answers, moved: Collection[int]) -> None:
         for id in moved:
-            host = answers.hosts.get(id)
+            host = self._seen(answers, id)
             if host is None:
                 self._hosts.pop(id, None)
             else:
                 self._hosts[id] = host
 
-
-def _owners(answers: Answers, before: Mapping[int, Host], moved: Collection[int]) -> dict[str, set[str]]:
-    """Of every IPv4 address that these hosts had or have: the Ethernet addresses to which it belongs now."""
-    owners: dict[str, set[str]] = {}
-    for id in moved:
-        former, host = before.get(id), answers.hosts.get(id)
-        for address in former.addresses() if former is not None else ():
-            owners.setdefault(address, set())
-        for mac, addresses in host.ports() if host is not None else ():
-            for address in addresses:
-                owners.setdefault(address, set()).add(mac)
-    return {address: macs for address, macs in owners.items() if ":" not in address}
+    def _seen(self, answers: Answers, id: int) -> Host | None:
+        return seen(answers.hosts.get(id), self._version)

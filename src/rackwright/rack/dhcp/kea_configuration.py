@@ -1,4 +1,5 @@
-"""What Kea's DHCPv4 server is told (https://kea.readthedocs.io/en/kea-2.2.0/arm/dhcp4-srv.html).
+"""What Kea's DHCPv4 server is told (https://kea.readthedocs.io/en/kea-2.2.0/arm/dhcp4-srv.html), and what both of its
+servers share.
 
 A host's reservation carries its boot URL as option 67, and a network that of strangers; only iPXE is to see them. For
 all other firmware the hook ``flex_option`` puts the first stage in place of it, and classes put it into the field
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from glob import glob
 from typing import Any
@@ -36,7 +38,9 @@ FLEX_OPTION, LEASE_COMMANDS = "libdhcp_flex_option.so", "libdhcp_lease_cmds.so"
 _HOOKS = "/usr/lib/*/kea/hooks/"
 
 OF_THE_FIRST = 0
-"""Kea's number for hosts of no network: the rows of the first network have it."""
+"""Kea's number for hosts of no network: the rows of the first IPv4 network have it."""
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 Database = Mapping[str, Any]
 """Where rows of hosts are, in Kea's words (``hosts-databases``)."""
@@ -47,11 +51,8 @@ def configuration(
 ) -> dict[str, Any]:
     """Kea's configuration for these answers. With ``rows`` the hosts are there, and ``taken`` are those of their
     addresses that lie in dynamic ranges: they are left out of these."""
-    networks = given(answers)
-    subnets = [
-        _subnet(network, answers, None if rows is None else sorted(map(ipaddress.IPv4Address, taken)))
-        for network, _ in networks
-    ]
+    networks = given(answers, 4)
+    subnets = [_subnet(network, answers, None if rows is None else taken) for network, _ in networks]
     if rows is not None and subnets:
         subnets[0] |= {"reservations-global": True, "reservations-in-subnet": False}
     listening = dict.fromkeys(f"{interface}/{network.address}" for network, interface in networks)
@@ -73,27 +74,29 @@ def configuration(
             "ip-reservations-unique": False,
             "hooks-libraries": [{"library": hook(LEASE_COMMANDS)}, *_first_stage(networks, answers.door)],
             "client-classes": _classes(),
-            **(_hosts_in_rows(rows) if rows is not None else {}),
+            **(hosts_in(rows) if rows is not None else {}),
             "subnet4": subnets,
             "loggers": [{"name": "kea-dhcp4", "output_options": [{"output": "stdout"}], "severity": "WARN"}],
         }
     }
 
 
-def given(answers: Answers) -> list[tuple[Network, str]]:
-    """The networks on which Kea gives addresses, each with its interface."""
-    return [(network, interface) for network, interface in answers.present(4) if not network.proxy]
+def given(answers: Answers, version: int) -> list[tuple[Network, str]]:
+    """The networks of this version of IP on which Kea gives addresses, each with its interface."""
+    return [(network, interface) for network, interface in answers.present(version) if not network.proxy]
 
 
 def subnet_id(network: Network) -> int:
-    """Kea's number of a network: its first address. So it stays the same whatever other networks there are."""
-    return int(ipaddress.IPv4Network(network.cidr, strict=False).network_address)
+    """Kea's number of a network: it follows from its first address, so it stays the same whatever other networks there
+    are. Of IPv4 it is that address, of IPv6 a checksum of it."""
+    first = ipaddress.ip_network(network.cidr, strict=False).network_address
+    return int(first) if first.version == 4 else zlib.crc32(first.packed) or 1
 
 
-def row_ids(answers: Answers) -> Iterator[tuple[int, Network]]:
+def row_ids(answers: Answers, version: int) -> Iterator[tuple[int, Network]]:
     """The networks on which Kea gives addresses, each with the number that the rows of its hosts have."""
-    for number, (network, _) in enumerate(given(answers)):
-        yield subnet_id(network) if number else OF_THE_FIRST, network
+    for at, (network, _) in enumerate(given(answers, version)):
+        yield OF_THE_FIRST if (at, version) == (0, 4) else subnet_id(network), network
 
 
 def hook(name: str) -> str:
@@ -102,7 +105,9 @@ def hook(name: str) -> str:
     return found[0] if found else name
 
 
-def _hosts_in_rows(rows: Database) -> dict[str, Any]:
+def hosts_in(rows: Database) -> dict[str, Any]:
+    """What either of Kea's servers is told when hosts are rows. No address of a host is in a pool: so Kea need not look
+    whether one of a pool is a host's."""
     return {
         "hosts-databases": [rows],
         "reservations-global": False,
@@ -111,6 +116,11 @@ def _hosts_in_rows(rows: Database) -> dict[str, Any]:
         # Threads lose more to each other than they win while one waits for the database: a tenth to a third.
         "multi-threading": {"enable-multi-threading": False},
     }
+
+
+def pools(network: Network, taken: Iterable[str]) -> list[dict[str, str]]:
+    """The dynamic range without what is taken, in Kea's words."""
+    return [{"pool": f"{first} - {last}"} for first, last in _free(network, sorted(map(ipaddress.ip_address, taken)))]
 
 
 def _classes() -> list[dict[str, Any]]:
@@ -138,7 +148,7 @@ def _first_stage(networks: list[tuple[Network, str]], port: int) -> Iterator[dic
     yield {"library": hook(FLEX_OPTION), "parameters": {"options": options}}
 
 
-def _subnet(network: Network, answers: Answers, taken: list[ipaddress.IPv4Address] | None) -> dict[str, Any]:
+def _subnet(network: Network, answers: Answers, taken: Iterable[str] | None) -> dict[str, Any]:
     """``taken``: what is left out of the dynamic range; None: hosts are told here."""
     options = [
         ("routers", network.gateway or ""),
@@ -149,7 +159,7 @@ def _subnet(network: Network, answers: Answers, taken: list[ipaddress.IPv4Addres
     return {
         "id": subnet_id(network),
         "subnet": network.cidr,
-        "pools": [{"pool": f"{first} - {last}"} for first, last in _pools(network, taken or [])],
+        "pools": pools(network, taken or ()),
         "valid-lifetime": network.lease,
         "next-server": network.address,
         "authoritative": True,
@@ -158,19 +168,16 @@ def _subnet(network: Network, answers: Answers, taken: list[ipaddress.IPv4Addres
     }
 
 
-def _pools(
-    network: Network, taken: list[ipaddress.IPv4Address]
-) -> Iterator[tuple[ipaddress.IPv4Address, ipaddress.IPv4Address]]:
-    """The dynamic range without what is taken."""
+def _free(network: Network, taken: list[Address]) -> Iterator[tuple[Address, Address]]:
     if network.dynamic is None:
         return
-    first, last = map(ipaddress.IPv4Address, network.dynamic)
+    first, last = map(ipaddress.ip_address, network.dynamic)
     for address in taken:
-        if first <= address <= last:
-            if first < address:
+        if int(first) <= int(address) <= int(last):
+            if first != address:
                 yield first, address - 1
             first = address + 1
-    if first <= last:
+    if int(first) <= int(last):
         yield first, last
 
 

@@ -17,7 +17,6 @@ from io import FileIO
 from rackwright.core.dhcp import Within
 from rackwright.core.leases import Lease
 from rackwright.core.served import Network
-from rackwright.rack.dhcp.kea6 import subnet_id as subnet_id6
 from rackwright.rack.dhcp.kea_configuration import subnet_id
 
 COLUMNS = {
@@ -148,7 +147,7 @@ def _row6(lease: Lease, network: Network) -> dict[str, object]:
         # Nobody's identifier is empty (RFC 8415, 11): Kea writes a single zero.
         "duid": duid or "00",
         "iaid": association or 0,
-        "subnet_id": subnet_id6(network),
+        "subnet_id": subnet_id(network),
         "pref_lifetime": max(network.lease // 2, 1),
         "lease_type": 0,
         "prefix_len": 128,

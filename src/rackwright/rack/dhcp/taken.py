@@ -10,21 +10,23 @@ import ipaddress
 from collections.abc import Collection, Iterable
 
 from rackwright.core.dhcp import Answers, Host
+from rackwright.rack.dhcp.host_views import of_version
 from rackwright.rack.dhcp.kea_configuration import given
 
 
 class Taken:
-    """The addresses by node, for the dynamic ``ranges`` (first and last, as numbers)."""
+    """The addresses of one ``version`` of IP by node, for the dynamic ``ranges`` (first and last, as numbers)."""
 
-    def __init__(self, ranges: Collection[tuple[int, int]]) -> None:
+    def __init__(self, ranges: Collection[tuple[int, int]], version: int) -> None:
         self._ranges = ranges
+        self._version = version
         self._of: dict[int, frozenset[str]] = {}
 
     @classmethod
-    def among(cls, answers: Answers) -> Taken:
+    def among(cls, answers: Answers, version: int) -> Taken:
         """Those of all nodes."""
-        spans = [network.dynamic for network, _ in given(answers) if network.dynamic is not None]
-        made = cls([(_number(first), _number(last)) for first, last in spans])
+        spans = [network.dynamic for network, _ in given(answers, version) if network.dynamic is not None]
+        made = cls([(_number(first), _number(last)) for first, last in spans], version)
         made.note(answers, answers.hosts)
         return made
 
@@ -45,14 +47,13 @@ class Taken:
     def _within(self, host: Host | None) -> frozenset[str]:
         if host is None or not self._ranges:
             return frozenset()
-        given = [address for address in host.addresses() if ":" not in address]
         return frozenset(
             address
-            for address in given
+            for address in of_version(host.addresses(), self._version)
             for number in [_number(address)]
             if any(first <= number <= last for first, last in self._ranges)
         )
 
 
 def _number(address: str) -> int:
-    return int(ipaddress.IPv4Address(address))
+    return int(ipaddress.ip_address(address))
