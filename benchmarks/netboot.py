@@ -61,7 +61,8 @@ def measured(images: Path, firmwares: list[str], *, install: bool) -> tuple[Seco
             client.patch(f"/nodes/{name}", {"facts": {"desired.os": {"image": lab_images.DEBIAN_NAME}}})
             say(client, report, "deploy", [name])
             times[firmware, FIRST_BOOT] = _since(ground, client, name, "phone home", 1)
-            plan = client.get(f"/nodes/{name}")["facts"]["os.plan"]
+            facts = client.get(f"/nodes/{name}")["facts"]
+            plan = {**facts["os.plan"], "seed": facts["os.seed"]}
             # The next machine shall have the processor for itself.
             say(client, report, "release", [name])
             theirs[firmware, FIRST_BOOT] = _bare(machine, images, plan)[FIRST_BOOT]

@@ -83,6 +83,15 @@ async def test_the_image_goes_to_the_disk_that_was_chosen_by_its_serial_and_size
     assert write.parameters["systems"] == ["discovery"]
 
 
+async def test_only_who_writes_the_image_is_given_the_files_that_go_into_it(installed: Machines) -> None:
+    assert "seed" not in (await installed.facts("n0"))["os.plan"]
+    for claim in installed.seen:
+        if claim.task == "os-write":
+            assert "/etc/hostname" in [file["path"] for file in claim.parameters["seed"]]
+        else:
+            assert "/etc/hostname" not in str((claim.parameters, claim.inputs)), claim.task
+
+
 async def test_another_key_on_one_node_proposes_a_new_installation_there_and_touches_nothing(
     installed: Machines,
 ) -> None:

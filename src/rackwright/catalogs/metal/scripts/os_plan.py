@@ -158,13 +158,13 @@ def _arrival(method: str, request: str) -> dict[str, str]:
 
 
 def main() -> None:
-    """Give the fact ``os.plan``."""
+    """Give the facts ``os.plan`` and ``os.seed``: the files that the agent puts into the image."""
     try:
         made = plan(told.inputs(), told.text, secrets.token_hex(16))
     except told.Refused as error:
         told.refuse(error)
     print(f"request {made['request']}: {made['image']['name']} {made['image']['version']} by {made['method']}")
-    told.give({"os.plan": made})
+    told.give({"os.seed": made.pop("seed", []), "os.plan": made})
 
 
 if __name__ == "__main__":
