@@ -53,6 +53,7 @@ class FakeApi:
         self.cancel: list[tuple[int, int]] = []
         self.logs: dict[int, bytearray] = defaultdict(bytearray)
         self.last: set[int] = set()
+        self.log_requests = 0
         self.ill: dict[str, Response] = {}
         """By verb: the answer instead of a sensible one."""
         self.lease = 1.0
@@ -139,6 +140,7 @@ class FakeApi:
         return HeartbeatAnswer(self.cancel, self.drop)
 
     async def _logs(self, body: bytes) -> dict[str, Any]:
+        self.log_requests += 1
         for chunk in msgspec.json.decode(body, type=LogChunks).items:
             assert chunk.offset <= len(self.logs[chunk.id]), "a piece is missing before this one"
             self.logs[chunk.id][chunk.offset : chunk.offset + len(chunk.data)] = chunk.data

@@ -107,3 +107,20 @@ async def test_a_log_that_begins_when_all_others_were_shipped_arrives_too(tmp_pa
             await asyncio.wait_for(shipper.emptied(), 10)
         shipping.cancel()
         assert api.logs == {1: b"a word\n", 2: b"a word\n"}
+
+
+async def test_short_logs_that_end_one_after_the_other_go_together(tmp_path: Path, quiet: None) -> None:
+    async with FakeApi().serving() as api, RackClient(api.url, "r1", "secret") as client:
+        shipper = LogShipper(client, str(tmp_path))
+        shipper.load()
+        shipping = asyncio.create_task(shipper.run())
+        for number in range(1, 11):
+            Path(shipper.path(number, 1)).write_bytes(b"a word\n")
+            shipper.end(number, 1)
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(60):
+            while len(api.last) < 10:
+                await asyncio.sleep(0.05)
+        shipping.cancel()
+        assert api.log_requests < 5
+        assert api.logs == dict.fromkeys(range(1, 11), b"a word\n")

@@ -12,6 +12,7 @@ from rackwright.api.rack_tokens import RackTokens
 from rackwright.core.ports import Store
 from rackwright.core.views import Views
 from rackwright.engine.library import CatalogLibrary
+from rackwright.engine.log_keeping import LogKeeper
 from rackwright.engine.presence import Presence
 from rackwright.engine.rack_requests import RackRequests
 from rackwright.engine.sealing import Seal
@@ -42,6 +43,11 @@ class Services:
     def rack_tokens(self) -> RackTokens:
         """Tells racks by their tokens."""
         return RackTokens(self.views, self.news)
+
+    @cached_property
+    def logs(self) -> LogKeeper:
+        """Keeps the logs that racks bring."""
+        return LogKeeper(self.views)
 
     @cached_property
     def racks(self) -> RackRequests:

@@ -109,10 +109,7 @@ def _of_rack(call: Call, beat: Beat) -> Beat:
 async def logs(call: Call) -> Response:
     """Keep pieces of the logs of the rack's own node tasks; a piece that comes again changes nothing."""
     chunks = await call.body(LogChunks)
-    await call.services.views.add_log(
-        [(chunk.id, chunk.attempt, chunk.offset, chunk.data, chunk.last) for chunk in chunks.items],
-        rack=call.caller.rack,
-    )
+    await call.services.logs.keep(call.caller.rack, chunks.items)
     return reply({})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -229,9 +230,9 @@ class Views(History, Estate, Protocol):
     async def catalogs(self) -> list[dict[str, Any]]:
         """Catalogs that the store keeps: name, digest, created_at."""
 
-    async def add_log(self, pieces: list[tuple[int, int, int, bytes, bool]], *, rack: int | None = None) -> None:
-        """Keep pieces (node task, attempt, offset, data, last) of logs; repeating a piece changes nothing. With a
-        ``rack`` only those of its own node tasks are kept: what it says of others, or of what is no more, is not."""
+    async def add_log(self, pieces: list[tuple[int, int, int, bytes, bool]], *, racks: Sequence[int] = ()) -> None:
+        """Keep pieces (node task, attempt, offset, data, last) of logs; repeating a piece changes nothing. ``racks``
+        says for each who brings it: what a rack says of node tasks that are not its own, or no more, is not kept."""
 
     async def log(self, node_task: int, *, attempt: int | None, offset: int, limit: int = 1 << 20) -> LogView:
         """A piece of the log of an attempt (None: the newest that has one)."""

@@ -14,11 +14,9 @@ from rackwright.core.errors import InvalidInput
 from rackwright.core.messages import LogChunk, LogChunks
 from rackwright.rack.client import RackClient, patiently
 
-rhythm = 0.5
-"""Seconds between two looks at the logs that grow."""
-
-gather_time = 0.1
-"""Seconds for which logs that are whole are gathered: short tasks end in swarms."""
+shortest_pause, longest_pause = 0.5, 2.0
+"""Seconds between two looks at the logs: short while one of them grows. Most attempts say a few words and end: their
+logs go together, and a rack whose machines take their time looks seldom."""
 
 request_limit = 1024 * 1024
 """Bytes of logs in one request."""
@@ -49,7 +47,7 @@ class LogShipper:
         self.client = client
         self.folder = folder
         self._logs: dict[tuple[int, int], Spooled] = {}
-        self._begun, self._ended = asyncio.Event(), asyncio.Event()
+        self._begun, self._hurry = asyncio.Event(), asyncio.Event()
         self._emptied = asyncio.Event()
 
     def load(self) -> None:
@@ -74,26 +72,39 @@ class LogShipper:
         spooled = self._logs.get((number, attempt))
         if spooled is not None:
             spooled.ended = True
-            self._ended.set()
 
     async def emptied(self) -> None:
-        """Wait until all that there is was shipped."""
+        """Ship all that there is without waiting for more, and wait until that is done."""
+        self._hurry.set()
         await self._emptied.wait()
 
     async def run(self) -> None:
         """Ship for ever."""
+        pause = longest_pause
         while True:
-            sent = await self._ship(self._next_pieces())
             if not self._logs:
                 self._emptied.set()
                 self._begun.clear()
                 await self._begun.wait()
-            elif not sent:
-                self._ended.clear()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(rhythm):
-                        await self._ended.wait()
-                    await asyncio.sleep(gather_time)
+            if await self._hurried(pause):
+                pause = shortest_pause
+            pieces = self._next_pieces()
+            await self._ship(pieces)
+            if sum(len(piece.data) for piece in pieces) >= request_limit:
+                pause = 0.0
+            elif any(not piece.last for piece in pieces):
+                pause = shortest_pause
+            else:
+                pause = min(max(2 * pause, shortest_pause), longest_pause)
+
+    async def _hurried(self, pause: float) -> bool:
+        """Wait, but no longer once somebody is in a hurry; gives whether that is so."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await self._hurry.wait()
+        hurried = self._hurry.is_set()
+        self._hurry.clear()
+        return hurried
 
     def _next_pieces(self) -> list[LogChunk]:
         """What is to be sent now: as much of each log as one request may hold."""
@@ -141,18 +152,17 @@ class LogShipper:
             return None
         return LogChunk(id=spooled.id, attempt=spooled.attempt, offset=spooled.shipped, data=data, last=last)
 
-    async def _ship(self, pieces: list[LogChunk]) -> bool:
-        """Send pieces; gives False when there was nothing to do."""
+    async def _ship(self, pieces: list[LogChunk]) -> None:
+        """Send pieces."""
         if not pieces:
-            return False
+            return
         try:
             await patiently("logs", lambda: self.client.logs(LogChunks(pieces)))
         except InvalidInput as error:
             await self._ship_apart(pieces, str(error))
-            return True
-        for piece in pieces:
-            self._acknowledged(piece)
-        return True
+        else:
+            for piece in pieces:
+                self._acknowledged(piece)
 
     async def _ship_apart(self, pieces: list[LogChunk], reason: str) -> None:
         """One piece that the api will never take must not hold back the logs of other attempts."""

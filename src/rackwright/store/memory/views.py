@@ -175,10 +175,10 @@ class MemoryViews(MemoryEstate):
             for name, (digest, created_at) in sorted(self._committed().catalog_names.items())
         ]
 
-    async def add_log(self, pieces: list[tuple[int, int, int, bytes, bool]], *, rack: int | None = None) -> None:
+    async def add_log(self, pieces: list[tuple[int, int, int, bytes, bool]], *, racks: Sequence[int] = ()) -> None:
         """See the port."""
         rows = self._committed().rows
-        for node_task, attempt, start, data, last in pieces:
+        for (node_task, attempt, start, data, last), rack in itertools.zip_longest(pieces, racks):
             if rack is not None and (node_task not in rows or rows[node_task].rack != rack):
                 continue
             self._logs.setdefault((node_task, attempt), {}).setdefault(start, (data, last))

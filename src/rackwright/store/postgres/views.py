@@ -194,10 +194,10 @@ class PostgresViews(PostgresEstate):
         """See the port."""
         return [dict(row) for row in await self._rows("view_catalogs")]
 
-    async def add_log(self, pieces: list[tuple[int, int, int, bytes, bool]], *, rack: int | None = None) -> None:
+    async def add_log(self, pieces: list[tuple[int, int, int, bytes, bool]], *, racks: Sequence[int] = ()) -> None:
         """See the port."""
         if pieces:
-            await self._rows("add_log", *columns(pieces, 5), rack)
+            await self._rows("add_log", *columns(pieces, 5), list(racks))
 
     async def log(self, node_task: int, *, attempt: int | None, offset: int, limit: int = 1 << 20) -> LogView:
         """See the port."""

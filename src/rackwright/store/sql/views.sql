@@ -298,10 +298,10 @@ SELECT name, digest, changed_at AS created_at FROM catalog_name ORDER BY name;
 -- name: add_log
 -- A piece that comes twice on one day meets its like; one that comes again after midnight is looked for.
 INSERT INTO log_piece (node_task, attempt, start, data, last)
-SELECT new.*
-FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::bytea[], $5::boolean[])
-    AS new (node_task, attempt, start, data, last)
-WHERE ($6::bigint IS NULL OR (SELECT rack_id = $6 FROM node_task WHERE node_task.id = new.node_task))
+SELECT node_task, attempt, start, data, last
+FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::bytea[], $5::boolean[], $6::bigint[])
+    AS new (node_task, attempt, start, data, last, rack)
+WHERE (new.rack IS NULL OR (SELECT rack_id = new.rack FROM node_task WHERE node_task.id = new.node_task))
   AND NOT EXISTS (
       SELECT FROM log_piece AS known
       WHERE known.at >= extract(epoch FROM now()) - 2 * 86400
