@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from rackwright.core.bootenv import Bootenv, Kind
 from rackwright.core.machine_messages import PhoneHome
@@ -146,6 +147,16 @@ async def test_a_stranger_is_enlisted_once_and_gets_its_token(here: World) -> No
     agent.token = ""
     assert (await agent.register()).node == "new-100"
     assert len(here.region.enlisted) == 1
+
+
+async def test_what_the_region_heard_when_it_enlisted_a_machine_is_not_told_again(here: World) -> None:
+    agent = Agent(here, 99, inventory={"cpu": {"cores": 2}})
+    await agent.register()
+    agent.said = structs.replace(agent.said, inventory={"cpu": {"cores": 4}})
+    await agent.register()
+    assert await here.told("new-100", "observed.inventory.cpu") == {"cores": 4}
+    told = [item.facts.get("observed.inventory.cpu") for item in here.region.observed_items if item.facts]
+    assert told == [{"cores": 4}]
 
 
 async def test_with_the_region_away_a_stranger_is_asked_to_come_again(here: World) -> None:

@@ -32,6 +32,7 @@ class InsideScripts:
         self._other = other
         self._opened = False
         self._bundles: dict[tuple[tuple[str, str], ...], _Bundle] = {}
+        self._own = dict(os.environ)
 
     async def open(self) -> None:
         """What a former process has left is ended once, and not what runs for other racks by now."""
@@ -61,7 +62,7 @@ class InsideScripts:
     def _carried_out(self, work: Work, given: ScriptParameters, text: str) -> Outcome:
         bundle = self._bundle(work.claim.files)
         said: list[str] = []
-        environment = _environment(work, given, bundle.folder)
+        environment = self._own | _environment(work, given, bundle.folder)
         with _lent([given.script, *map(str, given.args)]):
             try:
                 bundle.run(text, given.script, environment, said)
@@ -141,7 +142,6 @@ def _environment(work: Work, given: ScriptParameters, files: str) -> dict[str, s
     inputs = os.path.join(work.folder, "inputs.json")
     surroundings.write_private(inputs, surroundings.inputs_text(work))
     return {
-        **os.environ,
         **surroundings.input_variables(work.claim.inputs),
         **surroundings.given_variables(given.env),
         **surroundings.task_variables(work),

@@ -44,9 +44,15 @@ async def register(request: Request) -> Response:
     here, token = inside(request), bearer(request)
     said = await read(request, Register, REGISTER_LIMIT)
     said = msgspec.structs.replace(said, macs=tuple(mac.lower() for mac in said.macs), boot_mac=said.boot_mac.lower())
-    node = await _who(here, token, said, request.client.host if request.client else "")
+    known = await _who(here, token, said, request.client.host if request.client else "")
+    node = known or await _enlisted(here, said)
     await here.desk.arrived(node.name, said)
-    await here.relay.report(node.name, _seen_at_registration(said), alive=_alive(node, said))
+    alive = _alive(node, said)
+    if known is None and alive is None:
+        # Who has enlisted it has heard all of it.
+        here.relay.seen(node.name)
+    else:
+        await here.relay.report(node.name, _seen_at_registration(said), alive=alive)
     log.info("agent registered", node=node.name, system=said.system, request=said.request)
     token = here.replica.token(node)
     return reply(Registered(node=node.name, token=token, heartbeat=heartbeat, clock=time.time()))
@@ -126,7 +132,8 @@ def _node(request: Request) -> ServedNode:
     return inside(request).node_of(bearer(request))
 
 
-async def _who(here: Inside, token: str, said: Register, source: str) -> ServedNode:
+async def _who(here: Inside, token: str, said: Register, source: str) -> ServedNode | None:
+    """The node that registers; None: a stranger."""
     if token:
         node = here.node_of(token)
         owners = _owners(here, said)
@@ -139,7 +146,7 @@ async def _who(here: Inside, token: str, said: Register, source: str) -> ServedN
         names = ", ".join(owner.name for owner in owners)
         what = f"the MACs of this machine belong to more than one node: {names}"
         raise Conflict(what, where=", ".join(said.macs), mend="mend `desired.macs` of those that it is not")
-    return owners[0] if owners else await _enlisted(here, said)
+    return owners[0] if owners else None
 
 
 def _owners(here: Inside, said: Register) -> list[ServedNode]:
