@@ -287,7 +287,7 @@ async def test_what_steers_a_deployment_goes_with_it(hands: Hands) -> None:
     await deployments.delete(hands.store, "d")
     async with hands.store.transaction() as tx:
         assert await tx.steered() == []
-        limited, _ = await tx.seats([hands.racks["r0"]])
+        limited, _, _ = await tx.seats([hands.racks["r0"]])
         assert not limited
 
 

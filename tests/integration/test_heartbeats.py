@@ -87,13 +87,40 @@ async def test_a_heartbeat_waits_neither_for_requests_for_work_nor_for_results(p
     assert await timers.reap(hands.store, now + 26) == 0
 
 
+async def test_a_heartbeat_does_not_wait_for_its_own_seat_either(postgres_store: PostgresStore) -> None:
+    hands = Hands(postgres_store, postgres_store.views)
+    await hands.site(nodes=2)
+    await hands.claim()
+    rack, now = hands.racks["r0"], time.time()
+    async with postgres_store.transaction() as tx:
+        await tx.keep_seats([(rack, "i", now + LEASE)], now)
+        async with asyncio.timeout(60):
+            assert not (await beat(hands, [], now + 1)).lost
+            assert (await beat(hands, [], now + 1, incarnation="another")).lost
+
+
+async def test_of_many_racks_those_that_another_transaction_has_are_put_off(postgres_store: PostgresStore) -> None:
+    hands = Hands(postgres_store, postgres_store.views)
+    await hands.site(nodes=6, racks=3)
+    await hands.deployment(TASKS, ROLES, bind={"web": [f"n{number}" for number in range(6)]})
+    racks, wanted = list(hands.racks.values()), ClaimRequest(incarnation="i", capacity=9)
+    requests = rack_requests.RackRequests(hands.store, hands.library, time.time, LEASE)
+    async with postgres_store.transaction() as tx:
+        await tx.seats([racks[0]])
+        busy = asyncio.create_task(requests.claim(racks[0], wanted))
+        given = await asyncio.gather(*[requests.claim(rack, wanted) for rack in (*racks[1:], 987654)])
+        assert [len(each) for each in given] == [2, 2, 0]
+        assert not busy.done()
+    assert len(await busy) == 2
+
+
 async def test_nobody_takes_a_seat_that_is_renewed_at_the_last_moment(postgres_store: PostgresStore) -> None:
     hands = Hands(postgres_store, postgres_store.views)
     await hands.site(nodes=2)
     await hands.claim()
     rack, later = hands.racks["r0"], time.time() + 100
     async with postgres_store.transaction() as tx:
-        _, holders = await tx.seats([rack])
+        _, holders, _ = await tx.seats([rack])
         assert not (await beat(hands, [], later)).lost
         with pytest.raises(TryAgain):
             await tx.seat({rack: (holders[rack], Holder("other", "there", later + LEASE))}, later)

@@ -271,9 +271,10 @@ class Transaction(
         long after it that it is of a clock that was set back since, is HELD from now on; one that is locked may be left
         out."""
 
-    async def seats(self, racks: Collection[int]) -> tuple[bool, dict[int, Holder | None]]:
-        """Lock the racks' rows. Gives whether any limit is set, or any budget that node tasks come under (then these
-        are to be asked), and who works for each rack that there is."""
+    async def seats(self, racks: Collection[int]) -> tuple[bool, dict[int, Holder | None], set[int]]:
+        """Lock the racks' rows, but those that another transaction has, unless it has them all. Gives whether any limit
+        is set, or any budget that node tasks come under (then these are to be asked), who works for each rack that is
+        locked, and the racks that another transaction has."""
 
     async def holders(self, racks: Collection[int]) -> dict[int, Holder]:
         """Who works for these racks, where anybody does; without locking."""
@@ -283,8 +284,8 @@ class Transaction(
         it lives."""
 
     async def keep_seats(self, kept: Collection[tuple[int, str, float]], now: float) -> set[tuple[int, str]]:
-        """Let these processes (rack, incarnation) keep their seats until then; gives those that have one. Waits for no
-        request for work."""
+        """Let these processes (rack, incarnation) keep their seats until then; gives those that do. Waits for nobody: a
+        seat that is locked is left out."""
 
     async def heard(self, rack: int) -> float | None:
         """When the process that works for a rack was heard of last; None: nobody was."""

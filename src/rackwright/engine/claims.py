@@ -104,7 +104,7 @@ async def exchange_all(
     for place in only & seats.refused.keys():
         answers[place] = seats.refused[place]
     turn, later = await _in_turn(tx, fine, {rack for rack, batch in asked if batch.items}, now)
-    for place in only & {seats.places[rack] for rack in later}:
+    for place in only & seats.busy.union(seats.places[rack] for rack in later):
         answers[place] = PutOff.LATER
     for rack, claims in (await _hand_out(tx, library, turn, now, lease, seats.limited)).items():
         place = seats.places[rack]

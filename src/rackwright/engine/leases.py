@@ -13,7 +13,7 @@ async def note(store: Store, rack: int, said: LeaseReport, now: float) -> None:
     gives does not count any more."""
 
     async def work(tx: Transaction) -> None:
-        _, holders = await tx.seats([rack])
+        _, holders, _ = await tx.seats([rack])
         holder = holders.get(rack)
         if holder is not None and holder.seat != said.seat:
             raise Conflict(

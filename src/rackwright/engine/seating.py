@@ -24,12 +24,14 @@ that is lost or that finds a row locked leaves time for two more."""
 
 class Seats(msgspec.Struct):
     """What came of requests for node tasks before any is handed out. ``limited``: any limit is set. ``asking`` has the
-    requests that are to be answered, by rack, ``places`` where each stands among all; ``refused`` is by place."""
+    requests that are to be answered, by rack, ``places`` where each stands among all; ``refused`` is by place, and so
+    is ``busy``: other transactions are about these racks."""
 
     limited: bool
     asking: dict[int, ClaimRequest] = {}
     places: dict[int, int] = {}
     refused: dict[int, Conflict] = {}
+    busy: set[int] = set()
 
 
 async def take_seats(
@@ -38,9 +40,11 @@ async def take_seats(
     """Let these processes work for their racks, whose rows are locked from here on; what earlier ones held goes back to
     the queue. A process is refused while another one works for its rack. Of several of one rack the last that was not
     is to be answered."""
-    limited, before = await tx.seats({rack for rack, request in asked if request is not None})
+    limited, before, busy = await tx.seats({rack for rack, request in asked if request is not None})
     seats, holders = Seats(limited), dict(before)
     for place, (rack, request) in enumerate(asked):
+        if request is not None and rack in busy:
+            seats.busy.add(place)
         if request is None or rack not in before:
             continue
         try:
@@ -74,7 +78,8 @@ async def heartbeats(
     as the seat is.
     """
     sitting = await tx.keep_seats({(rack, beat.incarnation, _until(beat, now, lease)) for rack, beat in beats}, now)
-    others = await tx.holders({rack for rack, beat in beats if (rack, beat.incarnation) not in sitting})
+    holders = await tx.holders({rack for rack, beat in beats if (rack, beat.incarnation) not in sitting})
+    others = {(rack, beat.incarnation) for rack, beat in beats if _is_another(holders.get(rack), beat)}
     mine = await tx.hold(
         [(rack, beat.incarnation, *pair) for rack, beat in beats for pair in beat.working], now + lease * NAMED_WITHIN
     )
@@ -84,10 +89,14 @@ async def heartbeats(
         HeartbeatAnswer(
             cancel=[pair for pair in beat.working if (rack, beat.incarnation, *pair) not in mine],
             drop=[id for id in beat.keeping if id not in known],
-            lost=rack in others and (rack, beat.incarnation) not in sitting,
+            lost=(rack, beat.incarnation) in others,
         )
         for rack, beat in beats
     ]
+
+
+def _is_another(holder: Holder | None, beat: Heartbeat) -> bool:
+    return holder is not None and holder.incarnation != beat.incarnation
 
 
 def _until(beat: Heartbeat, now: float, lease: float) -> float:

@@ -107,10 +107,10 @@ class ClaimWork(Work):
                 rows[id] = msgspec.structs.replace(rows[id], lease_until=HELD)
         return mine
 
-    async def seats(self, racks: Collection[int]) -> tuple[bool, dict[int, Holder | None]]:
+    async def seats(self, racks: Collection[int]) -> tuple[bool, dict[int, Holder | None], set[int]]:
         """See the port."""
         limited = bool(self.tables.limits) or bool(self.tables.budgets and self.tables.shares)
-        return limited, {rack: self.tables.holders.get(rack) for rack in racks if rack in self.tables.scopes}
+        return limited, {rack: self.tables.holders.get(rack) for rack in racks if rack in self.tables.scopes}, set()
 
     async def holders(self, racks: Collection[int]) -> dict[int, Holder]:
         """See the port."""

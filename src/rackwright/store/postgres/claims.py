@@ -96,15 +96,20 @@ class ClaimWork(ReleasedWork):
         leases = columns(sorted(set(named)), 4)
         return {tuple(row) for row in await self.rows("hold", *leases, before, before + FAR / 2)}
 
-    async def seats(self, racks: Collection[int]) -> tuple[bool, dict[int, Holder | None]]:
+    async def seats(self, racks: Collection[int]) -> tuple[bool, dict[int, Holder | None], set[int]]:
         """See the port.
 
         Two statements: the second sees what those have written that the first has waited for.
         """
-        there = await self._locked(dict.fromkeys(racks, 1))
-        rows = await self.rows("seats", sorted(there)) if there else []
+        some = sorted(racks)
+        if len(some) > 1:
+            self._locked_racks.update([row[0] for row in await self.rows("lock_idle_racks", some)])
+        if self._locked_racks.isdisjoint(some):
+            await self._locked(dict.fromkeys(some, 1))
+        rows = await self.rows("seats", some) if some else []
         holders = {row[0]: None if row[2] is None else Holder(row[2], row[3], row[4]) for row in rows}
-        return any(row[1] for row in rows), holders
+        busy = holders.keys() - self._locked_racks
+        return any(row[1] for row in rows), {rack: holders[rack] for rack in holders if rack not in busy}, busy
 
     async def holders(self, racks: Collection[int]) -> dict[int, Holder]:
         """See the port."""

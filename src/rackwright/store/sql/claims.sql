@@ -4,6 +4,10 @@
 -- Claims of one rack come one after the other. This strength of lock lets nodes of the rack be added meanwhile.
 SELECT id FROM scope WHERE id = ANY ($1::bigint[]) AND kind = 'rack' ORDER BY id FOR NO KEY UPDATE;
 
+-- name: lock_idle_racks
+-- The same, without those that another transaction has.
+SELECT id FROM scope WHERE id = ANY ($1::bigint[]) AND kind = 'rack' ORDER BY id FOR NO KEY UPDATE SKIP LOCKED;
+
 -- name: claimable
 -- The heaviest node tasks that may run, one per scope, for each rack out of a window of those that are ready; the last
 -- column is how full the rack's window was. What holds a row back is asked row by row, in one CASE: the planner takes a
@@ -176,9 +180,9 @@ WITH new AS MATERIALIZED (
 SELECT rack_id FROM renewed UNION ALL SELECT rack_id FROM placed;
 
 -- name: keep_seats
--- Only seats are locked, and these for no longer than a heartbeat takes.
+-- A seat that is locked is being renewed by a request for work, or taken away.
 WITH locked AS MATERIALIZED (
-    SELECT rack_id FROM seat WHERE rack_id = ANY ($1::bigint[]) ORDER BY rack_id FOR NO KEY UPDATE
+    SELECT rack_id FROM seat WHERE rack_id = ANY ($1::bigint[]) ORDER BY rack_id FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE seat SET until = given.until, heard = greatest(heard, $4)
 FROM unnest($1::bigint[], $2::text[], $3::double precision[]) AS given (rack_id, incarnation, until)
