@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import msgspec
 import pytest
 
 from rackwright.core.dhcp_packet import ACK, Message
+from rackwright.core.machine_messages import Registered
 from rackwright.sim.fleet import makeup
 from rackwright.sim.fleet.chances import Chances, read
 from rackwright.sim.fleet.door import Answer, Taken
@@ -40,6 +43,17 @@ class Door:
     async def take(self, target: str) -> Taken:
         self.asked.append(target)
         return Taken(self._status, 10)
+
+
+class HastyDoor(Door):
+    """That of a rack which is about to end: no poll waits."""
+
+    async def ask(self, method: str, target: str, body: bytes = b"", token: str = "") -> Answer:
+        await super().ask(method, target)
+        assert len(self.asked) < 1000, "nobody else comes to word"
+        if target == "/agent/register":
+            return Answer(200, msgspec.json.encode(Registered(node="n1", token="T", heartbeat=10.0, clock=0.0)))
+        return Answer(200, b"{}" if target == "/agent/poll" else SCRIPT.encode())
 
 
 class Wire:
@@ -120,3 +134,21 @@ async def test_kernel_and_ramdisk_are_fetched_where_machines_do(fetched: Any, co
     assert booted.system == "discovery"
     assert one.rack.tally["bytes booted"] == count
     assert door.asked[1:] == (["/assets/aa", "/assets/bb"] if count else [])
+
+
+async def test_a_machine_whose_polls_are_answered_at_once_lets_others_go_on() -> None:
+    door, tasks = HastyDoor(), list[asyncio.Task[None]]()
+
+    def begin(work: Coroutine[Any, Any, None]) -> Callable[[], None]:
+        tasks.append(asyncio.create_task(work))
+        return lambda: None
+
+    one = machine(door, None)
+    one.rack.begin = begin
+    await one.on()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    tasks[0].cancel()
+    await asyncio.wait(tasks)
+    assert tasks[0].cancelled()
+    assert 2 < door.asked.count("/agent/poll") < 25

@@ -54,6 +54,9 @@ KNOCKING = 256
 KNOCKED = 20.0
 """Seconds for which others wait for them: some may never get through."""
 
+ENDING = 3.0
+"""Seconds in which racks end in order. Thousands that say their last words at the same time would take minutes."""
+
 T = TypeVar("T")
 
 log = structlog.get_logger()
@@ -115,6 +118,7 @@ class Fleet:
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(OPENED_AT_ONCE))
     """For what is said to the region by operators."""
     _going: set[asyncio.Task[None]] = field(default_factory=set)
+    _over: bool = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -147,8 +151,7 @@ class Fleet:
             try:
                 yield
             finally:
-                for rack in racks:
-                    rack.stop()
+                _end(racks)
 
     async def switch_on(self) -> None:
         """Give every machine power that has none, some each second, as they are put into their racks. While many wait
@@ -265,6 +268,10 @@ class Fleet:
             self.machines[machine] = Machine(machine, rack, FleetLife, "ipmi" if setting.bmc == "ipmi" else "redfish")
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> Callable[[], None]:
+        if self._over:
+            # Racks that end may switch machines on to the last: nothing goes on in them any more.
+            work.close()
+            return _nothing
         task = asyncio.create_task(work)
         self._going.add(task)
         task.add_done_callback(self._ended)
@@ -280,10 +287,22 @@ class Fleet:
             log.error("a simulated machine broke", exc_info=task.exception())
 
     async def _all_off(self) -> None:
+        self._over = True
         for machine in self.machines.values():
             await machine.off()
         if self._going:
             await asyncio.wait(set(self._going))
+
+
+def _nothing() -> None:
+    """There is nothing to end."""
+
+
+def _end(racks: Sequence[SimulatedRack]) -> None:
+    """Let all racks begin to end, in order at first."""
+    for rack in racks:
+        rack.stop()
+        asyncio.get_running_loop().call_later(ENDING, rack.hurry)
 
 
 class ByAddress:
