@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,11 @@ async def test_machines_become_known_and_deployed_and_those_fail_that_the_seed_s
         told = await sim.ended()
     assert told["machines"] == told["installed"] == nodes
     assert told["happened"]["reboot failed"] == sum(endings.count("failed") for endings in tries.values())
+
+
+async def test_a_simulator_ends_soon_though_its_racks_are_amid_their_work(tmp_path: Path) -> None:
+    async with simulated(tmp_path, 30, RACKS, "--step", "inventory=silent=1") as sim:
+        await sim.say("commission", await sim.told())
+        await sim.until(lambda words: set(words.values()) == {"commissioning"})
+        told = await asyncio.wait_for(sim.ended(), 120)
+    assert told["machines"] == 30
