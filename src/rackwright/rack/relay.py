@@ -20,6 +20,7 @@ import structlog
 from rackwright.core.errors import Conflict, InvalidInput, NotAllowed, NotFound, Retryable
 from rackwright.rack.client import patiently
 from rackwright.rack.region import Observation
+from rackwright.rack.together import Together
 
 rhythm = 5.0
 """Seconds for which heartbeats are gathered: far less than a silent machine is waited for, and each rack of thousands
@@ -57,7 +58,7 @@ class ReportSpool:
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
         for statement in ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", _TABLE):
             self._db.execute(statement)
-        self._fresh: list[Observation] = []
+        self._keeping = Together(self._insert_all, batch_items)
         self._turn = asyncio.Lock()
 
     def close(self) -> None:
@@ -67,12 +68,7 @@ class ReportSpool:
     async def keep(self, report: Observation) -> None:
         """Make a report safe. Those that come while others are written go together into the next transaction. Raises
         ``Retryable`` when the disk does not take it."""
-        self._fresh.append(report)
-        async with self._turn:
-            if self._fresh:
-                fresh, self._fresh = self._fresh, []
-                rows = [(msgspec.json.encode(item),) for item in fresh]
-                await self._in_thread(lambda: self._insert(rows))
+        await self._keeping.one(report)
 
     def oldest(self) -> tuple[int, list[Observation]]:
         """The oldest reports that fit into one request, and the number up to which they go; (0, []): there are none."""
@@ -103,6 +99,12 @@ class ReportSpool:
         except sqlite3.Error as error:
             what = f"what a machine said cannot be kept: {error}"
             raise Retryable(what, mend="make room on the rack's disk") from error
+
+    async def _insert_all(self, reports: Sequence[Observation]) -> list[None]:
+        rows = [(msgspec.json.encode(item),) for item in reports]
+        async with self._turn:
+            await self._in_thread(lambda: self._insert(rows))
+        return [None] * len(rows)
 
     def _insert(self, rows: list[tuple[bytes]]) -> None:
         self._db.execute("BEGIN IMMEDIATE")
