@@ -1,5 +1,6 @@
 -- Parked attempts. The sentinel in incarnation is node_task.PARKED. Node tasks are asked one by one: a join would be
--- planned to read all that run. An awaited path may lead into a fact: the longest fact on its way is looked into.
+-- planned to read all that run. An awaited path may lead into a fact: the longest fact on its way is looked into. Such
+-- facts stand, in the order of paths, between the path's first word and the path itself: the index finds these few.
 
 -- name: park
 INSERT INTO parked (node_task, attempt, scope_id, deadline, awaits, result)
@@ -34,7 +35,9 @@ WHERE parked.awaits <> '{}'
       LEFT JOIN LATERAL (
           SELECT fact.value #> string_to_array(substr(awaited.key, length(fact.path) + 2), '.') AS value
           FROM fact
-          WHERE fact.scope_id = parked.scope_id AND starts_with(awaited.key || '.', fact.path || '.')
+          WHERE fact.scope_id = parked.scope_id
+            AND fact.path BETWEEN split_part(awaited.key, '.', 1) AND awaited.key
+            AND starts_with(awaited.key || '.', fact.path || '.')
           ORDER BY length(fact.path) DESC
           LIMIT 1) AS found ON true
       WHERE found.value IS NULL OR awaited.value <> 'null' AND found.value <> awaited.value)
