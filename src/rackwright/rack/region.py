@@ -125,13 +125,7 @@ class Region:
 
     async def manifest(self, name: str) -> Manifest:
         """The newest image of this name, or the one with this digest."""
-        url = f"{self._url}{self._rack}/images/{quote(name, safe='')}"
-        try:
-            response = await self._files.get(url)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise _away(error, url) from error
-        _check(response.status_code, response.content, url)
-        return _decoded(response.content, Manifest, url)
+        return await self._ask("GET", f"{self._rack}/images/{quote(name, safe='')}", None, Manifest)
 
     @asynccontextmanager
     async def image_file(self, sha256: str, offset: int) -> AsyncIterator[Rest]:
@@ -151,13 +145,16 @@ class Region:
             raise _away(error, url) from error
 
     async def _post(self, path: str, body: msgspec.Struct) -> Any:
+        return await self._ask("POST", path, msgspec.json.encode(body), dict)
+
+    async def _ask(self, method: str, path: str, body: bytes | None, kind: type[_Answer]) -> _Answer:
         url = f"{self._url}{path}"
         try:
-            response = await self._http.request("POST", path, msgspec.json.encode(body), patience=patience)
+            response = await self._http.request(method, path, body, patience=patience)
         except (OSError, ValueError) as error:
             raise _away(error, url) from error
         _check(response.status_code, response.content, url)
-        return _decoded(response.content, dict, url) if response.content else {}
+        return _decoded(response.content, kind, url)
 
 
 def _check(status: int, content: bytes, url: str) -> None:
