@@ -59,6 +59,30 @@ async def test_a_node_task_whose_claim_never_arrived_comes_back_while_its_rack_l
     assert [states[claim.scope, claim.task] for claim in (*lost, *kept)] == ["todo", "transition"]
 
 
+async def test_of_many_racks_that_fall_silent_at_once_nothing_is_taken_before_long(store: AnyStore) -> None:
+    many = Hands(store, store.views)
+    await many.site(nodes=timers.MANY, racks=timers.MANY)
+    await many.deployment(TASKS, ROLES, bind={"web": [f"n{number}" for number in range(timers.MANY)]})
+    held, now = {rack: await many.claim(rack) for rack in many.racks}, time.time()
+    for rack, own in held.items():
+        assert (await beat(many, own, now + 10, rack)).cancel == []
+    assert await timers.reap(store, now + 10 + LEASE + 1) == 0
+    assert (await beat(many, held["r0"], now + 60, "r0")).cancel == []
+    # One less is not many any more.
+    assert await timers.reap(store, now + 61) == timers.MANY - 1
+
+
+async def test_what_many_racks_held_that_stay_silent_comes_back_in_the_end(store: AnyStore) -> None:
+    many = Hands(store, store.views)
+    await many.site(nodes=timers.MANY, racks=timers.MANY)
+    await many.deployment(TASKS, ROLES, bind={"web": [f"n{number}" for number in range(timers.MANY)]})
+    for rack in many.racks:
+        await many.claim(rack)
+    later = time.time() + LEASE + timers.BENEFIT
+    assert await timers.reap(store, later - 2) == 0
+    assert await timers.reap(store, later + 2) == timers.MANY
+
+
 async def test_one_that_was_handed_out_only_now_is_written_once_less(hands: Hands) -> None:
     held, now = await hands.claim(), time.time()
     assert (await beat(hands, held, now + 1)).cancel == []
@@ -141,12 +165,12 @@ async def test_a_process_that_has_lost_its_rack_is_told_so_and_renews_nothing(ha
 async def test_racks_that_there_is_too_much_for_in_one_transaction_get_theirs_in_the_next(
     hands: Hands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claims, "HANDED", 10)
+    monkeypatch.setattr(claims, "HANDED", 3)
     requests = rack_requests.RackRequests(hands.store, hands.library, time.time, LEASE)
     wanted, racks = ClaimRequest(incarnation="i", capacity=9), list(hands.racks.values())
     given = await asyncio.gather(*[requests.claim(rack, wanted) for rack in racks])
-    assert [len(claims) for claims in given] == [2, 2, 2]
-    batches = [Results("i", list(map(ok, claims)), wanted) for claims in given]
+    assert [len(each) for each in given] == [2, 2, 2]
+    batches = [Results("i", list(map(ok, each)), wanted) for each in given]
     found = await asyncio.gather(*map(requests.exchange, racks, batches))
     assert [verdict.taken for verdicts in found for verdict in verdicts.items] == [True] * 6
     assert [len(verdicts.next.items) if verdicts.next else 0 for verdicts in found] == [2, 0, 0]

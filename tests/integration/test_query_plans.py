@@ -40,7 +40,7 @@ HOT = {
     "wakeable": "barrier_wakeable",
     "released": "barrier_pkey",
     "claimable": "node_task_ready",
-    "racks_to_wake": "node_task_ready",
+    "ready": "node_task_ready",
     "held": "node_task_running one_running",
     "expired": "node_task_lease",
     "hold": "node_task_pkey",

@@ -108,14 +108,15 @@ async def test_racks_are_woken_for_what_is_in_the_queue_and_past_its_back_off(st
             made.row(1, "n1", state=State.BLOCKED),
             made.row(2, "n3", not_before=NOW + 5),
             made.row(3, "n2", rack=made.racks["r2"]),
+            made.row(4, "n4", rack=made.racks["r2"]),
         ]
     )
     first, second = made.racks["r1"], made.racks["r2"]
     async with undone(made.store) as tx:
-        assert await tx.racks_to_wake([first, second], NOW) == {second}
-        assert await tx.racks_to_wake([first, second], NOW + 5) == {first, second}
-        assert await tx.racks_to_wake([first], NOW) == set()
-        assert await tx.racks_to_wake([], NOW) == set()
+        assert await tx.ready({first: 9, second: 9}, NOW) == {second: 2}
+        assert await tx.ready({first: 9, second: 1}, NOW + 5) == {first: 1, second: 1}
+        assert await tx.ready({first: 9}, NOW) == {}
+        assert await tx.ready({}, NOW) == {}
 
 
 async def test_an_unknown_rack_gets_nothing(store: AnyStore) -> None:

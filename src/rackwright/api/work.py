@@ -62,8 +62,8 @@ async def _with_work(services: Services, waiting: Sequence[str]) -> set[int]:
     """Those of the racks that wait for which there may be work."""
     if not waiting:
         return set()
-    racks, now = [int(rack) for rack in waiting], services.clock()
-    return await transact(services.store, lambda tx: tx.racks_to_wake(racks, now))
+    racks, now = {int(rack): 1 for rack in waiting}, services.clock()
+    return set(await transact(services.store, lambda tx: tx.ready(racks, now)))
 
 
 async def results(call: Call) -> Response:

@@ -255,9 +255,9 @@ class Transaction(
     async def released(self, barrier: int, before: int, after: int) -> bool:
         """Lock the barrier; if it is still open and ``released`` is still ``before``, set it to ``after``."""
 
-    async def racks_to_wake(self, racks: Collection[int], now: float) -> set[int]:
-        """Those of the racks that have node tasks in the queue whose back-off is over. What else may hold these back
-        is not looked at."""
+    async def ready(self, racks: Mapping[int, int], now: float) -> dict[int, int]:
+        """Of each rack how many node tasks are in the queue whose back-off is over, counted up to the given number;
+        racks without any are left out. What else may hold these back is not looked at."""
 
     async def held(self, rack: int, besides: str) -> list[int]:
         """Node tasks in transition that an incarnation of this rack other than ``besides`` holds."""
@@ -265,6 +265,9 @@ class Transaction(
     async def expired(self, now: float, limit: int) -> dict[int, float]:
         """Node tasks in transition whose lease is over, or that are HELD by a rack whose process is gone, with their
         leases, oldest first; the seats of such racks are locked."""
+
+    async def seats_ending(self, after: float, before: float) -> int:
+        """How many racks' seats end between these moments."""
 
     async def hold(self, named: Collection[Lease], before: float) -> set[Lease]:
         """Give those of these attempts that there still are. Of these, each whose lease ends before this moment, or so

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 from msgspec import structs
@@ -103,7 +103,7 @@ async def exchange_all(
     answers: list[Verdicts | Conflict | PutOff] = list(verdicts)
     for place in only & seats.refused.keys():
         answers[place] = seats.refused[place]
-    turn, later = await _in_turn(tx, fine, {rack for rack, batch in asked if batch.items}, now)
+    turn, later = await _in_turn(tx, fine, {rack: len(batch.items) for rack, batch in asked if batch.items}, now)
     for place in only & seats.busy.union(seats.places[rack] for rack in later):
         answers[place] = PutOff.LATER
     for rack, claims in (await _hand_out(tx, library, turn, now, lease, seats.limited)).items():
@@ -117,20 +117,22 @@ def _broken(batch: Results) -> bool:
 
 
 async def _in_turn(
-    tx: Transaction, asking: Mapping[int, ClaimRequest], brought: Collection[int], now: float
+    tx: Transaction, asking: Mapping[int, ClaimRequest], brought: Mapping[int, int], now: float
 ) -> tuple[dict[int, ClaimRequest], list[int]]:
     """The racks that are handed out node tasks now, and those that there are too many for. Where many ask, most have
-    nothing to do: these are in neither. What racks have ``brought`` may have released something."""
-    if sum(request.capacity for request in asking.values()) <= HANDED:
+    nothing to do: these are in neither. As many results as racks have ``brought`` may have released about as much."""
+    wanted = {rack: request.capacity for rack, request in asking.items()}
+    if sum(wanted.values()) <= HANDED:
         return dict(asking), []
-    ready = (await tx.racks_to_wake(asking.keys(), now)).union(brought)
-    room, turn, later = HANDED, dict[int, ClaimRequest](), list[int]()
+    ready = await tx.ready(wanted, now)
+    left, turn, later = HANDED, dict[int, ClaimRequest](), list[int]()
     for rack, request in asking.items():
-        if rack in ready and turn and request.capacity > room:
+        much = min(request.capacity, ready.get(rack, 0) + brought.get(rack, 0))
+        if much > left and turn:
             later.append(rack)
-        elif rack in ready:
+        elif much:
             turn[rack] = request
-            room -= request.capacity
+            left -= much
     return turn, later
 
 

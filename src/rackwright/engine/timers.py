@@ -14,6 +14,14 @@ from rackwright.engine.transact import transact
 
 REAP = 500
 """Leases per transaction."""
+MANY = 20
+"""Racks that fall silent together: that is rather the region, or the way to it, than so many racks. What they have in
+hand stays theirs for a while, for nobody else can do it: to hand it out again would only make a region slower that is
+slow already."""
+BENEFIT = 300.0
+"""Seconds, of the doubt."""
+SOON = 5.0
+"""Seconds; a seat that has no more left than this has fallen silent."""
 WAKE = 2000
 """Children of a barrier per transaction, at first."""
 FOLD = 10_000
@@ -23,10 +31,12 @@ SWEEP = 1000
 
 
 async def reap(store: Store, now: float) -> int:
-    """Take back what racks hold beyond their lease; gives how many node tasks went back to the queue."""
+    """Take back what racks hold beyond their lease, or, while MANY are silent, long beyond it; gives how many node
+    tasks went back to the queue."""
 
     async def work(tx: Transaction) -> int:
-        found = await tx.expired(now, REAP)
+        doubtful = await tx.seats_ending(now - BENEFIT, now + SOON) >= MANY
+        found = await tx.expired(now - BENEFIT if doubtful else now, REAP)
         reason = "the rack was not heard of before its lease ended"
         lost = await give_back(tx, [*found], reason, now, lambda row: row.lease_until == found[row.id]) if found else 0
         if lost:

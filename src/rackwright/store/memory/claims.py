@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping
 
 import msgspec
@@ -40,10 +41,10 @@ class ClaimWork(Work):
                 found.append(copied(row))
         return found
 
-    async def racks_to_wake(self, racks: Collection[int], now: float) -> set[int]:
+    async def ready(self, racks: Mapping[int, int], now: float) -> dict[int, int]:
         """See the port."""
-        waiting = (row for row in self.tables.rows_of(state=State.TODO) if row.not_before <= now)
-        return {row.rack for row in waiting if row.rack is not None} & set(racks)
+        waiting = Counter(row.rack for row in self.tables.rows_of(state=State.TODO) if row.not_before <= now)
+        return {rack: min(waiting[rack], room) for rack, room in racks.items() if waiting[rack]}
 
     async def held(self, rack: int, besides: str) -> list[int]:
         """See the port."""
@@ -60,6 +61,10 @@ class ClaimWork(Work):
             if (row.rack in gone if row.lease_until == HELD else not now <= row.lease_until <= now + FAR)
         ]
         return {row.id: row.lease_until for row in sorted(rows, key=lambda row: row.lease_until)[:limit]}
+
+    async def seats_ending(self, after: float, before: float) -> int:
+        """See the port."""
+        return sum(after <= holder.until <= before for holder in self.tables.holders.values())
 
     async def clock(self) -> float:
         """See the port."""

@@ -59,9 +59,10 @@ class ClaimWork(ReleasedWork):
             self._locked_racks.update([row[0] for row in await self.rows("lock_racks", sorted(fresh))])
         return {rack: capacity for rack, capacity in room.items() if rack in self._locked_racks}
 
-    async def racks_to_wake(self, racks: Collection[int], now: float) -> set[int]:
+    async def ready(self, racks: Mapping[int, int], now: float) -> dict[int, int]:
         """See the port."""
-        return {row[0] for row in await self.rows("racks_to_wake", list(racks), now)}
+        found = await self.rows("ready", *columns(sorted(racks.items()), 2), now) if racks else []
+        return {row[0]: row[1] for row in found}
 
     async def held(self, rack: int, besides: str) -> list[int]:
         """See the port."""
@@ -72,6 +73,10 @@ class ClaimWork(ReleasedWork):
         statement, _ = limited("expired", limit)
         rows = await self.text_rows(statement, now, now + FAR)
         return {row[0]: row[1] for row in rows[:limit]}
+
+    async def seats_ending(self, after: float, before: float) -> int:
+        """See the port."""
+        return int(await self.value("seats_ending", after, before))
 
     async def clock(self) -> float:
         """See the port."""

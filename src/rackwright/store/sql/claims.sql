@@ -74,11 +74,14 @@ FROM chosen LEFT JOIN locked USING (id)
 WHERE place <= room AND (locked.id IS NOT NULL OR chosen.id = ANY ($8::bigint[]))
 ORDER BY chosen.priority DESC, chosen.id;
 
--- name: racks_to_wake
--- One look into the index for each rack.
-SELECT rack FROM unnest($1::bigint[]) AS rack
-WHERE EXISTS (
-    SELECT FROM node_task WHERE rack_id = rack AND state = 1 AND not_before <= $2);
+-- name: ready
+-- A look into the index for each rack.
+SELECT asked.rack, found.n
+FROM unnest($1::bigint[], $2::integer[]) AS asked (rack, room) CROSS JOIN LATERAL (
+    SELECT count(*) AS n FROM (
+        SELECT FROM node_task WHERE rack_id = asked.rack AND state = 1 AND not_before <= $3 LIMIT asked.room) AS queued
+) AS found
+WHERE found.n > 0;
 
 -- name: held
 -- What is parked is held by nobody (see parking.sql).
@@ -112,6 +115,9 @@ SELECT id, lease_until FROM (
 ) AS ended
 ORDER BY lease_until
 LIMIT :limit;
+
+-- name: seats_ending
+SELECT count(*) FROM seat WHERE until BETWEEN $1 AND $2;
 
 -- name: clock
 SELECT extract(epoch FROM clock_timestamp())::double precision;
