@@ -51,8 +51,8 @@ async def test_it_registers_works_tells_its_log_and_gives_facts(here: World, tmp
     result = await carried_out(here, tmp_path / "log", 1, script)
     assert (result.outcome, result.facts) == ("ok", {"tests.cpu": "ok"})
     assert (tmp_path / "log").read_text() == "one\ntwo\n"
-    assert await here.told(STRANGER, "observed.inventory.cpu") == {"cores": 3}
-    assert (await here.told(STRANGER, "observed.booted"))["request"] == "q1"
+    (said,) = here.region.enlisted
+    assert (said.inventory["cpu"], said.request) == ({"cores": 3}, "q1")
     failed = await carried_out(here, tmp_path / "log2", 2, "#!/bin/sh\necho no >&2; exit 3\n")
     assert failed.outcome == "failed"
     assert "3" in failed.reason
