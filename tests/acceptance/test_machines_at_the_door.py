@@ -181,7 +181,7 @@ def test_a_stranger_boots_registers_works_and_loses_nothing_when_the_rack_is_kil
     agent.finish(second, "well")
     site.until_state("tended", "active")
     assert site.client.get(f"/nodes/{name}")["facts"]["machine.tended"] == "well"
-    assert site.run("logs", "-d", "tended", name, "tended").stdout == "tended\n"
+    eventually(lambda: site.run("logs", "-d", "tended", name, "tended").stdout == "tended\n", "its log")
 
 
 def test_a_rack_fetches_what_it_is_told_to_have_at_hand_and_says_so(site: Site, rack: ServingRack) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rackwright.core.messages import Result, Results
+from rackwright.rack import logs
 from rackwright.rack.client import RackClient
 from rackwright.rack.logs import LogShipper
 from rackwright.rack.results import ResultSpool, batch_limit
@@ -107,6 +108,20 @@ async def test_a_log_that_begins_when_all_others_were_shipped_arrives_too(tmp_pa
             await asyncio.wait_for(shipper.emptied(), 10)
         shipping.cancel()
         assert api.logs == {1: b"a word\n", 2: b"a word\n"}
+
+
+async def test_a_log_that_ends_alone_goes_at_once(tmp_path: Path, quiet: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "longest_pause", 3600.0)
+    async with FakeApi().serving() as api, RackClient(api.url, "r1", "secret") as client:
+        shipper = LogShipper(client, str(tmp_path))
+        shipper.load()
+        shipping = asyncio.create_task(shipper.run())
+        Path(shipper.path(1, 1)).write_bytes(b"a word\n")
+        shipper.end(1, 1)
+        async with asyncio.timeout(60):
+            while api.last != {1}:
+                await asyncio.sleep(0.05)
+        shipping.cancel()
 
 
 async def test_short_logs_that_end_one_after_the_other_go_together(tmp_path: Path, quiet: None) -> None:

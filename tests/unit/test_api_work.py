@@ -54,13 +54,28 @@ def test_what_a_claim_has_waited_is_no_sign_of_life(rack: Rack, monkeypatch: pyt
 
     async def look(requests: RackRequests, number: int, request: ClaimRequest) -> list[Claim]:
         looks.append(request.waited)
+        if len(looks) == 1:
+            asyncio.get_running_loop().call_later(0.05, rack.world.services.news.tell, "work", str(number))
         return await looked(requests, number, request)
 
     monkeypatch.setattr(RackRequests, "claim", look)
-    rack.ask("claims", {**ASK, "wait": 0.05})
-    first, last = looks
+    rack.ask("claims", {**ASK, "wait": 0.5})
+    first, *later = looks
     assert first == 0.0
-    assert last >= 0.04
+    assert later[0] >= 0.04
+
+
+def test_a_claim_looks_for_work_once_if_there_is_no_news_of_any(rack: Rack, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    looked = RackRequests.claim
+
+    async def look(requests: RackRequests, number: int, request: ClaimRequest) -> list[Claim]:
+        looks.append(number)
+        return await looked(requests, number, request)
+
+    monkeypatch.setattr(RackRequests, "claim", look)
+    rack.ask("claims", {**ASK, "wait": 0.1})
+    assert len(looks) == 1
 
 
 def test_who_was_heard_last_long_ago_holds_the_rack_for_the_rest_of_the_lease(rack: Rack) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Container
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ from rackwright.core.messages import LogChunk, LogChunks
 from rackwright.rack.client import RackClient, patiently
 
 shortest_pause, longest_pause = 0.5, 2.0
-"""Seconds between two looks at the logs: short while one of them grows. Most attempts say a few words and end: their
-logs go together, and a rack whose machines take their time looks seldom."""
+"""Seconds between two looks at the logs: short while one of them grows. Most attempts say a few words and end: where
+many do, their logs go together, and a rack whose machines take their time looks seldom."""
 
 request_limit = 1024 * 1024
 """Bytes of logs in one request."""
@@ -49,6 +50,7 @@ class LogShipper:
         self._logs: dict[tuple[int, int], Spooled] = {}
         self._begun, self._hurry = asyncio.Event(), asyncio.Event()
         self._emptied = asyncio.Event()
+        self._looked = -longest_pause
 
     def load(self) -> None:
         """Take over the logs of former processes of the rack; they grow no more."""
@@ -68,10 +70,12 @@ class LogShipper:
         return path
 
     def end(self, number: int, attempt: int) -> None:
-        """The log of this attempt is whole."""
+        """The log of this attempt is whole: it is shipped at once, unless others just were."""
         spooled = self._logs.get((number, attempt))
         if spooled is not None:
             spooled.ended = True
+            if time.monotonic() - self._looked > longest_pause:
+                self._hurry.set()
 
     async def emptied(self) -> None:
         """Ship all that there is without waiting for more, and wait until that is done."""
@@ -90,6 +94,7 @@ class LogShipper:
                 pause = shortest_pause
             pieces = self._next_pieces()
             await self._ship(pieces)
+            self._looked = time.monotonic() if pieces else self._looked
             if sum(len(piece.data) for piece in pieces) >= request_limit:
                 pause = 0.0
             elif any(not piece.last for piece in pieces):
