@@ -49,7 +49,7 @@ UNDER_WAY = 20
 keeps it at work while the other half ends or begins. A number for the whole fleet would be less than one machine a rack
 in a large one: most racks would have nothing to do, and requests that share a transaction would find no company."""
 MOST_UNDER_WAY = 5000
-"""And no more for all racks: of 50,000 the region hears too late, takes them for lost, and hands them out again."""
+"""And no more for all racks: more wait for longer, take memory, and bring less with each request."""
 SIMULATED = ("--instant", "--beat", "0", "--patience", "0", "--pace", "1000")
 """How machines live: nothing takes time, and those that have nothing to do are off."""
 
